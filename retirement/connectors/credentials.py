@@ -1,0 +1,35 @@
+"""Credentials: certificates of programs and the names on them.
+
+Contract of the services, section A2. The public service has no `user/retire`; `replace_usernames` renames
+and, since August 2026, blanks the names (later builds the e-mail as well).
+"""
+
+from retirement.connectors import Connector, Identity, Outcome, operation
+from retirement.connectors.renaming import replace_username
+from retirement.learner import Learner
+
+RETIRE = "/user/retire/"
+REPLACE = "/api/v2/replace_usernames/"
+
+
+class Credentials(Connector):
+    """The credentials service."""
+
+    service = "CREDENTIALS"
+
+    @operation(
+        Identity.USERNAME,
+        Identity.RETIRED_USERNAME,
+        route=("POST", REPLACE),
+        finds_by_username=True,
+        destroys_username=True,
+    )
+    async def replace_usernames(self, learner: Learner) -> Outcome:
+        """Put the retired username on the account and its credentials; newer releases blank the names too."""
+        return await replace_username(self.api, REPLACE, learner)
+
+    @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True)
+    async def retire_learner(self, learner: Learner) -> Outcome:
+        """Retire the account through a route that only private builds have; a stock service lacks it."""
+        await self.api.post(RETIRE, json={"username": learner.username})
+        return Outcome.ERASED

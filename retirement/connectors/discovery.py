@@ -1,0 +1,28 @@
+"""Course discovery: the catalogue's own user table.
+
+Contract of the services, section A3: there is no retirement, only the username can be replaced; e-mail and
+full name stay.
+"""
+
+from retirement.connectors import Connector, Identity, Outcome, operation
+from retirement.connectors.renaming import replace_username
+from retirement.learner import Learner
+
+REPLACE = "/api/v1/replace_usernames/"
+
+
+class Discovery(Connector):
+    """The course discovery service."""
+
+    service = "DISCOVERY"
+
+    @operation(
+        Identity.USERNAME,
+        Identity.RETIRED_USERNAME,
+        route=("POST", REPLACE),
+        finds_by_username=True,
+        destroys_username=True,
+    )
+    async def replace_usernames(self, learner: Learner) -> Outcome:
+        """Put the retired username on the account; e-mail and full name stay in the service."""
+        return await replace_username(self.api, REPLACE, learner)
