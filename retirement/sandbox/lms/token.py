@@ -1,0 +1,119 @@
+"""The OAuth token endpoint and the heartbeat (contract lms.md 3)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import secrets
+import time
+from collections import deque
+
+from retirement.sandbox import gates
+from retirement.sandbox.identity import CLIENTS, Client
+from retirement.sandbox.routing import Call, Route
+from retirement.sandbox.tokens import access_token
+from retirement.sandbox.wire import Answer, Request, as_json, empty, html
+
+SCOPES = ("read", "write", "email", "profile")
+OPAQUE_LIFETIME_S = 36000
+_BY_ID = {client.client_id: client for client in CLIENTS.values()}
+_TOO_MANY = html(429, "Too Many Requests")
+
+
+class RateLimit:
+    """Counts token requests per address and minute; refused ones count too (1.3)."""
+
+    def __init__(self, per_minute: int | None) -> None:
+        self._per_minute = per_minute
+        self._seen: dict[str, deque[float]] = {}
+
+    def exceeded(self, address: str) -> bool:
+        if self._per_minute is None:
+            return False
+        now = time.monotonic()
+        seen = self._seen.setdefault(address, deque())
+        while seen and seen[0] < now - 60:
+            seen.popleft()
+        seen.append(now)
+        return len(seen) > self._per_minute
+
+
+def token(call: Call) -> Answer:
+    """The checks in the order of the real endpoint: rate, grant type, client, scope."""
+    request = call.request
+    if call.platform.token_rate.exceeded(request.address):
+        return _TOO_MANY
+    # Only forms are read: with a JSON body the grant type counts as missing.
+    form = request.form
+    grant = form.get("grant_type")
+    if grant not in ("client_credentials", "password", "authorization_code", "refresh_token"):
+        return _refused("unsupported_grant_type")
+    client = _client(request)
+    if client is None:
+        challenge = (("www-authenticate", 'Bearer error="invalid_client"'),)
+        return as_json({"error": "invalid_client"}, 401, challenge)
+    if grant == "password":
+        return as_json({"error": "invalid_grant", "error_description": "Invalid credentials given."}, 400)
+    if grant != "client_credentials":
+        return _refused("unauthorized_client")
+    scope = form.get("scope", "").split() or list(SCOPES)
+    if not set(scope) <= set(SCOPES):
+        return _refused("invalid_scope")
+    return _granted(call, client, " ".join(scope))
+
+
+def _granted(call: Call, client: Client, scope: str) -> Answer:
+    request, lifetime = call.request, call.platform.token_lifetime_s
+    kind = request.form.get("token_type", request.headers.get("x-token-type", ""))
+    if kind.lower() == "jwt":
+        jwt = access_token(client, lifetime, scope)
+        return as_json({"access_token": jwt, "expires_in": lifetime, "token_type": "JWT", "scope": scope})
+    # The retirement views do not accept this one; nothing in the sandbox does.
+    opaque = secrets.token_hex(20)
+    return as_json({"access_token": opaque, "expires_in": OPAQUE_LIFETIME_S, "token_type": "Bearer", "scope": scope})
+
+
+def _refused(error: str) -> Answer:
+    return as_json({"error": error}, 400)
+
+
+def _client(request: Request) -> Client | None:
+    """The client by HTTP Basic, else by form fields."""
+    named = [(request.form.get("client_id", ""), request.form.get("client_secret", ""))]
+    word, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if word.lower() == "basic":
+        try:
+            name, _, secret = base64.b64decode(encoded).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        named.insert(0, (name, secret))
+    for name, secret in named:
+        client = _BY_ID.get(name)
+        if client and secrets.compare_digest(_sha(client.client_secret), _sha(secret)):
+            return client
+    return None
+
+
+def _sha(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def token_by_get(call: Call) -> Answer:
+    return empty(405, allow="POST, OPTIONS")
+
+
+def heartbeat(call: Call) -> Answer:
+    up = {"status": True, "message": "OK"}
+    return as_json({"modulestore": up, "sql": up})
+
+
+_TOKEN_VIEWS = {
+    "POST": token,
+    **dict.fromkeys(("GET", "PUT", "PATCH", "DELETE"), token_by_get),
+}
+ROUTES = [
+    Route("/oauth2/access_token", gates.open_to_all, _TOKEN_VIEWS),
+    Route("/oauth2/access_token/", gates.open_to_all, _TOKEN_VIEWS),
+    Route("/heartbeat", gates.open_to_all, {"GET": heartbeat}),
+]

@@ -1,0 +1,130 @@
+"""A simulated service: routes as Django resolves them, the gate before each, one transaction per request."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from retirement.sandbox.tokens import Principal
+from retirement.sandbox.wire import (
+    PAGE_NOT_FOUND,
+    SERVER_ERROR,
+    AbortError,
+    Answer,
+    ApiError,
+    Request,
+    as_json,
+    empty,
+)
+
+if TYPE_CHECKING:
+    from retirement.sandbox.platform import Platform
+
+logger = logging.getLogger(__name__)
+
+#: A username that a path can carry (contract lms.md 1.5); others do not match, hence HTML 404.
+PLACEHOLDERS = {"username": r"[\w .@_+-]+", "user_id": r"\d+", "rest": r".*"}
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that has passed its gate, with all that a view needs."""
+
+    request: Request
+    platform: Platform
+    db: Connection
+    principal: Principal
+    arguments: Mapping[str, str]
+
+
+#: A view answers at once, or returns what is to be awaited when its transaction is over.
+View = Callable[[Call], Answer | Awaitable[Answer]]
+Gate = Callable[[Request, "Platform"], Principal]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path template (`{username}`, `{user_id}`), who may come in, and the view of each method."""
+
+    path: str
+    gate: Gate
+    views: Mapping[str, View] = field(default_factory=dict)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        """None for a path without placeholders."""
+        if "{" not in self.path:
+            return None
+        parts = re.split(r"\{(\w+)\}", self.path)
+        return re.compile(
+            "".join(f"(?P<{p}>{PLACEHOLDERS[p]})" if i % 2 else re.escape(p) for i, p in enumerate(parts))
+        )
+
+    @property
+    def allow(self) -> str:
+        order = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        methods = {*self.views, *(("HEAD",) if "GET" in self.views else ())}
+        return ", ".join([*(m for m in order if m in methods), "OPTIONS"])
+
+
+class Service:
+    """One service of the platform; `answer` is the whole of it, sockets are somebody else's matter."""
+
+    def __init__(self, name: str, platform: Platform, routes: Sequence[Route]) -> None:
+        self.name = name
+        self.platform = platform
+        self._exact = {route.path: route for route in routes if route.pattern is None}
+        self._patterns = [(route.pattern, route) for route in routes if route.pattern is not None]
+
+    def find(self, path: str) -> tuple[Route, Mapping[str, str]] | None:
+        """The route of a path. `…/retire` is not the account "retire": the path with a slash comes first."""
+        if route := self._exact.get(path):
+            return route, {}
+        if path + "/" not in self._exact:
+            for pattern, route in self._patterns:
+                if match := pattern.fullmatch(path):
+                    return route, match.groupdict()
+        return None
+
+    async def answer(self, request: Request) -> Answer:
+        """Routes, checks and serves a request as Django and its REST framework do."""
+        found = self.find(request.path)
+        if found is None:
+            return self._not_routed(request)
+        route, arguments = found
+        try:
+            principal = route.gate(request, self.platform)
+            view = route.views.get("GET" if request.method == "HEAD" else request.method)
+            if view is None:
+                return _no_such_method(request, route)
+            with self.platform.database.transaction() as db:
+                result = view(Call(request, self.platform, db, principal, arguments))
+        except ApiError as error:
+            return error.answer()
+        except AbortError as abort:
+            return abort.answer
+        except Exception:  # Django answers whatever leaves a view with its HTML page
+            logger.debug("%s %s", self.name, request.method, exc_info=True)
+            return SERVER_ERROR
+        return result if isinstance(result, Answer) else await result
+
+    def _not_routed(self, request: Request) -> Answer:
+        """301 when only the final slash is missing, whatever the method and credentials (1.5)."""
+        if not request.path.endswith("/") and self.find(request.path + "/"):
+            query = f"?{request.query_string}" if request.query_string else ""
+            return empty(301, location=f"{request.raw_path}/{query}")
+        return PAGE_NOT_FOUND
+
+
+def _no_such_method(request: Request, route: Route) -> Answer:
+    """The gate comes first: without credentials a wrong method is 401 (1.1)."""
+    if request.method == "OPTIONS":
+        return as_json({"name": route.path}, headers=(("allow", route.allow),))
+    detail = {"detail": f'Method "{request.method}" not allowed.'}
+    return as_json(detail, 405, (("allow", route.allow),))

@@ -1,0 +1,104 @@
+"""The sandbox on sockets: ports, many connections, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import httpx
+import pytest
+
+from retirement.sandbox import Sandbox, seeds, serving
+
+pytestmark = pytest.mark.anyio
+
+
+def _free_range(count: int) -> int:
+    """The first of so many neighbouring ports that are free."""
+    for base in range(21000, 30000, count):
+        taken: list[socket.socket] = []
+        try:
+            taken.extend(socket.create_server(("127.0.0.1", port)) for port in range(base, base + count))
+        except OSError:
+            continue
+        finally:
+            for listener in taken:
+                listener.close()
+        if len(taken) == count:
+            return base
+    pytest.fail("no free ports")
+
+
+async def test_ports_count_up_from_the_base_port() -> None:
+    """An operator can write them into a configuration file beforehand."""
+    base = _free_range(7)
+
+    async with serving(Sandbox(), base) as urls:
+        ports = [int(url.rpartition(":")[2]) for url in urls.values()]
+
+    assert ports == list(range(base, base + 7))
+
+
+async def test_a_port_that_is_taken_is_one_clear_line() -> None:
+    """And none of the other ports stays bound."""
+    base = _free_range(7)
+    message = rf"^\[Errno \d+\] cannot listen on 127\.0\.0\.1:{base + 2}: .+$"
+    with socket.create_server(("127.0.0.1", base + 2)), pytest.raises(OSError, match=message):
+        async with serving(Sandbox(), base):
+            pass
+
+    async with serving(Sandbox(), base) as urls:
+        assert len(urls) == 7
+
+
+async def test_control_endpoints_are_served_on_loopback_only() -> None:
+    """Elsewhere they are neither on the LMS nor on a port of their own."""
+    async with serving(Sandbox(), host="0.0.0.0") as urls, httpx.AsyncClient() as client:  # noqa: S104  # the point
+        port = urls["lms"].rpartition(":")[2]
+        answer = await client.get(f"http://127.0.0.1:{port}/_sandbox/state")
+
+    assert "control" not in urls
+    assert answer.status_code == 404
+
+
+async def test_shutdown_does_not_wait_for_hanging_connections(caplog: pytest.LogCaptureFixture) -> None:
+    """A request in a long delay loses its connection, and nothing is logged or raised."""
+    sandbox = Sandbox()
+    sandbox.arm([{"path": "/heartbeat", "delay_s": 60}])
+    async with httpx.AsyncClient() as client:
+        async with serving(sandbox) as urls:
+            hanging = asyncio.create_task(client.get(urls["lms"] + "/heartbeat"))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+        took = time.monotonic() - began
+        with pytest.raises(httpx.RemoteProtocolError):
+            await hanging
+
+    assert took < 2
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+async def test_two_hundred_connections_are_served_at_once() -> None:
+    """Each waits for the others' latency only once."""
+    limits = httpx.Limits(max_connections=200)
+    async with (
+        serving(Sandbox(latency_ms=200)) as urls,
+        httpx.AsyncClient(limits=limits, timeout=30) as client,
+    ):
+        began = time.monotonic()
+        answers = await asyncio.gather(*(client.get(urls["lms"] + "/heartbeat") for _ in range(200)))
+        took = time.monotonic() - began
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert took < 10
+
+
+def test_a_thousand_learners_are_seeded_within_three_seconds() -> None:
+    """A benchmark resets often."""
+    sandbox, seed = Sandbox(), seeds.learners(1000)
+
+    began = time.monotonic()
+    sandbox.reset(seed)
+
+    assert time.monotonic() - began < 3
