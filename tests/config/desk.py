@@ -1,0 +1,86 @@
+"""Writes configuration files into a folder and reads them back, for the tests of this package."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from retirement.config import Configuration, load
+from retirement.errors import ConfigError
+
+SECRET = "hunter2-the-secret"
+ENVIRON = {"RETIREMENT_CLIENT_SECRET": SECRET}
+
+LMS = """\
+lms:
+  url: https://courses.example.com
+  client_id: retirement-worker
+  client_secret: ${RETIREMENT_CLIENT_SECRET}
+"""
+ENROLLMENTS = "{start: RETIRING_ENROLLMENTS, end: ENROLLMENTS_COMPLETE, service: LMS, operation: retirement_unenroll}"
+FORUMS = "{start: RETIRING_FORUMS, end: FORUMS_COMPLETE, service: LMS, operation: retirement_retire_forum}"
+MISC = "{start: RETIRING_LMS_MISC, end: LMS_MISC_COMPLETE, service: LMS, operation: retirement_lms_retire_misc}"
+ACCOUNT = "{start: RETIRING_LMS, end: LMS_COMPLETE, service: LMS, operation: retirement_lms_retire}"
+CREDENTIALS = "{start: RETIRING_CRED, end: CRED_COMPLETE, service: CREDENTIALS, operation: replace_usernames}"
+
+TUBULAR = """\
+client_id: retirement-worker
+client_secret: ${RETIREMENT_CLIENT_SECRET}
+base_urls:
+    lms: https://courses.example.com/
+    credentials: https://credentials.example.com/
+retirement_pipeline:
+    - ['RETIRING_ENROLLMENTS', 'ENROLLMENTS_COMPLETE', 'LMS', 'retirement_unenroll']
+    - ['RETIRING_LMS', 'LMS_COMPLETE', 'LMS', 'retirement_lms_retire']
+"""
+ANSIBLE = """\
+COMMON_RETIREMENT_SERVICE_SETUP: true
+RETIREMENT_SERVICE_EDX_OAUTH2_KEY: retirement-worker
+RETIREMENT_SERVICE_EDX_OAUTH2_SECRET: ${RETIREMENT_CLIENT_SECRET}
+RETIREMENT_LMS_BASE_URL: https://courses.example.com
+"""
+
+
+def pipeline(*steps: str) -> str:
+    return "".join(["pipeline:\n", *(f"  - {step}\n" for step in steps)])
+
+
+OWN = LMS + pipeline(ENROLLMENTS, MISC, ACCOUNT)
+
+
+def line_of(text: str, part: str) -> int:
+    """The line on which this part of a text begins."""
+    return text[: text.index(part)].count("\n") + 1
+
+
+class Desk:
+    """One folder with one file in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "retirement.yaml"
+
+    def write(self, content: str | bytes, mode: int = 0o600) -> Path:
+        self.path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.path.chmod(mode)
+        return self.path
+
+    def load(
+        self, content: str | bytes, *, mode: int = 0o600, block: Callable[[str], str] | None = None, **environ: str
+    ) -> Configuration:
+        """What the content means; extra names are environment variables."""
+        return load(self.write(content, mode), environ=ENVIRON | environ, secret_block=block)
+
+    def problems(
+        self, content: str | bytes, *, mode: int = 0o600, block: Callable[[str], str] | None = None, **environ: str
+    ) -> list[str]:
+        """What is wrong with the content, without the folder; nothing where it loads."""
+        try:
+            self.load(content, mode=mode, block=block, **environ)
+        except ConfigError as error:
+            return [self.short(line) for line in error.args]
+        return []
+
+    def warnings(self, content: str, mode: int = 0o600) -> list[str]:
+        return [self.short(line) for line in self.load(content, mode=mode).warnings]
+
+    def short(self, line: str) -> str:
+        return line.removeprefix(f"{self.folder}/")

@@ -1,0 +1,64 @@
+"""What the code accepts and what `docs/configuration.md` says are the same."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from retirement.config import GeneralSettings, LmsSettings, QueueSettings, RetrySettings, StepSettings
+from retirement.connectors import registry
+
+from .desk import ENVIRON, Desk
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+SECTIONS: list[tuple[str, type[BaseModel]]] = [
+    ("lms.", LmsSettings),
+    ("", GeneralSettings),
+    ("queue.", QueueSettings),
+    ("retry.", RetrySettings),
+    ("pipeline[].", StepSettings),
+    *((f"services.{name}.", connector.Settings) for name, connector in registry().items()),
+]
+KINDS = {
+    "tuple": "list of texts",
+    "SecretStr": "secret",
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "Forum": "text",
+}
+
+
+def row(prefix: str, name: str, field: FieldInfo) -> str:
+    """One line of the table of keys."""
+    kind = next(word for part, word in KINDS.items() if part in str(field.annotation))
+    default = "" if field.is_required() else f"`{str(field.default).lower()}`" if field.default is not None else "none"
+    return f"| `{prefix}{name}` | {kind} | {default or '*required*'} | {field.description} |"
+
+
+@pytest.mark.parametrize(("prefix", "model"), SECTIONS)
+def test_every_setting_is_documented(prefix: str, model: type[BaseModel]) -> None:
+    """With its type, its default and its description, word for word; the LMS' address stands under `lms`."""
+    for name, field in model.model_fields.items():
+        if prefix == "services.LMS." and name in ("url", "allow_insecure"):
+            continue
+        assert field.description
+        assert row(prefix, name, field) in DOCUMENT
+
+
+def test_every_operation_is_named() -> None:
+    """An operator finds there what a step may do."""
+    for name, connector in registry().items():
+        for operation in connector.operations().values():
+            assert f"| `{name}` | `{operation.name}` | {operation.doc} |" in DOCUMENT
+
+
+def test_the_configuration_in_the_document_loads(desk: Desk) -> None:
+    """The first one, which people copy."""
+    sample = DOCUMENT.partition("```yaml\n")[2].partition("```")[0]
+
+    assert (desk.load(sample).dialect, len(desk.load(sample).pipeline)) == ("own", 3)
+    assert "RETIREMENT_CLIENT_SECRET" in sample
+    assert ENVIRON.keys() == {"RETIREMENT_CLIENT_SECRET"}

@@ -1,0 +1,121 @@
+"""A configuration shown and converted: the same meaning, and never a secret."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import Field, SecretStr
+
+from retirement.config import Configuration, as_own_dialect, describe, load
+from retirement.connectors import Connector, Identity, Outcome, ServiceSettings, operation, registry
+from retirement.learner import Learner
+
+from .desk import ANSIBLE, ENROLLMENTS, ENVIRON, LMS, OWN, SECRET, TUBULAR, Desk, pipeline
+
+
+class Postbox(Connector):
+    """A service of a third party whose settings hold secrets at every depth."""
+
+    service = "POSTBOX"
+
+    class Settings(ServiceSettings):
+        url: str = "https://postbox.example.com"
+        token: SecretStr
+        keys: dict[str, SecretStr] = Field(default_factory=dict)
+        labels: tuple[str, ...] = ()
+        note: str | None = None
+
+    @operation(Identity.EMAIL)
+    async def forget(self, learner: Learner) -> Outcome:
+        """Forget the address."""
+        return Outcome.ERASED
+
+
+POSTBOX = "{start: RETIRING_POST, end: POST_COMPLETE, service: POSTBOX, operation: forget}"
+
+
+def with_postbox(desk: Desk, text: str) -> Configuration:
+    environ = ENVIRON | {"RETIREMENT_POSTBOX_TOKEN": SECRET, "RETIREMENT_POSTBOX_KEYS_A": SECRET}
+    return load(desk.write(text), environ=environ, connectors=registry() | {"POSTBOX": Postbox})
+
+
+def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
+    """Whatever dialect the file has; the secret is masked."""
+    shown = describe(desk.load(TUBULAR))
+
+    assert shown["lms"] == {
+        "url": "https://courses.example.com/",
+        "client_id": "retirement-worker",
+        "client_secret": "**********",
+        "allow_insecure": False,
+    }
+    assert shown["services"]["LMS"] == {"forum": "auto", "unenroll_version": 1}
+    assert list(shown) == ["lms", "cool_off_days", "deadline_days", "queue", "retry", "services", "pipeline"]
+    assert shown == yaml.safe_load(yaml.safe_dump(shown))
+
+
+@pytest.mark.parametrize("text", [OWN, TUBULAR, ANSIBLE + "RETIREMENT_SERVICE_ENABLE_CRON_JOB: true\n"])
+def test_a_converted_file_means_the_same(desk: Desk, text: str) -> None:
+    """`config import`: what one reads, the other reads too."""
+    before = desk.load(text)
+
+    converted = as_own_dialect(before)
+    after = desk.load(converted)
+
+    assert ("own", before.pipeline, before.services) == (after.dialect, after.pipeline, after.services)
+    assert describe(before) == describe(after)
+    assert SECRET not in converted
+
+
+def test_after_is_written_where_it_differs_from_the_line(desk: Desk) -> None:
+    """So that a converted line stays readable."""
+    free = "{start: RETIRING_NOTES, end: NOTES_COMPLETE, service: LMS, operation: retirement_retire_notes, after: []}"
+
+    rows = describe(desk.load(LMS + pipeline(ENROLLMENTS, free)))["pipeline"]
+
+    assert [row.get("after") for row in rows] == [None, []]
+
+
+def test_a_converted_secret_is_a_reference_of_the_callers_choice(desk: Desk) -> None:
+    """Nothing but a reference is accepted."""
+    found = desk.load(OWN)
+
+    assert "client_secret: block:lms-secret\n" in as_own_dialect(found, "block:lms-secret")
+    with pytest.raises(ValueError, match="file:PATH") as caught:
+        as_own_dialect(found, SECRET)
+    assert SECRET not in str(caught.value)
+
+
+def test_text_that_looks_like_a_reference_survives(desk: Desk) -> None:
+    """It is doubled again on the way out."""
+    text = OWN.replace("retirement-worker", "a$${B}")
+
+    assert desk.load(as_own_dialect(desk.load(text))).lms.client_id == "a${B}"
+
+
+def test_secrets_of_connectors_become_variables_too(desk: Desk) -> None:
+    """Named after service and key, at any depth."""
+    services = f"services: {{POSTBOX: {{token: '{SECRET}', keys: {{a: '{SECRET}'}}, labels: [x, 'y']}}}}\n"
+
+    found = with_postbox(desk, LMS + services + pipeline(POSTBOX))
+    converted = as_own_dialect(found)
+
+    assert SECRET not in f"{found!r}{describe(found)}{converted}"
+    assert "token: ${RETIREMENT_POSTBOX_TOKEN}" in converted
+    assert "a: ${RETIREMENT_POSTBOX_KEYS_A}" in converted
+    assert found.services == with_postbox(desk, converted).services
+
+
+def test_a_connector_whose_settings_are_all_given_needs_no_entry(desk: Desk, tmp_path: Path) -> None:
+    """What has no default is asked for at the step."""
+
+    class Open(Postbox):
+        class Settings(ServiceSettings):
+            url: str = "https://postbox.example.com"
+
+    path = desk.write(LMS + pipeline(POSTBOX))
+
+    found = load(path, environ=ENVIRON, connectors=registry() | {"POSTBOX": Open})
+
+    assert found.services["POSTBOX"].url == "https://postbox.example.com"
+    assert {"POSTBOX": Open} == found.connectors
