@@ -3,6 +3,7 @@
 ```
 RetirementError
 ├── ConfigError            the operator must change a file                   exit 2
+├── Interrupted            the run was told to stop; learners are given back  exit 1
 ├── Held                   a guard stopped the run before it called anyone   exit 3
 ├── Defect                 our code or a connector broke: the learner is ERRORED, the others go on
 ├── StateConflict          somebody else has the learner: leave them alone, write nothing
@@ -33,6 +34,10 @@ class ConfigError(RetirementError):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.args)
+
+
+class Interrupted(RetirementError):
+    """The run was told to stop; what had begun was ended or given back."""
 
 
 class Held(RetirementError):

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import httpx
 import tenacity
+from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
 from retirement.errors import Misconfigured, NotFound, RateLimited, Refused, ServiceError, Transient
@@ -69,7 +70,9 @@ class Retry:
 
     def __call__(self) -> tenacity.AsyncRetrying:
         """The attempts for one call."""
-        backoff = tenacity.wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait)
+        backoff = tenacity.wait_exponential_jitter(
+            multiplier=self.first_wait, max=self.longest_wait, jitter=self.first_wait
+        )
 
         def worth_it(error: BaseException) -> bool:
             # A longer pause belongs to the next owner of the wait: the task, or the next queue run.
@@ -78,7 +81,8 @@ class Retry:
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            return error.retry_after if isinstance(error, RateLimited) else backoff(state)
+            asked = error.retry_after if isinstance(error, RateLimited) else 0.0
+            return max(asked, backoff(state))
 
         return tenacity.AsyncRetrying(
             sleep=self.sleep,
@@ -111,7 +115,7 @@ class TokenSource:
         self._form = {"grant_type": "client_credentials", "client_id": client_id, "token_type": "jwt"}
         self._secret = client_secret
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
         self._token = ""
         self._good_until = 0.0
 
@@ -124,14 +128,30 @@ class TokenSource:
         return await self._fetch(lambda: self._token == refused)
 
     async def _fetch(self, stale: Callable[[], bool]) -> str:
-        async with self._lock:
-            if stale():
-                form = self._form | {"client_secret": self._secret.get_secret_value()}
-                reply = await self._api.post(self.PATH, form=form, judge=_refusal_of_a_client)
-                token, lifetime = _token_of(reply)
-                self._token = token
-                self._good_until = self._clock() + lifetime - min(self.MARGIN_SECONDS, lifetime / 2)
+        if stale():
+            if self._renewal is None:
+                self._renewal = asyncio.create_task(self._renew())
+                self._renewal.add_done_callback(self._renewal_ended)
+            # One request, and one failure, for all who wait; a learner who is cancelled ends it for nobody.
+            await asyncio.shield(self._renewal)
         return self._token
+
+    async def _renew(self) -> None:
+        form = self._form | {"client_secret": self._secret.get_secret_value()}
+        try:
+            # Once: whoever needed the token owns the retry.
+            reply = await self._api.post(self.PATH, form=form, judge=_refusal_of_a_client, once=True)
+        except (NotFound, Refused) as error:
+            # Never the answer to what was asked with the token: `absent`, or a learner who is refused.
+            raise Misconfigured(error.service, error.request, error.status, "the endpoint gives no token") from None
+        token, lifetime = _token_of(reply)
+        self._token = token
+        self._good_until = self._clock() + lifetime - min(self.MARGIN_SECONDS, lifetime / 2)
+
+    def _renewal_ended(self, renewal: asyncio.Task[None]) -> None:
+        self._renewal = None
+        if not renewal.cancelled():
+            renewal.exception()  # retrieved, even when all who waited are gone
 
 
 def _refusal_of_a_client(reply: Reply) -> None:
@@ -168,9 +188,13 @@ class JwtAuth(httpx.Auth):
 
 
 def pool(url: str, at_once: int) -> httpx.AsyncClient:
-    """The connections to one service, enough for that many learners at the same time."""
+    """The connections to one service, enough for that many learners at the same time.
+
+    aiohttp carries them: httpx' own pool looks at every connection for every request, which at fifty requests
+    at a time costs ten times the processor time.
+    """
     limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once * 2)
-    return httpx.AsyncClient(base_url=url, limits=limits)
+    return httpx.AsyncClient(base_url=url, transport=AiohttpTransport(limits=limits))
 
 
 class Api:
@@ -268,7 +292,7 @@ def _read(response: httpx.Response) -> Reply:
     if kind == "application/json" or kind.endswith("+json"):
         try:
             return Reply(response.status_code, "json", response.json(), response.headers)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Reply(response.status_code, "unreadable", None, response.headers)
     return Reply(response.status_code, "html" if kind == "text/html" else "text", None, response.headers)
 
@@ -297,6 +321,8 @@ _TRANSPORT_REASONS: dict[type[httpx.HTTPError], str] = {
 def translate(service: str, request: str, error: httpx.HTTPError) -> ServiceError:
     """The error of ours for one of httpx; theirs hold the request, so they never travel further."""
     reason = _TRANSPORT_REASONS.get(type(error), "the exchange failed")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Misconfigured(service, request, None, "its certificate is not one that this machine trusts")
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects)):
         return Misconfigured(service, request, None, reason)
     return Transient(service, request, None, reason, not isinstance(error, _NOT_SENT))
@@ -320,7 +346,7 @@ def classify(service: str, request: str, reply: Reply) -> ServiceError | None:
         return Misconfigured(service, request, status, "a redirect: check the scheme and the path of the base URL")
     if status in _PASSING or (status >= 500 and status not in _LASTING):
         return _passing(service, request, reply)
-    if status == 404 and reply.kind in ("html", "text"):
+    if status == 404 and reply.kind not in ("json", "empty"):
         return Misconfigured(service, request, status, "no such route: wrong base URL, or the feature is off")
     if status == 404:
         return NotFound(service, request, status)
@@ -332,7 +358,7 @@ def classify(service: str, request: str, reply: Reply) -> ServiceError | None:
 
 
 def _unusable_success(service: str, request: str, reply: Reply) -> ServiceError | None:
-    if reply.kind == "html":
+    if reply.kind in ("html", "text"):
         return Misconfigured(service, request, reply.status, "a page where data is due: a login page or a wrong host")
     if reply.kind == "unreadable":
         return Refused(service, request, reply.status, "the answer is no JSON although it says so")
@@ -354,7 +380,7 @@ def retry_after(value: str, now: datetime | None = None) -> float | None:
         return float(value)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())

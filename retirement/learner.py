@@ -9,13 +9,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+)
 
 # The route of `retirement_status` takes these characters and no others (contract, section 1.5).
 _ROUTABLE = re.compile(r"[\w .@+-]+")
 
 _Text = Annotated[str, StringConstraints(strict=True)]
 _Name = Annotated[str, StringConstraints(strict=True, min_length=1)]
+
+
+def _text(value: object) -> object:
+    if not isinstance(value, str) or value.isdecimal():
+        raise ValueError("a time is a text")
+    return value
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_text)]
 
 
 class _Wire(BaseModel):
@@ -25,21 +42,21 @@ class _Wire(BaseModel):
 
 class _State(_Wire):
     state_name: _Name
-    state_execution_order: int
+    state_execution_order: StrictInt
 
 
 class _Account(_Wire):
-    id: int
+    id: StrictInt
     username: _Text
 
 
 class _Row(_Wire):
-    id: int
+    id: StrictInt
     user: _Account
     current_state: _State
     last_state: _State
-    created: datetime
-    modified: datetime
+    created: _Time
+    modified: _Time
     original_username: _Name
     original_email: _Text
     original_name: _Text

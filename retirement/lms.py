@@ -20,6 +20,7 @@ from retirement.errors import (
 )
 from retirement.http import Api, Patience, Reply
 from retirement.learner import Learner, UnreadableRow
+from retirement.pipeline import ERRORED, PENDING
 
 QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
@@ -116,7 +117,9 @@ class Lms:
         Raises `Rescinded` when the row is gone, `StateConflict` when somebody else moved it, `Misconfigured`
         when the LMS knows no such move. A forced move is never refused, so it looks before it moves.
         """
-        doubtful = force
+        # ERRORED lies ahead of every working state, so the LMS would take it over somebody else's move.
+        doubtful = force or state == ERRORED
+        lost = False
         async for attempt in self._api.retry():
             with attempt:
                 # Once a reply was lost a second PATCH would be refused, or repeat what somebody undid.
@@ -125,12 +128,15 @@ class Lms:
                 try:
                     await self._patch(learner, state, text, force)
                 except Transient as error:
-                    doubtful = doubtful or error.in_doubt
+                    lost = lost or error.in_doubt
+                    doubtful = doubtful or lost
                     raise
                 except NotFound:
-                    raise Rescinded(f"learner {learner.user_id} has no retirement request any more") from None
+                    raise _gone(learner, since) from None
                 except Refused as error:
-                    await self._explain(learner, state, since, error)
+                    # A move whose answer was lost may have arrived while we read the row (contract, section 7).
+                    if not (lost and await self._arrived(learner, state, since)):
+                        await self._explain(learner, state, since, error)
 
     async def _patch(self, learner: Learner, state: str, text: str, force: bool) -> None:
         body: dict[str, object] = {"username": learner.username, "new_state": state, "response": text}
@@ -146,7 +152,7 @@ class Lms:
     async def _arrived(self, learner: Learner, state: str, since: str) -> bool:
         row = await self.refresh(learner)
         if row is None:
-            raise Rescinded(f"learner {learner.user_id} has no retirement request any more")
+            raise _gone(learner, since)
         if row.state == state:
             return True
         if row.state != since:
@@ -173,3 +179,10 @@ class Lms:
         if not isinstance(reply.data, list):
             raise Refused("LMS", request, reply.status, "a list is due")
         return reply.data
+
+
+def _gone(learner: Learner, since: str) -> StateConflict:
+    """Only a PENDING request can be taken back (contract, section 4.13); a later row was renamed or removed."""
+    if since == PENDING:
+        return Rescinded(f"learner {learner.user_id} has no retirement request any more")
+    return StateConflict(f"learner {learner.user_id} has lost the retirement request that was in {since}")

@@ -88,27 +88,28 @@ class Pipeline:
         return None
 
 
-def problems(steps: tuple[Step, ...]) -> Iterator[tuple[int, str]]:
-    """What is wrong with the shape of these steps, as (place of the step, text)."""
+def problems(steps: tuple[Step, ...]) -> Iterator[tuple[int, str, str]]:
+    """What is wrong with the shape of these steps, as (place of the step, its field, text)."""
     names = {step.name: place for place, step in enumerate(steps)}
     states: dict[str, int] = {}
     for place, step in enumerate(steps):
-        for state in (step.start, step.end):
+        if step.start.endswith("_COMPLETE"):
+            why = "ends with _COMPLETE, and the LMS refuses to erase anything of a learner in such a state"
+            yield place, "start", f"{step.start} {why}; name it RETIRING_…"
+        for field_name, state in (("start", step.start), ("end", step.end)):
             if len(state) > STATE_NAME_LENGTH:
-                yield place, f"{state} has {len(state)} characters; the LMS stores {STATE_NAME_LENGTH}"
+                yield place, field_name, f"{state} has {len(state)} characters; the LMS stores {STATE_NAME_LENGTH}"
             if state in REQUIRED_STATES:
-                yield place, f"{state} is the LMS' own state and cannot belong to a step"
+                yield place, field_name, f"{state} is the LMS' own state and cannot belong to a step"
             elif state in states:
-                yield place, f"{state} is used twice (also by step {states[state] + 1})"
+                yield place, field_name, f"{state} is used twice (also by step {states[state] + 1})"
             states.setdefault(state, place)
         for other in step.after:
             if other not in names:
-                yield place, f"`after` names {other}, which is no step of this pipeline"
+                yield place, "after", f"`after` names {other}, which is no step of this pipeline"
             elif names[other] >= place:
-                yield (
-                    place,
-                    f"`after` names {other}, which is written later: {_why_written_order(steps, step, other)}",
-                )
+                why = _why_written_order(steps, step, other)
+                yield place, "after", f"`after` names {other}, which is written later: {why}"
 
 
 def _why_written_order(steps: tuple[Step, ...], step: Step, other: str) -> str:

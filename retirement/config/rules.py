@@ -6,12 +6,8 @@ from dataclasses import dataclass, replace
 from retirement import pipeline
 from retirement.config.document import Node
 from retirement.config.problems import Problems, close_to, nearest, shown
-from retirement.connectors import Connector, Destroys, ServiceSettings
+from retirement.connectors import Connector, Destroys, Identity, ServiceSettings
 from retirement.pipeline import Pipeline, Step
-
-#: Of the look-ups that a renaming forum spoils, the one that then answers "nothing to do" (contract, 4.16).
-#: The others of the LMS go by the retirement row and are only checked where the forum is known to rename.
-_SILENTLY_SPOILT = {"retirement_retire_forum": frozenset({"retirement_unenroll"})}
 
 
 @dataclass(frozen=True)
@@ -87,15 +83,9 @@ def shape(placed: Sequence[Placed], unreadable: Collection[str], problems: Probl
                 problems.add(node.line, node.key, f"{shown(name)} is no step of this pipeline{hint}")
                 sound = False
         trusted.append(replace(each.step, after=tuple(name for name in each.step.after if name in names)))
-        if each.step.start.endswith("_COMPLETE"):
-            node = each.at("start")
-            text = (
-                f"{each.step.start} ends with _COMPLETE, and the LMS refuses to erase anything of a learner in such a"
-            )
-            problems.add(node.line, node.key, f"{text} state; name it RETIRING_…")
-    for place, text in pipeline.problems(tuple(trusted)):
-        node = placed[place].at("after" if "`after`" in text else "start")
-        problems.add(node.line, placed[place].node.key, text)
+    for place, field, text in pipeline.problems(tuple(trusted)):
+        node = placed[place].at(field)
+        problems.add(node.line, node.key, text)
         sound = False
     return Pipeline(tuple(trusted)) if sound else None
 
@@ -139,14 +129,13 @@ def identity(
         connector = connectors[destroyer.service]
         settings = services.get(destroyer.service)
         verdict = connector.destroys_username(settings, destroyer.operation) if settings else Destroys.NO
-        spoilt = _SILENTLY_SPOILT.get(destroyer.operation) if verdict is Destroys.PERHAPS else None
         for step in _too_late(steps, destroyer, connector):
             node = next(each for each in placed if each.step.name == step.name).at("operation")
             why = f"{step.name} looks the learner up by username"
             if verdict is Destroys.YES:
                 text = f"{why}, which {destroyer.name} destroys in {step.service}; let it end before {destroyer.name}"
                 problems.add(node.line, node.key, text)
-            elif verdict is Destroys.PERHAPS and (spoilt is None or step.operation in spoilt):
+            elif verdict is Destroys.PERHAPS:
                 text = f"{why}, and some releases of {step.service} change it in {destroyer.name}"
                 problems.warn(node.line, node.key, f"{text}; put {step.name} first, or {remedy}")
 
@@ -155,6 +144,8 @@ def _too_late(steps: Pipeline, destroyer: Step, connector: type[Connector]) -> I
     before = steps.ancestors(destroyer.name)
     operations = connector.operations()
     for step in steps:
-        same = step.service == destroyer.service and step.name != destroyer.name
-        if same and step.name not in before and operations[step.operation].finds_by_username:
+        if step.service != destroyer.service or step.name == destroyer.name or step.name in before:
+            continue
+        told = Identity.USERNAME in operations[step.operation].needs
+        if operations[step.operation].finds_by_username or (told and operations[destroyer.operation].comes_last):
             yield step

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retirement.errors import ConfigError, NotFound
-from retirement.http import Api, Patience, Reply
+from retirement.errors import ConfigError, Misconfigured, NotFound
+from retirement.http import Api, Judge, Patience, Reply
 from retirement.learner import Learner
 
 ENTRY_POINTS = "retirement.connectors"
@@ -82,6 +82,7 @@ class Operation:
     needs: frozenset[Identity]
     finds_by_username: bool
     destroys_username: bool
+    comes_last: bool
     absent_on_404: bool
     route: Route | None
     goes_with: str | None
@@ -97,6 +98,7 @@ def operation(
     sample: Mapping[str, object] | None = None,
     finds_by_username: bool = False,
     destroys_username: bool = False,
+    comes_last: bool = False,
     absent_on_404: bool = False,
     goes_with: str | None = None,
     refused_because: str | None = None,
@@ -105,7 +107,8 @@ def operation(
 
     `needs` is what it is told about the learner. `route` is where it goes; `sample` fills the template for a
     harmless question. `finds_by_username`: the service looks its data up by the account's current username.
-    `destroys_username`: after it such a look-up finds nothing. `absent_on_404`: the service's own 404 means
+    `destroys_username`: after it such a look-up finds nothing. `comes_last`: every step of the service that is
+    told the username has to end before. `absent_on_404`: the service's own 404 means
     that it holds nothing (never an HTML page). `goes_with`: it has no request of its own any more, another
     operation does its work and has to be in the pipeline. `refused_because`: known, and never to be used.
     """
@@ -117,6 +120,7 @@ def operation(
             needs=frozenset(needs),
             finds_by_username=finds_by_username,
             destroys_username=destroys_username,
+            comes_last=comes_last,
             absent_on_404=absent_on_404,
             route=Route(*route, sample or {}) if route else None,
             goes_with=goes_with,
@@ -170,11 +174,24 @@ class Connector:
         if route := self.route(name):
             # These routes take no GET. Whoever answers that the method is wrong has the route, and has
             # looked at our credentials before; a missing route is an HTML 404.
-            await self.api.get(route.path, values=route.sample, patience=Patience.LOOKUP, judge=_knows_the_route)
+            def knows(reply: Reply) -> bool:
+                if 400 <= reply.status < 500 and reply.kind in ("html", "text"):
+                    # A web server's page: it does not serve this host, wants another scheme, or lacks the route.
+                    why = "no such route: wrong base URL, or the feature is off"
+                    raise Misconfigured(self.service, f"GET {route.path}", reply.status, why)
+                return reply.status == 405
+
+            await self.api.get(route.path, values=route.sample, patience=Patience.LOOKUP, judge=knows)
 
 
-def _knows_the_route(reply: Reply) -> bool | None:
-    return True if reply.status == 405 else None
+def json_404_only(service: str, path: str) -> Judge:
+    """For routes that stock services lack: an empty 404 may be a gateway's, and proves nothing (contract, A15)."""
+
+    def judge(reply: Reply) -> None:
+        if reply.status == 404 and reply.kind != "json":
+            raise Misconfigured(service, f"POST {path}", 404, "no such route: stock services lack it")
+
+    return judge
 
 
 @cache
@@ -182,7 +199,11 @@ def registry() -> dict[str, type[Connector]]:
     """Every installed connector by its service name. Raises `ConfigError` when two claim one name."""
     found: dict[str, type[Connector]] = {}
     for entry in entry_points(group=ENTRY_POINTS):
-        connector = entry.load()
+        try:
+            connector = entry.load()
+        except (ImportError, AttributeError) as error:
+            text = f"the connector {entry.value}, installed as {entry.name}, cannot be imported"
+            raise ConfigError(f"{text}: {type(error).__name__}; mend or uninstall its package") from None
         if connector.service in found:
             other = found[connector.service].__module__
             raise ConfigError(f"two connectors claim {connector.service}: {other} and {connector.__module__}")

@@ -4,7 +4,7 @@ Contract of the services, section A1. The public service has no `user/retire`; `
 the username only, so e-mail, name and addresses stay.
 """
 
-from retirement.connectors import Connector, Identity, Outcome, operation
+from retirement.connectors import Connector, Identity, Outcome, json_404_only, operation
 from retirement.connectors.renaming import replace_username
 from retirement.learner import Learner
 
@@ -31,5 +31,5 @@ class Ecommerce(Connector):
     @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True)
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Retire the account through a route that only private builds have; a stock service lacks it."""
-        await self.api.post(RETIRE, json={"username": learner.username})
+        await self.api.post(RETIRE, json={"username": learner.username}, judge=json_404_only(self.service, RETIRE))
         return Outcome.ERASED

@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import Field
 
 from retirement.connectors import Connector, Destroys, Identity, Outcome, Route, ServiceSettings, operation
-from retirement.errors import Refused, Rescinded, StateConflict, Transient
+from retirement.errors import Refused, StateConflict, Transient
 from retirement.http import Judge, Patience, Reply
 from retirement.learner import Learner
 
@@ -76,31 +76,31 @@ class OpenEdx(Connector):
         reply = await self._ask(self._unenroll, learner, patience=Patience.SLOW)
         return Outcome.ERASED if reply.status == 200 else Outcome.ABSENT
 
-    @operation(Identity.USERNAME, route=("POST", FORUM), finds_by_username=True)
+    @operation(Identity.USERNAME, route=("POST", FORUM))
     async def retirement_retire_forum(self, learner: Learner) -> Outcome:
         """Blank the learner's forum posts and put the retired name on them."""
         reply = await self._ask(FORUM, learner, judge=_forum_has_no_such_user)
         return Outcome.ERASED if reply.status < 300 else Outcome.ABSENT
 
-    @operation(Identity.USERNAME, route=("POST", NOTES), finds_by_username=True)
+    @operation(Identity.USERNAME, route=("POST", NOTES))
     async def retirement_retire_notes(self, learner: Learner) -> Outcome:
         """Delete the learner's notes. The LMS hides a refusal of the notes service behind its 204."""
         await self._ask(NOTES, learner)
         return Outcome.ERASED
 
-    @operation(Identity.USERNAME, route=("POST", f"{ACCOUNTS}/retire_misc/"), finds_by_username=True)
+    @operation(Identity.USERNAME, route=("POST", f"{ACCOUNTS}/retire_misc/"))
     async def retirement_lms_retire_misc(self, learner: Learner) -> Outcome:
         """Erase what plugins and side tables of the LMS hold: credit, surveys, e-mail settings, histories."""
         await self._ask(f"{ACCOUNTS}/retire_misc/", learner)
         return Outcome.ERASED
 
-    @operation(Identity.USERNAME, route=("POST", f"{ACCOUNTS}/retire/"), destroys_username=True)
+    @operation(Identity.USERNAME, route=("POST", f"{ACCOUNTS}/retire/"), destroys_username=True, comes_last=True)
     async def retirement_lms_retire(self, learner: Learner) -> Outcome:
         """Erase profile and account: names blanked, username and e-mail replaced by the retired ones."""
         await self._ask(f"{ACCOUNTS}/retire/", learner)
         return Outcome.ERASED
 
-    @operation(Identity.USERNAME, route=("PUT", f"{ACCOUNTS}/retirement_partner_report/"), finds_by_username=True)
+    @operation(Identity.USERNAME, route=("PUT", f"{ACCOUNTS}/retirement_partner_report/"))
     async def retirement_partner_queue(self, learner: Learner) -> Outcome:
         """Put the learner on the list of those whose course partners have to be told."""
         await self._ask(f"{ACCOUNTS}/retirement_partner_report/", learner, method="PUT")
@@ -149,7 +149,8 @@ class OpenEdx(Connector):
             if judge and judge(reply):
                 return True
             if reply.status == 404 and reply.kind in ("json", "empty"):
-                raise Rescinded(f"{self.service}: {method} {path}: the learner has no retirement request")
+                # In a working state nothing can be taken back any more.
+                raise StateConflict(f"{self.service}: {method} {path}: the learner has no retirement request")
             return None
 
         body = {"username": learner.username}
@@ -165,4 +166,6 @@ def _forum_has_no_such_user(reply: Reply) -> bool | None:
     """404 with an empty body: the legacy forum has no such user; 500 with this text: v2 up to 0.4.3."""
     if reply.status == 500 and reply.says("Duplicate entry"):
         raise Transient("LMS", f"POST {FORUM}", 500, FORUM_COLLISION)
-    return (reply.status == 404 and reply.kind == "empty") or (reply.status == 500 and reply.says("user not found with id"))
+    if reply.status == 404:
+        return reply.kind == "empty"
+    return reply.status == 500 and reply.says("user not found with id")

@@ -74,7 +74,7 @@ def test_a_state_that_the_lms_cannot_store(desk: Desk) -> None:
     """Thirty characters are all it has."""
     long = "RETIRING_" + "X" * 22
 
-    assert [f"retirement.yaml:6: pipeline[0]: {long} has 31 characters; the LMS stores 30"] == desk.problems(
+    assert [f"retirement.yaml:6: pipeline[0].start: {long} has 31 characters; the LMS stores 30"] == desk.problems(
         LMS + pipeline(ENROLLMENTS.replace("RETIRING_ENROLLMENTS", long))
     )
 
@@ -92,14 +92,14 @@ def test_a_state_that_is_no_name(desk: Desk) -> None:
 def test_a_state_used_twice(desk: Desk) -> None:
     """As start or end of any two steps."""
     assert desk.problems(LMS + pipeline(ENROLLMENTS, ACCOUNT.replace("LMS_COMPLETE", "ENROLLMENTS_COMPLETE"))) == [
-        "retirement.yaml:7: pipeline[1]: ENROLLMENTS_COMPLETE is used twice (also by step 1)"
+        "retirement.yaml:7: pipeline[1].end: ENROLLMENTS_COMPLETE is used twice (also by step 1)"
     ]
 
 
 def test_a_state_of_the_lms_itself(desk: Desk) -> None:
     """PENDING and COMPLETE are set by nobody's step."""
     assert desk.problems(LMS + pipeline(ACCOUNT.replace("LMS_COMPLETE", "COMPLETE"))) == [
-        "retirement.yaml:6: pipeline[0]: COMPLETE is the LMS' own state and cannot belong to a step"
+        "retirement.yaml:6: pipeline[0].end: COMPLETE is the LMS' own state and cannot belong to a step"
     ]
 
 
@@ -180,7 +180,7 @@ def test_a_later_step_in_after(desk: Desk) -> None:
 
     assert desk.problems(text) == [
         (
-            "retirement.yaml:6: pipeline[0]: `after` names RETIRING_LMS_MISC, which is written later: "
+            "retirement.yaml:6: pipeline[0].after: `after` names RETIRING_LMS_MISC, which is written later: "
             "write RETIRING_LMS_MISC above RETIRING_ENROLLMENTS, since the LMS takes states in written order"
         )
     ]

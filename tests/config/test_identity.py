@@ -48,12 +48,18 @@ def test_a_forum_that_renames_comes_after_every_look_up(desk: Desk) -> None:
     """Generation v2 changes the account."""
     services = "services: {LMS: {forum: v2}}\n"
 
-    assert desk.problems(LMS + services + pipeline(ENROLLMENTS, NOTES, MISC, FORUMS, ACCOUNT)) == []
-    (problem,) = desk.problems(LMS + services + pipeline(ENROLLMENTS, FORUMS, MISC, ACCOUNT))
+    assert desk.problems(LMS + services + pipeline(ENROLLMENTS, FORUMS, NOTES, MISC, ACCOUNT)) == []
+    (problem,) = desk.problems(LMS + services + pipeline(FORUMS, ENROLLMENTS, MISC, ACCOUNT))
     assert problem == (
-        "retirement.yaml:9: pipeline[2].operation: RETIRING_LMS_MISC looks the learner up by username, "
+        "retirement.yaml:8: pipeline[1].operation: RETIRING_ENROLLMENTS looks the learner up by username, "
         "which RETIRING_FORUMS destroys in LMS; let it end before RETIRING_FORUMS"
     )
+
+
+def test_whatever_is_told_the_username_comes_before_the_account(desk: Desk) -> None:
+    """`retire` is the last step of the LMS, also for those that go by the retirement row."""
+    (problem,) = desk.problems(LMS + pipeline(ENROLLMENTS, ACCOUNT, MISC))
+    assert f"RETIRING_LMS_MISC {LATE}" in problem
 
 
 @pytest.mark.parametrize("forum", ["legacy", "v2-new"])

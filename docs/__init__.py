@@ -1,0 +1,1 @@
+"""What operators and developers read; `docs.generate` writes the parts that the code knows better."""

@@ -1,0 +1,236 @@
+"""Writes docs/reference from the code: `python -m docs.generate`, with `--check` only to say what is stale."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import typer
+
+from retirement.cli import app
+from retirement.connectors import Connector, Operation, registry
+from retirement.errors import RateLimited, ServiceError, Transient
+from retirement.http import Reply, classify, translate
+
+FOLDER = Path(__file__).parent / "reference"
+NOTE = "<!-- Written by `python -m docs.generate`; do not edit. -->"
+#: What stands in for the settings of a service when its operations are described.
+NOWHERE = "https://service.example.com"
+#: What a body can be, as `retirement.http` tells bodies apart.
+KINDS = ("json", "empty", "text", "html", "unreadable")
+
+
+def pages() -> dict[str, str]:
+    """Every page by file name."""
+    return {"commands.md": commands(), "operations.md": operations(), "errors.md": errors()}
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    lines = ["# Commands", "", NOTE, "", "Exit codes and what they mean are in [operating](../operating.md)."]
+    for name, command in every_command():
+        lines += ["", f"## `{name}`", "", _flat(command.help)]
+        rows = [_parameter(each) for each in command.params if "--help" not in each.opts]
+        if rows:
+            lines += ["", *_table(("option", "default", "meaning"), rows)]
+    return _page(lines)
+
+
+def every_command() -> Iterator[tuple[str, Any]]:
+    """Each command as it is typed, and its typer object."""
+    yield from _commands_of("retirement", typer.main.get_command(app))
+
+
+def _commands_of(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    below: dict[str, Any] = getattr(command, "commands", {})
+    if not below:
+        yield name, command
+    for each, child in below.items():
+        yield from _commands_of(f"{name} {each}", child)
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    if parameter.param_type_name == "argument":
+        shown = f"`{parameter.name.upper()}`"
+    else:
+        shown = ", ".join(f"`{option}`" for option in parameter.opts)
+    if parameter.required:
+        default = "*required*"
+    else:
+        default = "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+    return shown, default, _flat(parameter.help)
+
+
+def operations() -> str:
+    """Every operation of every connector that we ship, with its declared policy."""
+    heading = (
+        "service",
+        "operation",
+        "what it does",
+        "request",
+        "needs",
+        "finds by username",
+        "destroys username",
+        "absent on 404",
+        "remarks",
+    )
+    rows = [
+        _operation(connector, declared)
+        for connector in registry().values()
+        if connector.__module__.startswith("retirement.")
+        for declared in connector.operations().values()
+    ]
+    return _page(
+        [
+            "# Operations",
+            "",
+            NOTE,
+            "",
+            "What a step may do, and the policy that is declared with it.",
+            "`needs` is what the service is told about the learner.",
+            "A step that finds the learner by username has to end before one of the same service destroys that name.",
+            "`absent on 404`: the service's own 404 means that it holds nothing; an HTML page never does.",
+            "",
+            *_table(heading, rows),
+        ]
+    )
+
+
+def _operation(connector: type[Connector], declared: Operation) -> tuple[str, ...]:
+    destroys = connector.destroys_username(connector.Settings(url=NOWHERE), declared.name).value
+    remarks = []
+    if declared.comes_last:
+        remarks.append("steps of this service that are told the username end before it")
+    if declared.goes_with:
+        remarks.append(f"done by `{declared.goes_with}`")
+    if declared.refused_because:
+        remarks.append(f"refused in a pipeline: {declared.refused_because}")
+    return (
+        f"`{connector.service}`",
+        f"`{declared.name}`",
+        declared.doc,
+        f"`{declared.route.method} {declared.route.path}`" if declared.route else "none",
+        ", ".join(sorted(f"`{need.value}`" for need in declared.needs)),
+        _yes(declared.finds_by_username),
+        "" if destroys == "no" else destroys,
+        _yes(declared.absent_on_404),
+        "; ".join(remarks),
+    )
+
+
+def errors() -> str:
+    """Every status, every body and every broken connection, and the error that it becomes."""
+    return _page(
+        [
+            "# Errors",
+            "",
+            NOTE,
+            "",
+            "What an answer means before the operation has had its say, asked of `retirement.http.classify`.",
+            "What each error does to a learner is in [operating](../operating.md).",
+            "",
+            "## Answers",
+            "",
+            *_table(("status", "body", "error", "reason"), _answers()),
+            "",
+            "`RateLimited` takes the place of `Transient` where the answer says when to come back (`Retry-After`).",
+            "",
+            "## Broken exchanges",
+            "",
+            *_table(("httpx", "error", "reason", "may have been done"), sorted(_exchanges())),
+        ]
+    )
+
+
+def _answers() -> Iterator[tuple[str, str, str, str]]:
+    """One row for each run of statuses whose bodies mean the same."""
+    meanings: dict[int, dict[tuple[str, str], list[str]]] = {}
+    for status in range(200, 600):
+        by_meaning = meanings.setdefault(status, {})
+        for kind in KINDS:
+            error = classify("S", "R", Reply(status, kind, None))
+            by_meaning.setdefault(_meaning(error), []).append(kind)
+    start = 200
+    for status in range(200, 600):
+        if meanings.get(status + 1) == meanings[status]:
+            continue
+        span = f"{start}" if start == status else f"{start}–{status}"
+        for (name, reason), kinds in meanings[status].items():
+            yield span, "any" if len(kinds) == len(KINDS) else ", ".join(kinds), name, reason
+        start = status + 1
+
+
+def _meaning(error: ServiceError | None) -> tuple[str, str]:
+    return ("success", "") if error is None else (f"`{type(error).__name__}`", error.reason)
+
+
+def _exchanges() -> Iterator[tuple[str, str, str, str]]:
+    for kind in _leaves(httpx.HTTPError):
+        if issubclass(kind, httpx.HTTPStatusError):
+            continue  # raised only by a method that is never called
+        error = translate("S", "R", kind("never shown"))
+        doubt = isinstance(error, Transient) and not isinstance(error, RateLimited) and error.in_doubt
+        yield f"`{kind.__name__}`", f"`{type(error).__name__}`", error.reason, _yes(doubt)
+
+
+def _leaves(kind: type[httpx.HTTPError]) -> Iterator[type[httpx.HTTPError]]:
+    below = kind.__subclasses__()
+    for each in below:
+        yield from _leaves(each)
+    if not below and kind.__module__.startswith("httpx"):
+        yield kind
+
+
+def _yes(fact: bool) -> str:
+    return "yes" if fact else ""
+
+
+def _flat(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    columns = list(heading)
+    yield _row(columns)
+    yield _row("---" for _ in columns)
+    for row in rows:
+        yield _row(cell.replace("|", "\\|") for cell in row)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _page(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def stale() -> list[str]:
+    """The files of docs/reference that are not what the code says now, leftovers included."""
+    wanted = pages()
+    found = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*")}
+    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the pages; with `--check` says which are stale, and is 1 when there are any."""
+    outdated = stale()
+    if arguments == ["--check"]:
+        for name in outdated:
+            sys.stderr.write(f"docs/reference/{name} is stale: run `make docs`\n")
+        return 1 if outdated else 0
+    if arguments:
+        sys.stderr.write("usage: python -m docs.generate [--check]\n")
+        return 2
+    FOLDER.mkdir(exist_ok=True)
+    for name in outdated:
+        if name in (wanted := pages()):
+            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+        else:
+            (FOLDER / name).unlink()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""The command line. Every command has `--json`; exit codes are those of `retirement.reports`.
+
+This package alone prints and exits. Prefect is imported by a command when its server is up, since Prefect
+reads its settings at import.
+"""
+
+import os
+import sys
+import warnings
+
+import typer
+
+from retirement import __version__
+from retirement.cli import configuration, local, runs, site
+from retirement.cli.output import console
+
+app = typer.Typer(
+    name="retirement",
+    help="Retires learners of an Open edX site: one Prefect flow each, every step proved.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(local.demo)
+app.command("sandbox")(local.sandbox)
+app.command("serve")(local.serve)
+app.command("doctor")(site.doctor)
+app.command("plan")(site.plan)
+app.command("status")(site.status)
+app.command("retire-learner")(runs.retire_learner)
+app.command("retire-queue")(runs.retire_queue)
+app.add_typer(configuration.app, name="config")
+
+
+@app.callback()
+def _version() -> None:
+    """Retires learners of an Open edX site: one Prefect flow each, every step proved."""
+
+
+@app.command("version")
+def version() -> None:
+    """Print the version."""
+    console.print(__version__, highlight=False)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    app()

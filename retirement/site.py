@@ -1,0 +1,147 @@
+"""Everything that the learners of one process share: the pipeline, the LMS and one connector per service.
+
+One connection pool per service, one token for all of them. Nothing here belongs to one learner.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from retirement.config import Configuration, load
+from retirement.connectors import Connector
+from retirement.connectors.openedx import Forum, OpenEdx
+from retirement.errors import Misconfigured, RetirementError, ServiceError
+from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
+from retirement.learner import Learner
+from retirement.lms import Lms
+from retirement.pipeline import Pipeline
+
+
+class Stop:
+    """Tells every learner of a run to stop before the next call; keeps the first reason."""
+
+    def __init__(self) -> None:
+        self.reason: RetirementError | None = None
+
+    def __bool__(self) -> bool:
+        return self.reason is not None
+
+    def set(self, reason: RetirementError) -> None:
+        self.reason = self.reason or reason
+
+
+class ForumLane:
+    """One learner at a time between forum and account, for forums up to 0.4.3 (contract, section 4.16).
+
+    That forum blanks the account's e-mail, which is unique, so the next learner's forum step fails until the
+    first one's account step is done. Open until the first collision shows that this site has such a forum.
+    """
+
+    def __init__(self, narrow: bool = False) -> None:
+        self.narrow = narrow
+        self._lock = asyncio.Lock()
+        self._owner: int | None = None
+
+    async def enter(self, user_id: int) -> None:
+        if self.narrow and self._owner != user_id:
+            await self._lock.acquire()
+            self._owner = user_id
+
+    def leave(self, user_id: int) -> None:
+        if self._owner == user_id:
+            self._owner = None
+            self._lock.release()
+
+
+@dataclass
+class Site:
+    """Everything that the learners of one process share."""
+
+    pipeline: Pipeline
+    lms: Lms
+    tokens: TokenSource
+    connectors: Mapping[str, Connector]
+    stop: Stop = field(default_factory=Stop)
+    forum_lane: ForumLane = field(default_factory=ForumLane)
+    clock: Callable[[], float] = time.monotonic
+    #: Rows that the queue has just listed, so that nobody has to look a user id up again.
+    listed: dict[int, Learner] = field(default_factory=dict)
+
+    async def learner(self, user_id: int) -> Learner | None:
+        """The learner of that LMS user id, None where the LMS has no retirement of them."""
+        return self.listed.get(user_id) or await self.lms.find(user_id)
+
+    async def preflight(self) -> None:
+        """Asks what every learner would stumble over: token, permission, states, routes. Changes nothing.
+
+        Only a wrong address, credential or permission is a reason to stop here; a service that is down or odd
+        is met again by those whom it concerns. Raises `ConfigError` and `ServiceError`.
+        """
+        await self.lms.require_states()
+        # The LMS has proved its address and our permission above; `doctor` asks for its single routes.
+        others = (step for step in self.pipeline if step.service != "LMS")
+        probes = (self.connectors[step.service].probe(step.operation) for step in others)
+        for answer in await asyncio.gather(*probes, return_exceptions=True):
+            if isinstance(answer, BaseException) and (
+                isinstance(answer, Misconfigured) or not isinstance(answer, ServiceError)
+            ):
+                raise answer
+
+
+@asynccontextmanager
+async def opened(configuration: Configuration) -> AsyncIterator[Site]:
+    """The site that a configuration describes; closes its connections at the end. Sends nothing."""
+    at_once = configuration.queue.at_once
+    retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
+    async with AsyncExitStack() as stack:
+        lms_pool = await stack.enter_async_context(pool(configuration.lms.url, at_once))
+        tokens = TokenSource(lms_pool, configuration.lms.client_id, configuration.lms.client_secret, retry=retry)
+        auth = JwtAuth(tokens)
+        apis = {"LMS": Api("LMS", lms_pool, auth=auth, retry=retry)}
+        for service in configuration.connectors:
+            if service not in apis:
+                client = await stack.enter_async_context(pool(configuration.services[service].url, at_once))
+                apis[service] = Api(service, client, auth=auth, retry=retry)
+        yield Site(
+            pipeline=configuration.pipeline,
+            lms=Lms(apis["LMS"], configuration.pipeline.lms_states),
+            tokens=tokens,
+            connectors={
+                service: connector(configuration.services[service], apis[service])
+                for service, connector in configuration.connectors.items()
+            },
+            forum_lane=ForumLane(narrow=_has_old_forum(configuration)),
+        )
+
+
+def _has_old_forum(configuration: Configuration) -> bool:
+    settings = configuration.services["LMS"]
+    return isinstance(settings, OpenEdx.Settings) and settings.forum is Forum.V2
+
+
+#: What the command line has opened and asked already, for the flow that it calls in this process.
+_ready: ContextVar[tuple[Configuration, Site]] = ContextVar("ready")
+
+
+@asynccontextmanager
+async def ready(
+    path: str | None, secret_block: Callable[[str], str] | None = None
+) -> AsyncIterator[tuple[Configuration, Site]]:
+    """A configuration and its site, loaded, opened and asked whether they work; once per process and run.
+
+    Raises `ConfigError` and `ServiceError` before any learner is touched.
+    """
+    if found := _ready.get(None):
+        yield found
+        return
+    configuration = load(path, secret_block=secret_block)
+    async with opened(configuration) as site:
+        await site.preflight()
+        token = _ready.set((configuration, site))
+        try:
+            yield configuration, site
+        finally:
+            _ready.reset(token)

@@ -1,0 +1,155 @@
+"""`make bench`: learners per minute of three drivers on the same platform, side by side in one run.
+
+(a) a plain process per learner, one after the other, with the reference driver's requests;
+(b) `retirement retire-queue`, Prefect's records included, against a server that is up;
+(c) the floor: the same requests with bare asynchronous httpx and nothing else.
+
+The sandbox runs in a process of its own and shares the machine's cores with all of them.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.benchmarks.sequential_driver import request_of, urls_of
+
+RETIREMENT = [sys.executable, "-m", "retirement"]
+AT_ONCE = 50
+
+
+@contextmanager
+def sandbox(learners: int, latency_ms: float, config: Path, at_once: int) -> Iterator[dict[str, Any]]:
+    command = [*RETIREMENT, "sandbox", "--json", "--learners", str(learners), "--latency-ms", str(latency_ms)]
+    command += ["--write-config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        where = json.loads(process.stdout.readline())
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        document["queue"] = {"threshold": 100_000, "limit": 100_000, "at_once": at_once}
+        config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        try:
+            yield where
+        finally:
+            process.terminate()
+
+
+def rows(where: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every PENDING learner, as the LMS lists them."""
+    lms, worker = where["services"]["lms"], where["clients"]["worker"]
+    form = {"grant_type": "client_credentials", "token_type": "jwt", **worker}
+    token = httpx.post(f"{lms}/oauth2/access_token", data=form).json()["access_token"]
+    query = {"cool_off_days": "7", "states": "PENDING"}
+    url = f"{lms}/api/user/v1/accounts/retirement_queue/"
+    found: list[dict[str, Any]] = httpx.get(
+        url, params=query, headers={"Authorization": f"JWT {token}"}, timeout=60
+    ).json()
+    return found
+
+
+def all_complete(where: dict[str, Any], learners: int) -> None:
+    state = httpx.get(f"{where['control']}/_sandbox/state", timeout=60).json()["learners"]
+    done = sum(each["retirement"]["current_state"] == "COMPLETE" for each in state.values())
+    if done != learners:
+        raise SystemExit(f"only {done} of {learners} learners are COMPLETE")
+
+
+def sequential(config: Path, where: dict[str, Any], learners: int) -> float:
+    names = [row["original_username"] for row in rows(where)]
+    began = time.perf_counter()
+    for name in names:
+        subprocess.run([sys.executable, "-m", "tests.benchmarks.sequential_driver", str(config), name], check=True)
+    return learners / (time.perf_counter() - began) * 60
+
+
+def ours(config: Path, learners: int) -> tuple[float, dict[str, Any]]:
+    command = [*RETIREMENT, "retire-queue", "--json", "--config", str(config)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    if document["outcomes"] != {"retired": learners} or document["records"]["task_runs_lost"]:
+        raise SystemExit(f"not all were retired or recorded: {document['outcomes']} {document['records']}")
+    return learners / document["seconds"] * 60, document
+
+
+async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
+    configuration = yaml.safe_load(config.read_text(encoding="utf-8"))
+    urls, found = urls_of(configuration), rows(where)
+    accounts = f"{urls['LMS']}/api/user/v1/accounts"
+    worker = where["clients"]["worker"]
+    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+        began = time.perf_counter()
+        form = {"grant_type": "client_credentials", "token_type": "jwt", **worker}
+        token = (await client.post(f"{urls['LMS']}/oauth2/access_token", data=form)).json()["access_token"]
+        client.headers["Authorization"] = f"JWT {token}"
+
+        async def move(username: str, state: str) -> None:
+            body = {"username": username, "new_state": state, "response": ""}
+            (await client.patch(f"{accounts}/update_retirement_status/", json=body)).raise_for_status()
+
+        async def lane(waiting: Iterator[dict[str, Any]]) -> None:
+            for row in waiting:
+                name = row["original_username"]
+                (await client.get(f"{accounts}/{name}/retirement_status/")).raise_for_status()
+                for step in configuration["pipeline"]:
+                    await move(name, step["start"])
+                    method, url, body = request_of(step, row, urls)
+                    (await client.request(method, url, json=body)).raise_for_status()
+                    await move(name, step["end"])
+                await move(name, "COMPLETE")
+
+        waiting = iter(found)
+        await asyncio.gather(*(lane(waiting) for _ in range(AT_ONCE)))
+        return learners / (time.perf_counter() - began) * 60
+
+
+def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dict[str, float]:
+    config = folder / "retirement.yaml"
+    with sandbox(options.sequential, latency_ms, config, options.at_once) as where:
+        a = sequential(config, where, options.sequential)
+        all_complete(where, options.sequential)
+    with sandbox(options.learners, latency_ms, config, options.at_once) as where:
+        b, document = ours(config, options.learners)
+        all_complete(where, options.learners)
+    with sandbox(options.learners, latency_ms, config, options.at_once) as where:
+        c = asyncio.run(floor(config, where, options.learners))
+        all_complete(where, options.learners)
+    records = document["records"]
+    print(
+        f"{latency_ms:>7.0f} ms {a:>12.1f} {b:>12.1f} {c:>12.1f} {b / a:>9.1f} x {c / b:>9.1f} x"
+        f"   {records['flow_runs']} flow runs, {records['task_runs']} task runs, {records['task_runs_lost']} lost",
+        flush=True,
+    )
+    return {"latency_ms": latency_ms, "sequential": a, "ours": b, "floor": c}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--learners", type=int, default=200, help="for (b) and (c)")
+    parser.add_argument("--sequential", type=int, default=20, help="for (a)")
+    parser.add_argument("--at-once", type=int, default=20, help="learners at the same time in (b)")
+    parser.add_argument("--latency-ms", type=float, nargs="+", default=[0.0, 100.0])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="retirement-bench-") as folder:
+        os.environ["RETIREMENT_HOME"] = folder
+        headings = ("latency", "(a) process", "(b) ours", "(c) floor", "b : a", "c : b")
+        widths = (10, 12, 12, 12, 11, 11)
+        print("learners per minute")
+        print(" ".join(f"{heading:>{width}}" for heading, width in zip(headings, widths, strict=True)))
+        for latency_ms in options.latency_ms:
+            measure(latency_ms, options, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

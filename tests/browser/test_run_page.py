@@ -1,0 +1,80 @@
+"""What an operator sees in Prefect's UI after the demo."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page
+
+from retirement.sandbox.pipelines import PIPELINES
+
+SCREENSHOTS = Path("build-output")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """`retirement demo` as a newcomer runs it, staying up; what it printed."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
+    environment = {**kept, "RETIREMENT_HOME": str(tmp_path_factory.mktemp("demo"))}
+    command = [sys.executable, "-m", "retirement", "demo", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        text = ""
+        for line in process.stdout:
+            text += line
+            if line == "}\n":
+                break
+        yield json.loads(text)
+        process.terminate()
+
+
+def test_the_graph_of_a_run_shows_the_nine_steps_by_name(page: Page, demo: dict[str, Any]) -> None:
+    """The page of one learner's run draws the pipeline, step after step, under its named end."""
+    ui, found = demo["ui"], httpx.post(f"{demo['ui']}/api/flow_runs/filter", json=named("learner-105")).json()
+    names = [step["start"] for step in PIPELINES["default"]]
+    graph = httpx.get(f"{ui}/api/flow_runs/{found[0]['id']}/graph-v2").json()
+
+    page.goto(f"{ui}/runs/flow-run/{found[0]['id']}")
+    page.wait_for_selector("canvas")
+    page.get_by_text("9 Task runs").wait_for()
+    # The graph is painted on the canvas some frames after its data is there, and nothing tells when.
+    page.wait_for_timeout(3000)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "learner-run.png")
+    page.get_by_text("Task Runs", exact=True).click()
+    for name in names:
+        page.get_by_text(name, exact=True).first.wait_for()
+
+    assert page.get_by_text("Retired").count() >= 1
+    nodes = {node["label"]: node for _, node in graph["nodes"]}
+    assert sorted(nodes) == sorted(names)
+    ids = {node["id"]: label for label, node in nodes.items()}
+    before = {label: {ids[parent["id"]] for parent in node["parents"]} for label, node in nodes.items()}
+    assert before == {name: set(names[place - 1 : place] if place else []) for place, name in enumerate(names)}
+
+
+def test_the_page_of_the_queue_run_shows_the_learners_and_the_table(page: Page, demo: dict[str, Any]) -> None:
+    """Every learner's run hangs below the queue run; the end is a table artifact."""
+    page.goto(f"{demo['ui']}/runs/flow-run/{demo['flow_run']}")
+    page.get_by_text("Subflow Runs", exact=True).click()
+    page.get_by_text("25 Flow runs").wait_for()
+    page.screenshot(path=SCREENSHOTS / "queue-run.png")
+    page.goto(f"{demo['ui']}/artifacts/key/retirement-queue")
+    page.get_by_text("retirement-queue").first.wait_for()
+    page.screenshot(path=SCREENSHOTS / "queue-table.png")
+
+    assert demo["outcomes"] == {"retired": 25}
+    assert demo["residue"] == []
+    body = {"artifacts": {"key": {"any_": ["retirement-queue"]}}}
+    artifacts = httpx.post(f"{demo['ui']}/api/artifacts/filter", json=body).json()
+    assert [row["learner"] for row in json.loads(artifacts[0]["data"])] == list(range(101, 126))
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"flow_runs": {"name": {"any_": [name]}}}

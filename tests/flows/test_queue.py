@@ -1,0 +1,139 @@
+"""The queue from end to end: a sandbox on sockets, Prefect's server on PostgreSQL, the console command."""
+
+from pathlib import Path
+
+import httpx
+
+from retirement.sandbox.pipelines import PIPELINES, states
+from retirement.sandbox.seeds import demo, learners
+from tests.flows.conftest import Command, sandbox
+
+
+def test_two_hundred_learners_are_retired_and_every_run_and_step_is_recorded(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """200 COMPLETE; Prefect holds one ended flow run a learner and one ended task run a step."""
+    with sandbox(tmp_path, "--learners", "200") as platform:
+        answer = retirement("retire-queue", "--json", "--config", platform.config)
+
+        assert (answer.code, answer.err) == (0, "")
+        document = answer.document
+        assert document["outcomes"] == {"retired": 200}
+        assert document["records"] == {"flow_runs": 200, "task_runs": 1800, "task_runs_lost": 0}
+        assert set(platform.states().values()) == {"COMPLETE"}
+        assert platform.residue() == []
+    by_learner = task_runs_by_flow_run(engine, document["flow_run"])
+    assert len(by_learner) == 200
+    expected = sorted(step["start"] for step in PIPELINES["default"])
+    assert all(sorted(names) == expected for names in by_learner.values())
+
+
+def task_runs_by_flow_run(engine: str, queue_run: str) -> dict[str, list[str]]:
+    """The names of the ended task runs of each learner's flow run."""
+    wanted = {"flow_runs": {"tags": {"all_": [f"queue:{queue_run}"]}}}
+    found: dict[str, list[str]] = {}
+    offset = 0
+    while page := httpx.post(
+        f"{engine}/task_runs/filter", json={**wanted, "limit": 200, "offset": offset, "sort": "ID_DESC"}, timeout=60
+    ).json():
+        for run in page:
+            assert run["state_type"] == "COMPLETED"
+            found.setdefault(run["flow_run_id"], []).append(run["name"])
+        offset += len(page)
+    return found
+
+
+def test_the_requests_of_a_learner_are_the_reference_drivers(tmp_path: Path, engine: str, retirement: Command) -> None:
+    """GET status; per step PATCH start, call, PATCH end; PATCH COMPLETE; and one token for all of it."""
+    with sandbox(tmp_path, "--learners", "1") as platform:
+        assert retirement("retire-queue", "--config", platform.config).code == 0
+
+        requests = platform.requests()
+    update = ("lms", "PATCH", "/api/user/v1/accounts/update_retirement_status/", 204)
+    calls = [
+        ("lms", "POST", "/api/enrollment/v1/unenroll/", 200),
+        ("lms", "POST", "/api/discussion/v1/accounts/retire_forum/", 204),
+        ("lms", "POST", "/api/edxnotes/v1/retire_user/", 204),
+        ("lms", "POST", "/api/edx_proctoring/v1/retire_user/101/", 204),
+        ("lms", "PUT", "/api/user/v1/accounts/retirement_partner_report/", 204),
+        ("credentials", "POST", "/api/v2/replace_usernames/", 200),
+        ("license_manager", "POST", "/api/v1/retire_user", 204),
+        ("lms", "POST", "/api/user/v1/accounts/retire_misc/", 204),
+        ("lms", "POST", "/api/user/v1/accounts/retire/", 204),
+    ]
+    status = ("lms", "GET", "/api/user/v1/accounts/zoe-canary-0001/retirement_status/", 200)
+    expected = [status, *(each for call in calls for each in (update, call, update)), update]
+    of_learner = [
+        tuple(each[key] for key in ("service", "method", "path", "status")) for each in requests if each["user_id"]
+    ]
+    assert of_learner == expected
+    assert [each["path"] for each in requests].count("/oauth2/access_token") == 1
+
+
+def test_a_dag_runs_independent_steps_at_once_and_leaves_no_residue(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """The twenty-five hard cases through the pipeline whose middle six steps do not wait for each other."""
+    with sandbox(tmp_path, "--pipeline", "dag", seed=demo(states("dag"))) as platform:
+        answer = retirement("retire-queue", "--json", "--config", platform.config)
+
+        assert (answer.code, answer.document["outcomes"]) == (0, {"retired": 25})
+        assert platform.residue() == []
+
+
+def test_a_learner_who_is_refused_does_not_stop_the_others(tmp_path: Path, engine: str, retirement: Command) -> None:
+    """One ERRORED with a fixed reason, nine COMPLETE, exit code 1."""
+    with sandbox(tmp_path, "--learners", "10") as platform:
+        platform.arm({"path": "/retire_misc/", "method": "POST", "status": 409, "body": "zoe-canary-0003 is odd"})
+        answer = retirement("retire-queue", "--json", "--config", platform.config)
+
+        assert answer.code == 1
+        assert answer.document["outcomes"] == {"retired": 9, "errored": 1}
+        assert sorted(platform.states().values()) == ["COMPLETE"] * 9 + ["ERRORED"]
+        assert "zoe" not in answer.out + answer.err
+
+
+def test_a_queue_deeper_than_the_threshold_is_held_before_anything_is_called(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """The true depth counts, not the batch that would be cut from it."""
+    with sandbox(tmp_path, "--learners", "301") as platform:
+        answer = retirement("retire-queue", "--json", "--limit", "5", "--config", platform.config)
+
+        assert answer.code == 3
+        assert answer.document["errors"][0].startswith("301 learners wait, more than the threshold of 300")
+        assert set(platform.states().values()) == {"PENDING"}
+        assert not [each for each in platform.requests() if each["user_id"]]
+
+
+def test_one_learner_can_be_retired_by_user_id_and_by_username(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """Both name the run by the LMS user id; nobody else is touched."""
+    with sandbox(tmp_path, seed=learners(3)) as platform:
+        by_id = retirement("retire-learner", "--user-id", "101", "--json", "--config", platform.config)
+        by_name = retirement("retire-learner", "--username", "zoe-canary-0002", "--json", "--config", platform.config)
+        again = retirement("retire-learner", "--user-id", "101", "--json", "--config", platform.config)
+        nobody = retirement("retire-learner", "--user-id", "999", "--json", "--config", platform.config)
+
+        assert list(platform.states().values()) == ["COMPLETE", "COMPLETE", "PENDING"]
+    assert [each.code for each in (by_id, by_name, again, nobody)] == [0, 0, 0, 1]
+    assert by_name.document["user_id"] == 102
+    assert again.document["reason"] == "was COMPLETE already"
+    name = httpx.get(f"{engine}/flow_runs/{by_name.document['flow_run']}").json()["name"]
+    assert name == "learner-102"
+
+
+def test_a_missing_route_stops_the_run_before_anybody_is_touched(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """A stock credentials service has no `user/retire`: exit code 2, everybody still PENDING."""
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        text = platform.config.read_text(encoding="utf-8")
+        head, _, tail = text.partition("  service: CREDENTIALS\n  operation: replace_usernames")
+        platform.config.write_text(f"{head}  service: CREDENTIALS\n  operation: retire_learner{tail}", encoding="utf-8")
+        answer = retirement("retire-queue", "--config", platform.config)
+
+        assert answer.code == 2
+        assert "CREDENTIALS: GET /user/retire/ answered 404: no such route" in answer.err
+        assert set(platform.states().values()) == {"PENDING"}

@@ -1,0 +1,99 @@
+"""The shapes that others copy: examples, prefect.yaml, systemd, compose, Kubernetes."""
+
+import configparser
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from retirement.config import load
+
+from .source import ROOT
+
+DEPLOYMENTS = ROOT / "deployments"
+PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+VARIABLES = {"RETIREMENT_CLIENT_SECRET": "secret", "RETIREMENT_LMS_CLIENT_SECRET": "secret"}
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Every object of the Kubernetes folder."""
+    found = sorted((DEPLOYMENTS / "kubernetes").glob("*.yaml"))
+    return [each for path in found for each in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOYMENTS.rglob("*.y*ml")), ids=lambda path: path.name)
+def test_every_yaml_file_can_be_read(path: Path) -> None:
+    """With the safe loader: nothing here needs tags."""
+    assert list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOYMENTS / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_a_configuration(path: Path, tmp_path: Path) -> None:
+    """What somebody copies has to load once its secret is there."""
+    (tmp_path / "client_secret.txt").write_text("secret")
+    copy = tmp_path / path.name
+    copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+
+    assert len(load(copy, environ=VARIABLES).pipeline) > 0
+
+
+@pytest.mark.parametrize("deployment", PREFECT["deployments"], ids=lambda deployment: deployment["name"])
+def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
+    """Prefect finds out only when the first run starts."""
+    path, _, name = deployment["entrypoint"].partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+
+    assert (ROOT / path).is_file()
+    assert type(getattr(module, name)).__name__ == "Flow"
+
+
+def test_the_queue_is_scheduled_and_never_doubled() -> None:
+    """As `retirement serve` has it."""
+    queue, learner = PREFECT["deployments"]
+
+    assert [queue["name"], learner["name"]] == ["queue", "learner"]
+    assert queue["schedules"]
+    assert queue["concurrency_limit"] == 1
+    assert "schedules" not in learner
+
+
+def test_the_systemd_unit_runs_without_rights() -> None:
+    """With its own user, its own folder and a secret that only the service manager reads."""
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str
+    unit.read(DEPLOYMENTS / "systemd" / "retirement.service")
+    service = unit["Service"]
+
+    assert service["User"] == "retirement"
+    assert service["Environment"].split()[0] == "RETIREMENT_HOME=/var/lib/" + service["StateDirectory"]
+    assert service["ExecStart"].split()[1] == "serve"
+    assert service["LoadCredential"].startswith("client_secret:")
+
+
+def test_the_container_is_not_root_and_keeps_its_home() -> None:
+    """The image, compose and Kubernetes agree on user and folder."""
+    image = (DEPLOYMENTS / "compose" / "Dockerfile").read_text(encoding="utf-8")
+    compose = yaml.safe_load((DEPLOYMENTS / "compose" / "compose.yaml").read_text(encoding="utf-8"))
+    service = compose["services"]["retirement"]
+
+    assert re.search(r"^USER 10001$", image, flags=re.MULTILINE)
+    assert re.search(r"RETIREMENT_HOME=/var/lib/retirement\b", image)
+    assert service["user"] == "10001"
+    assert "home:/var/lib/retirement" in service["volumes"]
+    assert "environment" not in service
+
+
+def test_the_cron_job_never_runs_twice_at_once_and_gets_its_secret_from_a_secret() -> None:
+    """A value written into the manifest would be in everybody's history."""
+    job = next(each for each in manifests() if each["kind"] == "CronJob")["spec"]
+    pod = job["jobTemplate"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    secret = next(each for each in container["env"] if each["name"] == "RETIREMENT_CLIENT_SECRET")
+
+    assert job["concurrencyPolicy"] == "Forbid"
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert "secretKeyRef" in secret["valueFrom"]
+    assert "/var/lib/retirement" in [mount["mountPath"] for mount in container["volumeMounts"]]

@@ -1,0 +1,147 @@
+"""What the documents say is so: generated pages, settings, commands, links."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from docs import generate
+from retirement.config import settings
+from retirement.connectors import registry
+from retirement.engine import Ending
+from retirement.errors import RetirementError
+
+from .source import ROOT, headings, links, markdown, typed
+
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+OPERATING = ROOT / "docs" / "operating.md"
+COMMANDS = dict(generate.every_command())
+
+documents = pytest.mark.parametrize("path", markdown(), ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def test_the_reference_is_fresh() -> None:
+    """`make docs` writes it again."""
+    assert generate.stale() == []
+
+
+def test_every_command_and_option_has_help() -> None:
+    """The generated page can say no more than the code does."""
+    assert [name for name, command in COMMANDS.items() if not command.help] == []
+    assert [(name, each.name) for name, command in COMMANDS.items() for each in command.params if not each.help] == []
+
+
+def test_every_command_is_met_in_the_prose() -> None:
+    """In the README or the operator's guide, not only in the reference."""
+    prose = (ROOT / "README.md").read_text(encoding="utf-8") + OPERATING.read_text(encoding="utf-8")
+
+    assert [name for name in COMMANDS if not re.search(rf"{name}\b", prose)] == []
+
+
+def _settings() -> Iterator[tuple[str, type[BaseModel]]]:
+    """Found and not listed, so that a new class of settings cannot be forgotten."""
+    for name, kind in vars(settings).items():
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == settings.__name__:
+            yield name, kind
+    for service, connector in registry().items():
+        yield service, connector.Settings
+
+
+@pytest.mark.parametrize(("name", "kind"), list(_settings()))
+def test_every_setting_is_described_and_documented(name: str, kind: type[BaseModel]) -> None:
+    """The description stands next to the field and, word for word, in docs/configuration.md."""
+    text = CONFIGURATION.read_text(encoding="utf-8")
+    for key, field in kind.model_fields.items():
+        assert field.description, f"{name}.{key}"
+        assert field.description in text, f"{name}.{key}"
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_every_ending_is_explained_to_the_operator(ending: Ending) -> None:
+    """Under the name that the command line prints and the one that Prefect shows."""
+    state = "".join(word.capitalize() for word in ending.value.split("-"))
+
+    assert f"| `{ending.value}` | `{state}`" in OPERATING.read_text(encoding="utf-8")
+
+
+def _errors(kind: type[RetirementError] = RetirementError) -> Iterator[type[RetirementError]]:
+    for each in kind.__subclasses__():
+        if each.__module__ == "retirement.errors":
+            yield each
+            yield from _errors(each)
+
+
+@pytest.mark.parametrize("kind", list(_errors()))
+def test_every_error_is_explained_to_the_operator(kind: type[RetirementError]) -> None:
+    """A failed step shows the name of its error as its state."""
+    assert f"`{kind.__name__}`" in OPERATING.read_text(encoding="utf-8")
+
+
+@documents
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    """To a file that is there and to a heading that is in it."""
+    for link in links(path):
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in headings(target), link
+
+
+@documents
+def test_commands_in_documents_exist(path: Path) -> None:
+    """Every `retirement` command and option, and every target of make, that somebody may copy."""
+    for words in typed(path):
+        if words[0] == "retirement":
+            _is_a_command(words)
+        elif words[0] == "make":
+            targets = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
+            assert set(targets) <= _targets(), shlex.join(words)
+
+
+def _is_a_command(words: list[str]) -> None:
+    line = " ".join(words)
+    found = [name for name in COMMANDS if line == name or line.startswith(f"{name} ")]
+    if words[1:] == ["--help"]:
+        return
+    assert found, f"{line}: there is no such command"
+    known = {option for each in COMMANDS[max(found, key=len)].params for option in each.opts}
+    assert {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"} <= known, line
+
+
+def _targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+@documents
+def test_documents_have_one_sentence_a_line(path: Path) -> None:
+    """A change then shows as the sentence that changed. Tables and blocks are as they have to be."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    prose = [line for line in text.splitlines() if not line.startswith("|")]
+
+    assert [line for line in prose if re.search(r"[a-z)`][.?!] [A-Z]", line)] == []
+
+
+def test_the_readme_begins_with_what_it_is_and_how_to_see_it() -> None:
+    """A stranger's first screen: a sentence, then the two commands."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert text.index("$ make demo") < text.index("$ make test") < text.index("## Use it on a site")
+
+
+def test_the_changelog_has_a_place_for_the_next_entry() -> None:
+    """Whoever changes what operators notice writes it there."""
+    assert "\n## Unreleased\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_decisions_are_numbered_and_say_the_same_four_things() -> None:
+    """Context, decision, consequences and what was rejected, so that nobody decides twice."""
+    found = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+    assert [int(path.name[:4]) for path in found] == list(range(1, len(found) + 1))
+    for path in found:
+        wanted = {"context", "decision", "consequences", "rejected"}
+        assert wanted <= headings(path), path.name

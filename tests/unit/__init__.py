@@ -1,0 +1,1 @@
+"""Tests of the core: each module by itself, then against the simulated platform. No sockets, no real waiting."""

@@ -1,0 +1,223 @@
+"""What stands in for time, for the wire and for a configured site."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from retirement.connectors import Connector, ServiceSettings
+from retirement.connectors.credentials import Credentials
+from retirement.connectors.discovery import Discovery
+from retirement.connectors.ecommerce import Ecommerce
+from retirement.connectors.license_manager import LicenseManager
+from retirement.connectors.openedx import Forum, OpenEdx
+from retirement.engine import Report, retire
+from retirement.http import Api, JwtAuth, Retry, TokenSource
+from retirement.learner import Learner
+from retirement.lms import Lms
+from retirement.pipeline import Pipeline, Step
+from retirement.sandbox import Sandbox, pipelines
+from retirement.site import ForumLane, Site
+
+USERNAME, EMAIL, NAME = "ana.gomez+x", "ana@example.com", "Ana Gómez"
+#: What must appear in no error, log line or representation.
+PERSONAL = (USERNAME, "ana.gomez%2Bx", EMAIL, NAME)
+
+Forward = Callable[[httpx.Request], Awaitable[httpx.Response]]
+Around = Callable[[httpx.Request, Forward], Awaitable[httpx.Response]]
+
+CONNECTORS: dict[str, tuple[type[Connector], str]] = {
+    "LMS": (OpenEdx, "lms"),
+    "CREDENTIALS": (Credentials, "credentials"),
+    "LICENSE_MANAGER": (LicenseManager, "license_manager"),
+    "ECOMMERCE": (Ecommerce, "ecommerce"),
+    "DISCOVERY": (Discovery, "discovery"),
+}
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A status object of the LMS (contract, sections 4.3 and 5.7)."""
+    return {
+        "id": 7001,
+        "user": {"id": 17, "username": USERNAME, "email": "r@retired.invalid", "profile": {"id": 3, "name": NAME}},
+        "current_state": {"id": 1, "state_name": "PENDING", "state_execution_order": 1},
+        "last_state": {"id": 1, "state_name": "PENDING", "state_execution_order": 1},
+        "created": "2026-01-31T12:00:00.123456Z",
+        "modified": "2026-02-01T12:00:00.000000Z",
+        "original_username": USERNAME,
+        "original_email": EMAIL,
+        "original_name": NAME,
+        "retired_username": "retired__user_1",
+        "retired_email": "retired__user_1@retired.invalid",
+        **changes,
+    }
+
+
+def names_nobody(text: str) -> bool:
+    """Whether a text is free of the learner of these tests."""
+    return not any(secret.lower() in text.lower() for secret in PERSONAL)
+
+
+class Naps:
+    """A sleep that takes no time and remembers how long it was asked to take."""
+
+    def __init__(self) -> None:
+        self.taken: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        await asyncio.sleep(0)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+Answer = httpx.Response | BaseException
+
+
+class Script:
+    """A service that gives the scripted answers in turn, the last one for ever, and keeps the requests."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers = list(answers)
+        self.requests: list[httpx.Request] = []
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        await asyncio.sleep(0)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
+
+    def client(self, base_url: str = "https://svc.example") -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=base_url, transport=httpx.MockTransport(self))
+
+    def api(self, naps: Naps | None = None, **options: Any) -> Api:
+        retry = options.pop("retry", None) or Retry(sleep=naps or Naps())
+        return Api("SVC", self.client(), retry=retry, **options)
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """One application of the sandbox, with whatever a test does around each request."""
+
+    def __init__(self, world: World, app: str) -> None:
+        self._world = world
+        self._inner = httpx.ASGITransport(world.sandbox.apps[app])
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._world.around is None:
+            return await self._inner.handle_async_request(request)
+        return await self._world.around(request, self._inner.handle_async_request)
+
+
+class World:
+    """A simulated platform, and sites that talk to it without sockets."""
+
+    def __init__(self) -> None:
+        self.sandbox = Sandbox()
+        self.naps = Naps()
+        self.around: Around | None = None
+        self.clients = {
+            app: httpx.AsyncClient(base_url=f"http://{app}.sandbox", transport=Wire(self, app))
+            for app in self.sandbox.apps
+        }
+
+    def seed(self, *learners: Mapping[str, Any], states: Iterable[str] | None = None, **settings: Any) -> None:
+        seed: dict[str, Any] = {"learners": [dict(each) for each in learners], "settings": settings}
+        self.sandbox.reset(seed | ({"states": list(states)} if states else {}))
+
+    def site(self, pipeline: Pipeline, *, forum: Forum = Forum.AUTO, unenroll_version: int = 1) -> Site:
+        client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps)
+        secret = SecretStr(client["client_secret"])
+        tokens = TokenSource(self.clients["lms"], client["client_id"], secret, retry=retry)
+        settings: dict[str, ServiceSettings] = {
+            "LMS": OpenEdx.Settings(url="http://lms.sandbox", forum=forum, unenroll_version=unenroll_version)
+        }
+        apis = {
+            service: Api(service, self.clients[app], auth=JwtAuth(tokens), retry=retry)
+            for service, (_, app) in CONNECTORS.items()
+        }
+        connectors = {
+            service: connector(settings.get(service, ServiceSettings(url=f"http://{app}.sandbox")), apis[service])
+            for service, (connector, app) in CONNECTORS.items()
+        }
+        lane = ForumLane(narrow=forum is Forum.V2)
+        return Site(pipeline, Lms(apis["LMS"], pipeline.lms_states), tokens, connectors, forum_lane=lane)
+
+    async def learner(self, site: Site, username: str) -> Learner:
+        found = await site.lms.find(self.sandbox.state()["learners"][username]["user_id"])
+        assert found is not None
+        return found
+
+    async def retire(self, site: Site, username: str) -> Report:
+        return await retire(site, await self.learner(site, username))
+
+    def state(self, username: str) -> str:
+        """Where the learner's row stands."""
+        state: str = self.sandbox.state()["learners"][username]["retirement"]["current_state"]
+        return state
+
+    async def force(self, username: str, state: str) -> None:
+        """Moves a row as an operator does, past everything in the way."""
+        around, self.around = self.around, None
+        client = self.sandbox.clients["worker"]
+        form = {**client, "grant_type": "client_credentials", "token_type": "jwt"}
+        token = (await self.clients["lms"].post("/oauth2/access_token", data=form)).json()["access_token"]
+        moved = await self.clients["lms"].patch(
+            "/api/user/v1/accounts/update_retirement_status/",
+            json={"username": username, "new_state": state, "response": "by hand", "force": True},
+            headers={"Authorization": f"JWT {token}"},
+        )
+        self.around = around
+        assert moved.status_code == 204, moved.text
+
+    def sent(self) -> list[tuple[str, str]]:
+        """Method and path of every request that was about a learner, in order of arrival."""
+        return [(each["method"], each["path"]) for each in self.sandbox.requests if each["user_id"] is not None]
+
+
+def line(*named: tuple[str, str, str]) -> Pipeline:
+    """A pipeline whose steps, (X, service, operation), follow each other."""
+    steps: list[Step] = []
+    for name, service, operation in named:
+        after = (steps[-1].name,) if steps else ()
+        steps.append(Step(f"RETIRING_{name}", f"{name}_COMPLETE", service, operation, after))
+    return Pipeline(tuple(steps))
+
+
+def shipped(name: str) -> Pipeline:
+    """One of the pipelines that ship with the sandbox."""
+    steps: list[Step] = []
+    for each in pipelines.PIPELINES[name]:
+        before = (steps[-1].name,) if steps else ()
+        after = tuple(each.get("after", before))
+        steps.append(Step(each["start"], each["end"], each["service"], each["operation"], after))
+    return Pipeline(tuple(steps))
+
+
+def holder(username: str = USERNAME, **changes: Any) -> dict[str, Any]:
+    """A learner in PENDING who holds something in every service."""
+    return {
+        "username": username,
+        "email": EMAIL if username == USERNAME else f"{''.join(filter(str.isalnum, username))}@mail.example",
+        "name": NAME if username == USERNAME else f"Name Of {username}",
+        "state": "PENDING",
+        "enrollments": [{"org": "OrgA", "active": True}, {"org": "OrgB", "active": False}],
+        "notes": 2,
+        "proctoring": 1,
+        "credentials": True,
+        "licenses": ["activated"],
+        **changes,
+    }

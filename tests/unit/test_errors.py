@@ -1,0 +1,112 @@
+"""Errors: typed by what happens next, safe to store, and able to cross a process."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from retirement import errors
+from retirement.errors import (
+    ConfigError,
+    Defect,
+    Held,
+    Misconfigured,
+    NotFound,
+    RateLimited,
+    Refused,
+    Rescinded,
+    RetirementError,
+    ServiceError,
+    StateConflict,
+    Transient,
+)
+
+from .doubles import EMAIL, names_nobody
+
+GET = "GET /people/{email}/"
+EXAMPLES = [
+    RetirementError("a sentence"),
+    ConfigError("one problem", "another"),
+    Held("a guard"),
+    Defect("a defect in the program: KeyError at x.py:1"),
+    StateConflict("learner 17 is in COMPLETE"),
+    Rescinded("learner 17 has no request"),
+    ServiceError("SVC", GET, 418, "a reason"),
+    ServiceError("SVC", GET),
+    Transient("SVC", GET, 503, "a reason", True),
+    Transient("SVC", GET),
+    RateLimited("SVC", GET, 429, "a reason", False, 2.5),
+    Misconfigured("SVC", GET, 401, "a reason"),
+    NotFound("SVC", GET, 404),
+    Refused("SVC", GET, None, "a reason"),
+]
+
+
+def _tree(root: type[Exception], depth: int = 0) -> Iterator[tuple[int, str]]:
+    yield depth, root.__name__
+    for child in root.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _tree(child, depth + 1)
+
+
+def _drawn() -> list[tuple[int, str]]:
+    drawing = (errors.__doc__ or "").split("```")[1].strip().splitlines()
+    found = [re.match(r"([│ ├└─]*)(\w+)", each) for each in drawing]
+    return [(len(each[1]) // 4, each[2]) for each in found if each]
+
+
+def test_the_drawn_tree_is_the_tree_of_classes() -> None:
+    """Names, order and nesting of the drawing are those of the code."""
+    assert list(_tree(RetirementError)) == _drawn()
+
+
+def test_there_is_an_example_of_every_error() -> None:
+    """The tests below see every class."""
+    assert {name for _, name in _tree(RetirementError)} == {type(each).__name__ for each in EXAMPLES}
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=repr)
+def test_an_error_survives_pickling_unchanged(error: RetirementError) -> None:
+    """Prefect pickles exceptions: type, arguments, attributes and text have to come back."""
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+
+    assert (type(error), error.args, vars(error), str(error)) == (type(back), back.args, vars(back), str(back))
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=repr)
+def test_the_arguments_of_an_error_are_those_of_its_constructor(error: RetirementError) -> None:
+    """An error built from the `args` of another is the same error."""
+    again = type(error)(*error.args)
+
+    assert (error.args, vars(error)) == (again.args, vars(again))
+
+
+def test_a_service_error_names_service_template_status_and_reason() -> None:
+    """The sentence that operators read."""
+    assert str(Refused("SVC", GET, 409, "taken")) == "SVC: GET /people/{email}/ answered 409: taken"
+    assert str(NotFound("SVC", GET, 404)) == "SVC: GET /people/{email}/ answered 404"
+    assert str(Transient("SVC", GET, None, "no connection")) == "SVC: GET /people/{email}/: no connection"
+
+
+def test_problems_of_a_configuration_are_shown_one_a_line() -> None:
+    """Each argument is one whole problem."""
+    assert str(ConfigError("one", "two")) == "one\ntwo"
+
+
+def test_a_defect_says_where_and_not_what() -> None:
+    """The text of somebody else's exception may name the learner; its type and place do not."""
+    try:
+        {}[EMAIL]
+    except KeyError as error:
+        defect = Defect.at(error)
+
+    assert re.fullmatch(r"a defect in the program: KeyError at test_errors\.py:\d+", str(defect))
+    assert names_nobody(repr(defect))
+
+
+def test_a_defect_of_an_exception_that_was_never_raised_has_no_place() -> None:
+    """No traceback, no frame to name."""
+    assert str(Defect.at(ValueError(EMAIL))) == "a defect in the program: ValueError"
