@@ -48,7 +48,7 @@ format: $(VENV)/.installed-dev ## rewrite files in the house's format
 docs: $(VENV)/.installed ## write the generated parts of docs/reference
 	@$(BIN)/python -m docs.generate
 
-bench: $(VENV)/.installed ## learners per minute: sequential driver, ours, bare requests
+bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)
 
 browser: # a Chromium for the tests of pages, from the system's packages when we may install them

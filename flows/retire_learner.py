@@ -14,9 +14,10 @@ from uuid import UUID
 from prefect import State, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.actions import FlowRunCreate
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.flow_engine import run_flow_async
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Failed, Pending, to_state_create
 
 from flows.records import settled
 from flows.secret_blocks import secret_block
@@ -47,6 +48,12 @@ class Workshop:
             )
             for step in site.pipeline
         }
+        self._flow_id: UUID | None = None
+
+    async def flow_id(self, client: PrefectClient) -> UUID:
+        """Prefect's id of the flow, asked for once and not for every learner."""
+        self._flow_id = self._flow_id or await client.create_flow(retire_learner)
+        return self._flow_id
 
 
 @dataclass
@@ -123,13 +130,16 @@ async def run_learner(
     """
     name, parameters = f"learner-{user_id}", {"user_id": user_id}
     place = await client.create_task_run(_place, queue_run, str(user_id), name=name) if queue_run else None
-    flow_run = await client.create_flow_run(
-        retire_learner,
+    wanted = FlowRunCreate(
+        flow_id=await workshop.flow_id(client),
         name=name,
         parameters=parameters,
         tags=[f"queue:{queue_run}"] if queue_run else [],
         parent_task_run_id=place.id if place else None,
+        state=to_state_create(Pending()),
     )
+    answer = await client.request("POST", "/flow_runs/", json=wanted.model_dump(mode="json", exclude_unset=True))
+    flow_run = FlowRun.model_validate(answer.json())
     token = shared.set(workshop)
     try:
         await run_flow_async(_named, flow_run=flow_run, parameters={**parameters, "config": None}, return_type="state")
@@ -159,7 +169,8 @@ async def _workshop(path: str | None) -> AsyncIterator[Workshop]:
 _place: Task[..., Any] = Task(retire_learner.fn, name="retire-learner")
 
 #: The same flow for runs that are created with their name: setting it again would cost a request.
-_named = retire_learner.with_options(flow_run_name=None)
+_named = retire_learner.with_options()
+_named.flow_run_name = None
 
 
 def _final_state(report: Report) -> State[Any]:

@@ -53,6 +53,8 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            # As the web servers before a real LMS have it; uvicorn's five seconds break requests of busy clients.
+            timeout_keep_alive=75,
         )
         super().__init__(config)
         self.listening = asyncio.Event()
