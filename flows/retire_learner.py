@@ -23,7 +23,7 @@ from flows.records import settled
 from flows.secret_blocks import secret_block
 from retirement.config import RetrySettings
 from retirement.engine import Ending, Passage, Perform, Report, StepReport, carefully, retire
-from retirement.errors import RetirementError, Transient
+from retirement.errors import Defect, RetirementError, Transient
 from retirement.pipeline import Step
 from retirement.site import Site, ready
 
@@ -95,7 +95,9 @@ async def run_step(name: str) -> State[Any]:
 
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, _state: State[Any]) -> bool:
-    return isinstance(_walk.get().errors.get(_task.name), Transient)
+    walk = _walk.get()
+    # Nobody waits minutes for a retry that would not be made.
+    return isinstance(walk.errors.get(_task.name), Transient) and not walk.workshop.site.stop
 
 
 def _walking(workshop: Workshop, passage: Passage) -> Perform:
@@ -110,15 +112,24 @@ async def retire_learner(user_id: int, config: str | None = None) -> State[Any]:
 
     `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
-    async with _workshop(config) as workshop:
-        site = workshop.site
-        learner = await site.learner(user_id)
-        if learner is None:
-            return Cancelled(name="Rescinded", message=f"the LMS has no retirement of learner {user_id}")
-        work = retire(site, learner, lambda passage: _walking(workshop, passage))
-        report = await carefully(work, site.stop)
-        workshop.reports[user_id] = report
-        return _final_state(report)
+    try:
+        async with _workshop(config) as workshop:
+            return await _retire(workshop, user_id)
+    except RetirementError as error:
+        return Failed(name=type(error).__name__, message=str(error))
+    except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name the learner
+        return Failed(name="Defect", message=str(Defect.at(error)))
+
+
+async def _retire(workshop: Workshop, user_id: int) -> State[Any]:
+    site = workshop.site
+    learner = await site.learner(user_id)
+    if learner is None:
+        return Cancelled(name="Rescinded", message=f"the LMS has no retirement of learner {user_id}")
+    work = retire(site, learner, lambda passage: _walking(workshop, passage))
+    report = await carefully(work, site.stop)
+    workshop.reports[user_id] = report
+    return _final_state(report)
 
 
 async def run_learner(

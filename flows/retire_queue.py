@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import State, flow
@@ -17,13 +17,14 @@ from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact,
 from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
 
 from flows.retire_learner import Workshop, run_learner
 from flows.secret_blocks import secret_block
 from retirement import reports
 from retirement.config import Configuration
 from retirement.engine import Ending, Report, carefully
-from retirement.errors import Held, RetirementError
+from retirement.errors import Defect, Held, RetirementError
 from retirement.learner import Learner
 from retirement.site import ready
 
@@ -40,6 +41,7 @@ class QueueRun:
     reports: list[Report] = field(default_factory=list)
     flow_run_id: str = ""
     error: RetirementError | None = None
+    unreadable: list[str] = field(default_factory=list)  #: rows that the LMS lists and nobody can read
 
 
 # Set by a caller in this process that wants to look on.
@@ -52,7 +54,9 @@ def _name_of_run() -> str:
 
 @flow(name="retire-queue", flow_run_name=_name_of_run, persist_result=False)
 async def retire_queue(
-    limit: int | None = None, cool_off_days: int | None = None, config: str | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None,
+    cool_off_days: Annotated[int, Field(ge=0)] | None = None,
+    config: str | None = None,
 ) -> State[Any]:
     """Retires the learners whose cool-off is over, at most `limit` of them, oldest request first.
 
@@ -68,7 +72,8 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
         async with ready(path, secret_block) as (configuration, site):
             days = configuration.cool_off_days if cool_off_days is None else cool_off_days
             waiting = await site.lms.queue(site.pipeline.queue_states, days)
-            run.depth = len(waiting)
+            run.unreadable = site.lms.unreadable
+            run.depth = len(waiting) + len(run.unreadable)
             require_depth_below(configuration, run.depth)
             batch = waiting[: configuration.queue.limit if limit is None else limit]
             run.batch = len(batch)
@@ -80,6 +85,8 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
         return Cancelled(name="Held", message=str(held))
     except RetirementError as error:
         run.error = error
+    except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
+        run.error = Defect.at(error)
     return _final_state(run)
 
 
@@ -119,6 +126,12 @@ async def _retire_all(
     lanes = asyncio.gather(*(lane() for _ in range(min(configuration.queue.at_once, len(batch)))))
     try:
         await carefully(lanes, workshop.site.stop)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or not lanes.done() or lanes.cancelled():
+            raise
+        # Everybody is put away, and the run goes on to say so.
+        task.uncancel()
     finally:
         progress.cancel()
         with suppress(asyncio.CancelledError):
@@ -132,8 +145,11 @@ async def _retire_one(workshop: Workshop, user_id: int, run: QueueRun) -> Report
     client = _own_run().client
     if not isinstance(client, PrefectClient):
         raise TypeError("the flow runs on the asynchronous engine")
-    report, _ = await run_learner(workshop, user_id, client, UUID(run.flow_run_id))
-    return report or Report(user_id, Ending.PARKED, "its flow run ended before the learner was through", (), 0.0)
+    try:
+        report, _ = await run_learner(workshop, user_id, client, UUID(run.flow_run_id))
+    except Exception as error:  # noqa: BLE001 - Prefect failed, not the learner; the others go on
+        return Report(user_id, Ending.STRANDED, f"the flow run broke: {Defect.at(error)}", (), 0.0)
+    return report or Report(user_id, Ending.STRANDED, "the flow run ended before the learner was through", (), 0.0)
 
 
 async def _show_progress(run: QueueRun) -> None:
@@ -151,9 +167,9 @@ async def _show_progress(run: QueueRun) -> None:
 
 
 def _final_state(run: QueueRun) -> State[Any]:
-    summary = reports.summary(run.reports)
+    summary = "; ".join([reports.summary(run.reports), *run.unreadable])
     if run.error:
         return Failed(name="Stopped", message=f"{run.error} ({summary})")
-    if reports.exit_code(run.reports) != reports.DONE:
+    if run.unreadable or reports.exit_code(run.reports) != reports.DONE:
         return Failed(name="SomeFailed", message=summary)
     return Completed(name="Retired", message=summary)

@@ -58,6 +58,7 @@ class Engine:
     api_url: str
     database: str  #: "postgresql", "sqlite", or "external" where the server is not ours
     pid: int = 0
+    born: float = 0.0  #: when that process began: pids are used again
 
     @property
     def ui_url(self) -> str:
@@ -86,7 +87,7 @@ async def running(port: int | None = None) -> AsyncIterator[Engine]:
     finally:
         async with _alone(folder):
             if not _sign_out(folder):
-                await asyncio.to_thread(_stop, engine.pid)
+                await asyncio.to_thread(_stop, engine)
                 await asyncio.to_thread(_stop_database, folder)
 
 
@@ -122,20 +123,29 @@ async def _up(folder: Path) -> Engine | None:
         engine = Engine(**json.loads((folder / "engine.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return engine if await _healthy(engine.api_url) else None
+    ours = _born(engine.pid) == engine.born
+    return engine if ours and await _healthy(engine.api_url) else None
+
+
+def _born(pid: int) -> float:
+    """When a process began, 0 where there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _sign_in(folder: Path, engine: Engine) -> None:
     (folder / "engine.json").write_text(json.dumps(asdict(engine)))
     (folder / "users").mkdir(exist_ok=True)
-    (folder / "users" / str(os.getpid())).touch()
+    (folder / "users" / str(os.getpid())).write_text(str(_born(os.getpid())))
 
 
 def _sign_out(folder: Path) -> bool:
     """Whether anybody else still uses the server; forgets users that died."""
     (folder / "users" / str(os.getpid())).unlink(missing_ok=True)
     for user in (folder / "users").iterdir():
-        if psutil.pid_exists(int(user.name)):
+        if str(_born(int(user.name))) == user.read_text():
             return True
         user.unlink(missing_ok=True)
     (folder / "engine.json").unlink(missing_ok=True)
@@ -165,11 +175,11 @@ async def _start(folder: Path, port: int | None) -> Engine:
     environment["PREFECT_HOME"] = str(folder / "prefect")
     environment["PREFECT_UI_API_URL"] = environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     process = _spawn(port, environment, log)
-    engine = Engine(f"http://127.0.0.1:{port}/api", database, process.pid)
+    engine = Engine(f"http://127.0.0.1:{port}/api", database, process.pid, _born(process.pid))
     try:
         await _wait_until_up(engine, process, log)
     except BaseException:
-        await asyncio.to_thread(_stop, process.pid)
+        await asyncio.to_thread(_stop, engine)
         raise
     return engine
 
@@ -199,10 +209,12 @@ async def _wait_until_up(engine: Engine, process: "subprocess.Popen[bytes]", log
     raise ConfigError(f"Prefect's server does not answer after {START_SECONDS:.0f} seconds; its words are in {log}")
 
 
-def _stop(pid: int) -> None:
+def _stop(engine: Engine) -> None:
     """SIGINT first, for the server to write what it holds."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
+        process = psutil.Process(engine.pid)
+        if process.create_time() != engine.born:
+            return
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             process.send_signal(number)
             with suppress(psutil.TimeoutExpired):

@@ -121,6 +121,12 @@ class Passage:
     async def close(self) -> Report:
         """Ends the run: COMPLETE, or where the failure says."""
         try:
+            return await self._end()
+        except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
+            return self._report(Ending.STRANDED, f"{Defect.at(error)}; the row stays in {self._mark.state}")
+
+    async def _end(self) -> Report:
+        try:
             if self.failure is None:
                 await self._move(COMPLETE, "Learner retirement complete.")
                 return self._report(Ending.RETIRED, "")
@@ -144,6 +150,8 @@ class Passage:
         lane = self.site.forum_lane
         if is_forum := (step.service, step.operation) == ("LMS", _FORUM):
             await lane.enter(self.learner.user_id)
+            if self.site.stop:
+                raise _RunStopped(f"stayed before {step.name}, since the run stopped: {self.site.stop.reason}")
         try:
             return await connector.perform(step.operation, self.learner)
         except RetirementError as error:
@@ -243,8 +251,10 @@ async def retire(site: Site, learner: Learner, perform: Callable[[Passage], Perf
     try:
         if report := await passage.open():
             return report
-    except ServiceError as error:
+    except RetirementError as error:
         return passage.abandon(error)
+    except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
+        return passage.abandon(Defect.at(error))
     run = perform(passage) if perform else passage.step
     await _run_steps(site.pipeline, passage, run)
     return await passage.close()

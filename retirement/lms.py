@@ -20,7 +20,7 @@ from retirement.errors import (
 )
 from retirement.http import Api, Patience, Reply
 from retirement.learner import Learner, UnreadableRow
-from retirement.pipeline import ERRORED, PENDING
+from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 
 QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
@@ -34,6 +34,8 @@ class Lms:
     def __init__(self, api: Api, states: Sequence[str]) -> None:
         self._api = api
         self._states = states
+        #: What was wrong with rows of the last listing of the queue that could not be read.
+        self.unreadable: list[str] = []
 
     async def queue(self, states: Iterable[str], cool_off_days: int, limit: int | None = None) -> list[Learner]:
         """Learners in these states whose request is older than the cool-off, oldest row first."""
@@ -41,7 +43,15 @@ class Lms:
         if limit is not None:
             params.append(("limit", str(limit)))
         reply = await self._api.get(QUEUE, params=params, patience=Patience.LOOKUP)
-        return [self._learner(f"GET {QUEUE}", row) for row in self._list(f"GET {QUEUE}", reply)]
+        learners: list[Learner] = []
+        self.unreadable = []
+        for place, row in enumerate(self._list(f"GET {QUEUE}", reply), 1):
+            try:
+                learners.append(Learner.from_row(row))
+            except UnreadableRow as error:
+                # One odd row keeps nobody else waiting.
+                self.unreadable.append(f"row {place} of the queue cannot be read: {error}")
+        return learners
 
     async def by_date(self, state: str, start: date, end: date) -> list[Learner]:
         """Learners in one state whose request was made between two UTC days, both included."""
@@ -52,9 +62,15 @@ class Lms:
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row.
 
-        The API finds rows by username only, so this lists every state without a cool-off and looks.
+        The API finds rows by username only, so this lists the states without a cool-off and looks; the dead
+        ends, which hold everybody who was ever retired, only when it has to.
         """
-        return next((each for each in await self.queue(self._states, 0) if each.user_id == user_id), None)
+        alive = [state for state in self._states if state not in DEAD_ENDS]
+        for states in (alive, [state for state in self._states if state in DEAD_ENDS]):
+            found = next((each for each in await self.queue(states, 0) if each.user_id == user_id), None)
+            if found:
+                return found
+        return None
 
     async def status(self, username: str) -> Learner | None:
         """The row of an original username, None where there is none. The LMS ignores letter case here."""

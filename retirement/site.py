@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from retirement.config import Configuration, load
 from retirement.connectors import Connector
 from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.errors import Misconfigured, RetirementError, ServiceError
+from retirement.errors import ConfigError, Misconfigured, RetirementError, ServiceError
 from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
 from retirement.learner import Learner
 from retirement.lms import Lms
@@ -139,7 +139,10 @@ async def ready(
         return
     configuration = load(path, secret_block=secret_block)
     async with opened(configuration) as site:
-        await site.preflight()
+        try:
+            await site.preflight()
+        except ConfigError as error:
+            raise ConfigError(*(f"{configuration.source}: pipeline: {problem}" for problem in error.args)) from None
         token = _ready.set((configuration, site))
         try:
             yield configuration, site

@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from retirement.cli.output import ConfigOption, JsonOption, console, errors, fail, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, as_own_dialect, describe, load
-from retirement.errors import RetirementError, ServiceError
+from retirement.errors import ConfigError, RetirementError, ServiceError
 from retirement.reports import DONE
 from retirement.site import opened
 
@@ -38,11 +38,19 @@ def import_(
     _warn(configuration)
     text = as_own_dialect(configuration)
     if output:
-        output.write_text(text, encoding="utf-8")
+        _write(output, text, as_json)
     if as_json:
         show_json(describe(configuration))
     elif output is None:
         typer.echo(text, nl=False)
+
+
+def _write(output: Path, text: str, as_json: bool) -> None:
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        fail(ConfigError(f"{output}: cannot be written: {error.strerror}; name a new file"), as_json=as_json)
 
 
 @app.command()

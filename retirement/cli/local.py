@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -103,17 +103,21 @@ async def _sandbox(
         platform = Sandbox(seed, latency_ms=latency_ms)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"the seed cannot be used: {error}") from None
-    try:
-        async with serving(platform, base_port) as urls:
-            yield platform, urls
-    except OSError as error:
-        raise ConfigError(f"--base-port: {error.strerror or error}") from None
+    async with AsyncExitStack() as stack:
+        try:
+            urls = await stack.enter_async_context(serving(platform, base_port))
+        except OSError as error:
+            raise ConfigError(f"--base-port: {error.strerror or error}") from None
+        yield platform, urls
 
 
 def _write_config(path: Path, pipeline: str, urls: dict[str, str], client: dict[str, str]) -> None:
-    path.touch(mode=0o600, exist_ok=True)
     text = yaml.safe_dump(configuration(pipeline, urls, client), sort_keys=False, allow_unicode=True)
-    path.write_text(f"# Points at a sandbox, whose secret is no secret.\n{text}", encoding="utf-8")
+    try:
+        path.touch(mode=0o600, exist_ok=True)
+        path.write_text(f"# Points at a sandbox, whose secret is no secret.\n{text}", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def demo(
@@ -134,25 +138,24 @@ def demo(
                 _write_config(path, pipeline, urls, platform.clients["worker"])
                 async with ready(str(path), secret_block):
                     document, found, error = await queue_run(None, None, show=not as_json)
-                residue, truth = platform.residue(), platform.state()["learners"]
-                cases = {truth[each["username"]]["user_id"]: each["why"] for each in seed["learners"]}
+                truth = platform.state()["learners"]
+                document["residue"] = platform.residue()
                 document["survives"] = sum(len(each["survives"]) for each in truth.values())
-                document |= {
-                    "residue": residue,
-                    "ui": engine.ui_url,
-                    "total_seconds": round(time.monotonic() - began, 1),
-                }
+                document["ui"] = engine.ui_url
+                document["total_seconds"] = round(time.monotonic() - began, 1)
                 code = code_of(error) if error else reports.exit_code(found)
-                if residue and code == DONE:
+                if document["residue"] and code == DONE:
                     code = SOME_FAILED
                 if as_json:
                     show_json(document)
                 else:
-                    _tell(document, found, cases)
+                    _tell(
+                        document, found, {truth[each["username"]]["user_id"]: each["why"] for each in seed["learners"]}
+                    )
                 if error:
                     errors.print(str(error), highlight=False, markup=False)
                 if not exit_:
-                    console.print("Ctrl-C stops everything", highlight=False)
+                    errors.print("Ctrl-C stops everything", highlight=False)
                     await until_told_to_stop()
         return code
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from retirement.errors import ConfigError, Held, RetirementError, ServiceError
+from retirement.errors import ConfigError, Defect, Held, RetirementError, ServiceError
 from retirement.reports import HELD, MISCONFIGURED, SOME_FAILED
 
 console = Console(soft_wrap=True)
@@ -37,6 +37,8 @@ def run(command: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool) -> No
     except asyncio.CancelledError:
         errors.print("stopped", highlight=False)
         raise typer.Exit(SOME_FAILED) from None
+    except Exception as error:  # noqa: BLE001 - its text may name a learner, and a traceback helps no operator
+        fail(Defect.at(error), as_json=as_json)
     raise typer.Exit(code)
 
 

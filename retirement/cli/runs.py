@@ -16,7 +16,7 @@ from retirement import reports
 from retirement.cli.output import ConfigOption, JsonOption, code_of, console, errors, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.engine import Report
-from retirement.errors import ConfigError, RetirementError
+from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.reports import SOME_FAILED
 from retirement.site import Site, ready
 
@@ -37,7 +37,7 @@ def retire_learner(
     if (user_id is None) == (username is None):
         raise typer.BadParameter("give --user-id or --username")
     if username == "-":
-        username = typer.prompt("username", hide_input=True)
+        username = typer.prompt("username", hide_input=True, err=True)
 
     async def command() -> int:
         async with ready(_text(config), secret_block) as (_, site):
@@ -95,10 +95,11 @@ def retire_queue(
         else:
             show_reports(found)
             console.print(f"{reports.summary(found)}; {document['seconds']} s", highlight=False)
+        for problem in document["errors"]:
+            errors.print(problem, highlight=False, markup=False)
         if error:
-            errors.print(str(error), highlight=False, markup=False)
             return code_of(error)
-        return reports.exit_code(found)
+        return SOME_FAILED if document["errors"] else reports.exit_code(found)
 
     run(command, as_json=as_json)
 
@@ -116,7 +117,9 @@ async def queue_run(
     watched.set(state)
     began = time.monotonic()
     async with _progress_line(state, show):
-        await flow(limit, cool_off_days, return_state=True)
+        final = await flow(limit, cool_off_days, return_state=True)
+    if state.error is None and final.name not in ("Retired", "SomeFailed"):
+        state.error = Defect(f"the flow of the queue ended as {final.name}; its run in Prefect says more")
     seconds = time.monotonic() - began
     document = {
         "flow_run": state.flow_run_id,
@@ -126,7 +129,7 @@ async def queue_run(
         "seconds": round(seconds, 2),
         "records": await settled(of_queue_run(state.flow_run_id), sum(len(report.steps) for report in state.reports)),
         "learners": [reports.document(report) for report in state.reports],
-        "errors": str(state.error).splitlines() if state.error else [],
+        "errors": [*(str(state.error).splitlines() if state.error else []), *state.unreadable],
     }
     return document, state.reports, state.error
 

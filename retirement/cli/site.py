@@ -12,7 +12,7 @@ from retirement.cli.output import ConfigOption, JsonOption, console, errors, run
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
 from retirement.learner import Learner
-from retirement.pipeline import COMPLETE, DEAD_ENDS, PENDING, Pipeline
+from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, PENDING, Pipeline
 from retirement.reports import DONE, MISCONFIGURED, SOME_FAILED
 from retirement.site import Site, opened
 
@@ -128,7 +128,8 @@ def status(config: ConfigOption = None, user_id: UserIdOption = None, as_json: J
                 learner = await site.lms.find(user_id)
                 document = _one(configuration, learner) if learner else {"user_id": user_id, "state": None}
             else:
-                known = await site.lms.known_states(site.pipeline.lms_states)
+                wanted = dict.fromkeys([*site.pipeline.lms_states, *(configuration.lms.states or ())])
+                known = await site.lms.known_states(list(wanted))
                 document = _all(configuration, site.pipeline, await site.lms.queue(known, 0))
         if as_json:
             show_json(document)
@@ -167,10 +168,14 @@ def _all(configuration: Configuration, pipeline: Pipeline, learners: list[Learne
     open_ones = [learner for learner in learners if learner.state not in DEAD_ENDS]
     working = {step.start for step in pipeline}
     return {
-        "states": {state: counts[state] for state in pipeline.lms_states if counts[state]},
+        "states": dict(sorted(counts.items())),
         "cooling_off": sum(now - each.requested_at <= cool_off for each in open_ones if each.state == PENDING),
         "waiting": sum(now - each.requested_at > cool_off for each in open_ones if each.state not in working),
         "in_working_state": [each.user_id for each in open_ones if each.state in working],
         "errored": [each.user_id for each in learners if each.state == "ERRORED"],
-        "overdue": [each.user_id for each in open_ones if now - each.requested_at > deadline],
+        "overdue": [
+            each.user_id
+            for each in learners
+            if each.state not in (ABORTED, COMPLETE) and now - each.requested_at > deadline
+        ],
     }

@@ -18,7 +18,8 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+# For a module, not the session: Playwright keeps an event loop running, and other tests start their own.
+@pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
     path = next((each for each in found if each), None)

@@ -137,3 +137,19 @@ def test_a_missing_route_stops_the_run_before_anybody_is_touched(
         assert answer.code == 2
         assert "CREDENTIALS: GET /user/retire/ answered 404: no such route" in answer.err
         assert set(platform.states().values()) == {"PENDING"}
+
+
+def test_lost_replies_on_real_sockets_harm_nobody(tmp_path: Path, engine: str, retirement: Command) -> None:
+    """Moves that were done and not answered, and calls that were, are read back or repeated: all COMPLETE."""
+    with sandbox(tmp_path, "--learners", "4") as platform:
+        lost = {"after": True, "drop": True, "times": 3}
+        platform.arm(
+            {"path": "/update_retirement_status/", "method": "PATCH", **lost},
+            {"path": "/unenroll/", "method": "POST", **lost},
+            {"path": "/retire/", "method": "POST", **lost},
+            {"path": "/replace_usernames/", "method": "POST", "service": "credentials", **lost},
+        )
+        answer = retirement("retire-queue", "--json", "--config", platform.config)
+
+        assert (answer.code, answer.document["outcomes"]) == (0, {"retired": 4})
+        assert platform.residue() == []

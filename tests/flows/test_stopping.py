@@ -34,7 +34,7 @@ def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
             os.kill(run.pid, number)
             _, errors = run.communicate(timeout=120)
 
-        assert (run.returncode, errors) == (1, "stopped\n")
+        assert (run.returncode, errors) == (1, "the run was told to stop\n")
         assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())
         assert "COMPLETE" not in platform.states().values()
         assert retirement("retire-queue", "--config", platform.config).code == 0

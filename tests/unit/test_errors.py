@@ -13,6 +13,7 @@ from retirement.errors import (
     ConfigError,
     Defect,
     Held,
+    Interrupted,
     Misconfigured,
     NotFound,
     RateLimited,
@@ -30,6 +31,7 @@ GET = "GET /people/{email}/"
 EXAMPLES = [
     RetirementError("a sentence"),
     ConfigError("one problem", "another"),
+    Interrupted("told to stop"),
     Held("a guard"),
     Defect("a defect in the program: KeyError at x.py:1"),
     StateConflict("learner 17 is in COMPLETE"),

@@ -131,17 +131,27 @@ async def test_the_row_of_another_in_other_capitals_is_not_taken(world: World) -
             assert learner.user_id == found.user_id
 
 
-@pytest.mark.parametrize(
-    "rows", [{}, "text", None, [row(), row(user=None)], [row(created="ana@example.com")]], ids=lambda r: str(r)[:9]
-)
+@pytest.mark.parametrize("rows", [{}, "text", None])
 async def test_a_list_that_cannot_be_read_is_refused_and_quotes_nobody(rows: object) -> None:
-    """It names the place in the row."""
+    """A list is due."""
     lms = Lms(Script(httpx.Response(200, json=rows)).api(), PIPELINE.lms_states)
 
     with pytest.raises(Refused) as caught:
         await lms.queue(["PENDING"], 0)
 
     assert names_nobody("".join(traceback.format_exception(caught.value)))
+
+
+@pytest.mark.parametrize("odd", [row(user=None), row(created="ana@example.com"), None, "ana@example.com"])
+async def test_a_row_that_cannot_be_read_keeps_nobody_else_waiting(odd: object) -> None:
+    """It is said which row and which field, and not what stands there."""
+    lms = Lms(Script(httpx.Response(200, json=[odd, row()])).api(), PIPELINE.lms_states)
+
+    learners = await lms.queue(["PENDING"], 0)
+
+    assert [each.user_id for each in learners] == [row()["user"]["id"]]
+    assert [text.partition(":")[0] for text in lms.unreadable] == ["row 1 of the queue cannot be read"]
+    assert names_nobody(lms.unreadable[0])
 
 
 async def test_the_states_are_known_in_the_order_of_the_lms(site: Site) -> None:
