@@ -242,7 +242,7 @@ def _stop_database(folder: Path) -> None:
     server = get_server(folder / "postgres", cleanup_mode=None)
     command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(server.pgdata), "-w", "-m", "fast", "stop"]
     # `user`: PostgreSQL does not run as root, so the library has made an account for it there.
-    subprocess.run(command, user=server.system_user, check=False, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run(command, user=server.system_user, check=False, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
     # The library keeps one handle a folder, and this one leads nowhere any more.
     server.cleanup()
 

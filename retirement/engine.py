@@ -108,8 +108,7 @@ class Passage:
         """Runs one step; may be called again after a `Transient`, and then does what is left of it."""
         if step.name in self._before:
             return self._note_step(step, "skipped", 0.0)
-        if self.site.stop:
-            raise _RunStopped(f"stayed before {step.name}, since the run stopped: {self.site.stop.reason}")
+        self._stay_if_stopped(step)
         began = self.site.clock()
         if step.name not in self._outcomes:
             await self._enter(step)
@@ -150,8 +149,7 @@ class Passage:
         lane = self.site.forum_lane
         if is_forum := (step.service, step.operation) == ("LMS", _FORUM):
             await lane.enter(self.learner.user_id)
-            if self.site.stop:
-                raise _RunStopped(f"stayed before {step.name}, since the run stopped: {self.site.stop.reason}")
+            self._stay_if_stopped(step)
         try:
             return await connector.perform(step.operation, self.learner)
         except RetirementError as error:
@@ -160,6 +158,10 @@ class Passage:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a connector does, only this learner may suffer
             raise Defect.at(error) from None
+
+    def _stay_if_stopped(self, step: Step) -> None:
+        if self.site.stop:
+            raise _RunStopped(f"stayed before {step.name}, since the run stopped: {self.site.stop.reason}")
 
     async def _enter(self, step: Step) -> None:
         async with self._moving:
