@@ -8,9 +8,13 @@ RetirementError
 ├── Defect                 our code or a connector broke: the learner is ERRORED, the others go on
 ├── StateConflict          somebody else has the learner: leave them alone, write nothing
 │   └── Rescinded          the learner took the request back
+├── LeaseLost              our right to work on the learner is gone: stop before the next call
+├── LedgerError            evidence cannot be written: stop before calling anyone
 └── ServiceError           (service, request, status, reason)
     ├── Transient          retry within seconds, then minutes, then park the learner
-    │   └── RateLimited    the service said when
+    │   ├── RateLimited    the service said when
+    │   ├── Busy           the service works, and another learner is in the way of this one
+    │   └── BreakerOpen    the service is known to be down: nothing was sent, park the learner
     ├── Misconfigured      every learner would fail alike: stop the run, harm nobody
     ├── NotFound           the service's own 404
     └── Refused            any other answer, or one we cannot read: the learner is ERRORED
@@ -63,6 +67,14 @@ class Rescinded(StateConflict):
     """The learner's request is gone from the LMS: they took it back before we started."""
 
 
+class LeaseLost(RetirementError):
+    """Our right to work on the learner, or to run the queue, has expired or was taken over."""
+
+
+class LedgerError(RetirementError):
+    """The ledger cannot be read or written; without evidence nobody is called."""
+
+
 class ServiceError(RetirementError):
     """A remote did not do what was asked; `request` is a method and a path template."""
 
@@ -109,6 +121,14 @@ class RateLimited(Transient):
         super().__init__(service, request, status, reason, in_doubt)
         self.args = (service, request, status, reason, in_doubt, retry_after)
         self.retry_after = retry_after
+
+
+class Busy(Transient):
+    """The service works and cannot take this learner yet, since another one is in the way."""
+
+
+class BreakerOpen(Transient):
+    """The service is known to be down, so nothing was sent; `reason` says since when."""
 
 
 class Misconfigured(ServiceError):

@@ -1,0 +1,1 @@
+"""One module a version, each written by hand and never changed once it was released."""

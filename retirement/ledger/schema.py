@@ -1,0 +1,93 @@
+"""Which schema a ledger has, how a new one gets its own, and how an older one is brought up to date.
+
+The migrations are inside the package, so no file has to be found next to an installation. Creating and
+migrating happen under the write lock: of two processes that start at once, the second finds it done.
+"""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Text, column, inspect, select, table, text
+
+from retirement.errors import ConfigError
+from retirement.ledger.failures import failure
+from retirement.ledger.place import LedgerPlace, engine_of, make_file
+from retirement.ledger.tables import SCHEMA
+
+_VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
+_SCHEMA_LOCK = 0x52455449524553
+
+
+def prepare(connection: Connection, place: LedgerPlace) -> None:
+    """Gives an empty database our schema. Raises `ConfigError` where it has another one.
+
+    Inside a transaction that may write.
+    """
+    found = schema_of(connection)
+    if found is None:
+        _lock(connection)
+        found = schema_of(connection)
+    if found is None:
+        if inspect(connection).get_table_names():
+            raise ConfigError(f"{place}: holds tables that are not a ledger's")
+        command.upgrade(_config(connection), SCHEMA)
+        return
+    require_schema(found, str(place))
+
+
+def require_schema(found: str, name: str) -> None:
+    """Raises `ConfigError` unless this release reads and writes a ledger of that schema."""
+    if found == SCHEMA:
+        return
+    if found in _known():
+        raise ConfigError(f"{name}: was written by an older release: run `retirement ledger migrate`")
+    raise ConfigError(f"{name}: was written by a newer release (its schema is not known here)")
+
+
+def migrate(place: LedgerPlace) -> tuple[str, str]:
+    """Brings a ledger to this release's schema; says from which to which, "" for a new one.
+
+    Raises `ConfigError` for a ledger of a newer release, and `LedgerError`.
+    """
+    make_file(place)
+    engine = engine_of(place)
+    try:
+        with engine.begin() as connection:
+            _lock(connection)
+            before = schema_of(connection) or ""
+            if before and before not in _known():
+                require_schema(before, str(place))
+            command.upgrade(_config(connection), SCHEMA)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
+        raise failure(str(place), error) from None
+    finally:
+        engine.dispose()
+    return before, SCHEMA
+
+
+def schema_of(connection: Connection) -> str | None:
+    """The revision that the database is at, None where it has none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(_VERSION).scalars().first()
+
+
+def _lock(connection: Connection) -> None:
+    # A write transaction of SQLite has its lock from the beginning.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}

@@ -1,0 +1,224 @@
+"""Is the ledger what was written? Replays the chain and compares every row of evidence with the replay.
+
+Needs neither the key nor the right to write. What it finds: an entry that was changed, that is missing or was
+put in; a row of evidence that no entry tells of, or tells otherwise; a file that SQLite finds damaged; and,
+with an anchor, a tail that was cut off or a chain that was written anew.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, select
+
+from retirement.errors import ConfigError, LedgerError
+from retirement.ledger import chain, tables
+from retirement.ledger.anchor import read_anchor
+from retirement.ledger.chain import ORIGIN, Head
+from retirement.ledger.failures import failure
+from retirement.ledger.place import LedgerPlace, engine_of
+from retirement.ledger.schema import require_schema, schema_of
+
+#: Entries and rows that are in memory at a time.
+_AT_ONCE = 1000
+
+#: What an evidence row is known by: its table and its key as it stands in the chain.
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong first; `seq` is the entry concerned, None where no entry is."""
+
+    seq: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What verifying came to: how many entries are good, the last of them, and what is wrong."""
+
+    entries: int
+    head: Head
+    problem: Problem | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the ledger is what was written."""
+        return self.problem is None
+
+
+class _Broken(Exception):
+    """The first problem; it never leaves this module."""
+
+    def __init__(self, seq: int | None, sentence: str) -> None:
+        super().__init__(seq, sentence)
+        self.problem = Problem(seq, sentence)
+
+
+def verify(place: LedgerPlace) -> Verdict:
+    """Verifies a ledger without changing it. Raises nothing about the ledger: what is wrong is in the verdict.
+
+    Raises `LedgerError` where PostgreSQL does not answer, or the anchor cannot be read.
+    """
+    if place.file is not None and not place.file.is_file():
+        return _missing(place)
+    # Before the chain is read: entries that are made meanwhile only make the chain longer.
+    anchor = read_anchor(place.anchor) if place.anchor else None
+    engine = engine_of(place, reading=_reading(place))
+    try:
+        with engine.connect().execution_options(reading=True) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            return verify_connection(connection, place, anchor)
+    except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a driver raise, it is damaged
+        told = failure(str(place), error)
+        if place.file is None:
+            raise told from None
+        return Verdict(0, _NOTHING, Problem(None, str(told)))
+    finally:
+        engine.dispose()
+
+
+def _reading(place: LedgerPlace) -> str:
+    """How to open a file: to read one that has a log, SQLite makes files beside it, unless nobody can write it."""
+    file = place.file
+    alone = file and not file.with_name(file.name + "-wal").exists() and not os.access(file.parent, os.W_OK)
+    return "immutable=1" if alone else "mode=ro"
+
+
+_NOTHING = Head(0, ORIGIN, "")
+
+
+def _missing(place: LedgerPlace) -> Verdict:
+    return Verdict(0, _NOTHING, Problem(None, f"{place}: there is no ledger"))
+
+
+def verify_connection(connection: Connection, place: LedgerPlace, anchor: Head | None) -> Verdict:
+    """Verifies the ledger that a connection reads, in one transaction."""
+    replay = _Replay(anchor)
+    try:
+        _require_soundness(connection)
+        _require_our_schema(connection, place)
+        for entry in _stream(connection, tables.event):
+            replay.take(entry)
+        replay.require_anchor(wanted=place.anchor is not None)
+        _compare(connection, replay)
+    except _Broken as broken:
+        return Verdict(replay.head.seq, replay.head, broken.problem)
+    return Verdict(replay.head.seq, replay.head, None)
+
+
+def _require_soundness(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        words = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalars().all()
+        if words != ["ok"]:
+            raise _Broken(None, "SQLite finds its file damaged (PRAGMA integrity_check)")
+
+
+def _require_our_schema(connection: Connection, place: LedgerPlace) -> None:
+    found = schema_of(connection)
+    if found is None:
+        raise _Broken(None, f"{place}: is not a ledger")
+    try:
+        require_schema(found, str(place))
+    except ConfigError as error:
+        raise _Broken(None, str(error)) from None
+
+
+def _stream(connection: Connection, table: Table) -> Iterator[Row[Any]]:
+    statement = select(table).order_by(*table.primary_key.columns)
+    with closing(connection.execution_options(yield_per=_AT_ONCE).execute(statement)) as found:
+        yield from found
+
+
+class _Replay:
+    """What the entries so far say; of each row only a hash, so that much fits into memory."""
+
+    def __init__(self, anchor: Head | None) -> None:
+        self.head = _NOTHING
+        self.rows: dict[_Key, tuple[bytes, int]] = {}
+        self.deleted: dict[_Key, int] = {}
+        self._anchor = anchor
+
+    def take(self, entry: Row[Any]) -> None:
+        """Takes the next entry; raises `_Broken` unless it follows the one before."""
+        seq = self.head.seq + 1
+        if entry.seq != seq:
+            raise _Broken(seq, f"entry {seq} is missing")
+        columns = (entry.at, entry.kind, entry.user_id, entry.body)
+        if not _typed(entry) or chain.entry_hash(seq, *columns, entry.previous) != entry.hash:
+            raise _Broken(seq, f"entry {seq} is not what was written")
+        if entry.previous != self.head.hash:
+            raise _Broken(seq, f"entry {seq} does not follow entry {seq - 1}")
+        if self._anchor and self._anchor.seq == seq and self._anchor.hash != entry.hash:
+            raise _Broken(seq, f"entry {seq} is another one than the anchor holds: the chain was written anew")
+        for table, key, row in json.loads(entry.body)["rows"]:
+            known = (table, chain.canonical(key))
+            if row is None:
+                self.rows.pop(known, None)
+                self.deleted[known] = seq
+            else:
+                self.rows[known] = (_summary(row), seq)
+        self.head = Head(seq, entry.hash, entry.at)
+
+    def require_anchor(self, *, wanted: bool) -> None:
+        """Raises `_Broken` where the anchor holds more than the chain, or is gone."""
+        if self._anchor and self._anchor.seq > self.head.seq:
+            gone = self._anchor.seq - self.head.seq
+            entries = "1 entry is" if gone == 1 else f"{gone} entries are"
+            raise _Broken(self.head.seq + 1, f"{entries} missing from the tail: the anchor holds {self._anchor.seq}")
+        if wanted and self._anchor is None and self.head.seq:
+            raise _Broken(None, "the anchor is missing: it is written after every commit")
+
+
+def _typed(entry: Row[Any]) -> bool:
+    texts = (entry.at, entry.kind, entry.body, entry.previous, entry.hash)
+    return all(isinstance(text, str) for text in texts) and (entry.user_id is None or isinstance(entry.user_id, int))
+
+
+def _summary(row: Any) -> bytes:
+    return hashlib.sha256(chain.canonical(row).encode("ascii")).digest()
+
+
+def _compare(connection: Connection, replay: _Replay) -> None:
+    """Compares every row of evidence; names the earliest entry that its row does not agree with."""
+    left = replay.rows
+    wrong: list[Problem] = []
+    for name, table in tables.EVIDENCE.items():
+        for found in _stream(connection, table):
+            row = dict(found._mapping)
+            _check(name, table, row, replay, wrong)
+    for (name, key), (_, seq) in left.items():
+        wrong.append(Problem(seq, f"the row {key} of {name}, which entry {seq} wrote, is missing"))
+    if wrong:
+        first = min(wrong, key=lambda problem: (problem.seq is None, problem.seq or 0))
+        raise _Broken(first.seq, first.sentence)
+
+
+def _check(name: str, table: Table, row: dict[str, Any], replay: _Replay, wrong: list[Problem]) -> None:
+    try:
+        told = chain.content(row)
+        key = chain.canonical([told[column.name] for column in table.primary_key.columns])
+        summary = _summary(told)
+    except (TypeError, ValueError):
+        key, summary = "?", b""
+    expected = replay.rows.pop((name, key), None)
+    if expected is None:
+        seq = replay.deleted.get((name, key))
+        wrong.append(Problem(seq, f"no entry tells of the row {key} of {name}"))
+    elif expected[0] != summary:
+        wrong.append(Problem(expected[1], f"the row {key} of {name} is not what entry {expected[1]} wrote"))
+
+
+def require_no_lost_tail(head: Head, anchor: Head | None, name: str) -> None:
+    """Raises `LedgerError` where a chain is shorter than the anchor that was read before it."""
+    if anchor and anchor.seq > head.seq:
+        raise LedgerError(
+            f"{name}: {anchor.seq - head.seq} entries are missing from the tail, as if an older copy had been "
+            "put back: `retirement ledger verify` says more"
+        )

@@ -1,0 +1,1 @@
+"""The ledger, on SQLite files and on a PostgreSQL that came with pip."""

@@ -1,0 +1,184 @@
+"""Group commit, several processes on one chain, and processes that die in the midst of it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from retirement.errors import BreakerOpen, LedgerError, StateConflict
+from retirement.ledger import Book, Ledger, opened, verify
+
+from .desk import AtOnce, Desk, begin, live_through
+
+WRITER = """
+import asyncio, sys
+from retirement.errors import StateConflict
+from retirement.ledger import LedgerPlace, opened
+
+async def main():
+    async with opened(LedgerPlace(sys.argv[1], key=bytes(range(32)))) as ledger:
+        async def write(name):
+            for number in range(int(sys.argv[2])):
+                seq = await ledger.note("noted", {"name": name, "number": number})
+                print(seq, flush=True)
+        try:
+            await ledger.lease("queue", what="the queue")
+            print("leased", flush=True)
+        except StateConflict:
+            print("refused", flush=True)
+        await asyncio.gather(*(write(name) for name in range(4)))
+
+asyncio.run(main())
+"""
+
+
+def _writer(desk: Desk, times: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WRITER, desk.place.url, str(times)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_one_that_raises_is_rolled_back_alone(desk: Desk) -> None:
+    """The others of the same transaction are written, and the chain has no gap."""
+
+    def enter_and_raise(book: Book) -> None:
+        book.enter("wrong", facts={})
+        raise StateConflict("no")
+
+    def break_sql(book: Book) -> None:
+        book.enter("wrong", facts={})
+        book.connection.execute(text("INSERT INTO event (seq) VALUES (1)"))
+
+    async def mix(ledger: Ledger) -> None:
+        pieces = [
+            ledger.note("right", {"number": 1}),
+            ledger.write(enter_and_raise),
+            ledger.note("right", {"number": 2}),
+            ledger.write(break_sql),
+            ledger.head(),
+            ledger.note("right", {"number": 3}),
+        ]
+        answers = await asyncio.gather(*pieces, return_exceptions=True)
+        assert [1, StateConflict, 2, LedgerError, 3] == [
+            answer if isinstance(answer, int) else type(answer) for answer in (*answers[:4], answers[5])
+        ]
+        for alone in (enter_and_raise, break_sql):
+            with pytest.raises((StateConflict, LedgerError)):
+                await ledger.write(alone)
+        assert ["right"] * 3 == [event.kind for event in await ledger.events()]
+        assert (await ledger.verify()).ok
+
+    async def both() -> None:
+        async with desk.open() as ledger:
+            await mix(ledger)
+
+    asyncio.run(both())
+
+
+def test_it_works_without_a_thread(sqlite_desk: Desk) -> None:
+    """With an executor that runs at once, as the simulation has it."""
+
+    async def live() -> None:
+        async with sqlite_desk.open(executor=AtOnce(), holder="me") as ledger:
+            await live_through(ledger)
+            assert (await ledger.verify()).ok
+
+    asyncio.run(live())
+
+
+def test_whoever_is_cancelled_harms_nobody(desk: Desk) -> None:
+    """Their piece may be written or not; everybody else's is."""
+
+    async def cancel() -> None:
+        async with desk.open() as ledger:
+            first = asyncio.create_task(ledger.note("first", {}))
+            second = asyncio.create_task(ledger.note("second", {}))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert await second in (1, 2)
+            assert (await ledger.verify()).ok
+
+    asyncio.run(cancel())
+
+
+def test_processes_append_to_one_chain(desk: Desk) -> None:
+    """Without a gap, and one of them has the lease."""
+    writers = [_writer(desk, 25) for _ in range(2)]
+    said = [line for writer in writers for line in writer.communicate(timeout=60)[0].split()]
+
+    assert [0, 0] == [writer.returncode for writer in writers]
+    assert list(range(1, 201)) == sorted(int(line) for line in said if line.isdecimal())
+    assert 1 == said.count("leased") or 0 == said.count("refused")
+    verdict = verify(desk.place)
+    assert (True, 200) == (verdict.ok, verdict.entries)
+
+
+def test_what_was_acknowledged_survives_a_kill(desk: Desk) -> None:
+    """At any moment, several times over."""
+    anchored = replace(desk, place=replace(desk.place, anchor=None))
+    acknowledged = 0
+    for lines in (1, 20, 57):
+        with _writer(anchored, 100000) as writer:
+            assert writer.stdout
+            read = [writer.stdout.readline() for _ in range(lines + 1)]
+            os.kill(writer.pid, signal.SIGKILL)
+            read += writer.stdout.readlines()
+        acknowledged = max([acknowledged, *(int(line) for line in read if line.strip().isdecimal())])
+        verdict = verify(anchored.place)
+        assert verdict.ok, verdict.problem
+        assert acknowledged <= verdict.entries
+
+
+def test_a_lost_connection_is_made_again(postgresql_desk: Desk) -> None:
+    """The server was restarted meanwhile, say."""
+
+    async def lose() -> None:
+        async with postgresql_desk.open() as ledger, opened(postgresql_desk.place) as other:
+            await ledger.note("before", {})
+            kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            kill += " AND datname = current_database()"
+            await other.write(lambda book: book.connection.exec_driver_sql(kill).close())
+            assert 2 == await ledger.note("after", {})
+            assert (await ledger.verify()).ok
+
+    asyncio.run(lose())
+
+
+def test_a_commit_whose_fate_is_unknown_is_an_error(postgresql_desk: Desk) -> None:
+    """The connection dies between the work and its commit."""
+
+    async def lose() -> None:
+        async with postgresql_desk.open() as ledger, opened(postgresql_desk.place) as other:
+            del other
+            with pytest.raises(LedgerError):
+                await ledger.write(_cut_own_connection)
+            await ledger.note("after", {})
+
+    asyncio.run(lose())
+
+
+def _cut_own_connection(book: Book) -> None:
+    book.enter("doubtful", facts={})
+    book.connection.connection.driver_connection.close()  # type: ignore[union-attr] # it is connected
+
+
+def test_a_refused_intent_leaves_nothing(desk: Desk) -> None:
+    """Among others in one transaction."""
+
+    async def refuse() -> None:
+        async with desk.open() as ledger:
+            await ledger.open_breaker("BRAZE", reason="x", by="ops")
+            one, two = await begin(ledger, 1), await begin(ledger, 2)
+            answers = await asyncio.gather(
+                one.intend("MAIL", "BRAZE", "x"), two.intend("FORUM", "LMS", "x"), return_exceptions=True
+            )
+            assert [BreakerOpen, bool] == [type(answer) for answer in answers]
+            record = await ledger.record(1)
+            assert record is not None
+            assert () == record.attempts
+
+    asyncio.run(refuse())
