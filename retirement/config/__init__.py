@@ -3,8 +3,11 @@
 from retirement.config.loading import DEFAULT_PATH, load
 from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
+    BreakerSettings,
     Configuration,
     GeneralSettings,
+    GuardSettings,
+    LedgerSettings,
     LmsSettings,
     QueueSettings,
     RetrySettings,
@@ -13,8 +16,11 @@ from retirement.config.settings import (
 
 __all__ = [
     "DEFAULT_PATH",
+    "BreakerSettings",
     "Configuration",
     "GeneralSettings",
+    "GuardSettings",
+    "LedgerSettings",
     "LmsSettings",
     "QueueSettings",
     "RetrySettings",

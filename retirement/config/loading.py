@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retirement.config import cron, dialects, document, rules, urls
+from pydantic import SecretStr
+
+from retirement.config import cron, databases, dialects, document, rules, urls
 from retirement.config.document import Node
 from retirement.config.draft import Draft, moved
 from retirement.config.problems import Problems, nearest, shown
@@ -14,8 +16,11 @@ from retirement.config.references import References, SecretBlock
 from retirement.config.rules import Placed
 from retirement.config.sections import Sections
 from retirement.config.settings import (
+    BreakerSettings,
     Configuration,
     GeneralSettings,
+    GuardSettings,
+    LedgerSettings,
     LmsSettings,
     QueueSettings,
     RetrySettings,
@@ -57,6 +62,10 @@ def _others_can_read(file: Path) -> bool:
     return stat.S_ISREG(mode) and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
+def _path_problem(path: str) -> str | None:
+    return None if path.isprintable() else "holds characters that no path has"
+
+
 class _Loader:
     def __init__(
         self, draft: Draft, sections: Sections, connectors: Mapping[str, type[Connector]], problems: Problems
@@ -70,7 +79,10 @@ class _Loader:
     def configuration(self) -> Configuration:
         lms = self._sections.read(LmsSettings, self._section("lms"), "lms", {"url": self._url_problem})
         queue = self._sections.read(QueueSettings, self._section("queue"), "queue")
+        guard = self._sections.read(GuardSettings, self._section("guard"), "guard")
         retry = self._sections.read(RetrySettings, self._section("retry"), "retry")
+        breaker = self._breaker()
+        ledger = self._ledger()
         general = self._general()
         placed, unreadable = self._steps()
         known = rules.known(placed, self._connectors, self._problems)
@@ -83,18 +95,19 @@ class _Loader:
             if self._draft.dialect != "own":
                 remedy = "convert the file (`config import`) and set services.LMS.forum"
             rules.identity(steps, placed, self._connectors, services, self._problems, remedy=remedy)
-        if self._problems or not (lms and queue and retry and general and steps):
+        if self._problems or not (lms and ledger and queue and guard and retry and breaker and general and steps):
             raise self._problems.error
         used = {step.service for step in steps}
         return Configuration(
             source=self._problems.source,
             dialect=self._draft.dialect,
             lms=lms,
-            cool_off_days=general.cool_off_days,
-            deadline_days=general.deadline_days,
+            **general.model_dump(),
+            ledger=ledger,
             queue=queue,
+            guard=guard,
             retry=retry,
-            schedule=general.schedule,
+            breaker=breaker,
             services=services,
             connectors={name: each for name, each in self._connectors.items() if name in used},
             pipeline=steps,
@@ -106,15 +119,58 @@ class _Loader:
 
     def _general(self) -> GeneralSettings | None:
         given = {name: node for name, node in self._root.items() if name in GeneralSettings.model_fields}
-        checks = {"schedule": lambda values: cron.problem_of(values["schedule"])}
+        checks = {
+            "schedule": lambda values: cron.problem_of(values["schedule"]),
+            "reconcile_schedule": lambda values: cron.problem_of(values["reconcile_schedule"]),
+        }
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
-        if general and general.cool_off_days > general.deadline_days:
-            node = self._root.get("cool_off_days") or self._root["deadline_days"]
-            days = f"{general.deadline_days} days"
-            self._problems.warn(
-                node.line, node.key, f"no retirement can start within the deadline of {days}; shorten it"
-            )
+        if general:
+            self._warn_of_deadlines(general)
         return general
+
+    def _warn_of_deadlines(self, general: GeneralSettings) -> None:
+        """A warning here, and a failure of `doctor`: a learner may still be better off late than never."""
+        text = "no retirement{} can start within the deadline of {} days; shorten it"
+        if general.cool_off_days > general.deadline_days:
+            node = self._root.get("cool_off_days") or self._root["deadline_days"]
+            self._problems.warn(node.line, node.key, text.format("", general.deadline_days))
+        for country, days in general.deadline_days_by_country.items():
+            if general.cool_off_days > days:
+                given = self._root["deadline_days_by_country"].at((country,))
+                node = self._root.get("cool_off_days") or given
+                self._problems.warn(node.line, node.key, text.format(f" of {country}", days))
+
+    def _ledger(self) -> LedgerSettings | None:
+        """Paths start at the folder of the file, wherever the program is started."""
+        checks = {
+            "url": lambda values: databases.problem_of(values["url"]),
+            "anchor": lambda values: _path_problem(values["anchor"]),
+            "key": lambda values: _path_problem(values["key"]),
+        }
+        ledger = self._sections.read(LedgerSettings, self._section("ledger"), "ledger", checks)
+        if ledger is None:
+            return None
+        folder = Path(self._problems.source).absolute().parent
+        placed: dict[str, Any] = {
+            name: str(folder / Path(path).expanduser())
+            for name, path in (("anchor", ledger.anchor), ("key", ledger.key))
+            if path is not None
+        }
+        if ledger.url is not None:
+            placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), folder))
+        return ledger.model_copy(update=placed)
+
+    def _breaker(self) -> BreakerSettings | None:
+        node = self._section("breaker")
+        breaker = self._sections.read(BreakerSettings, node, "breaker")
+        if breaker and breaker.longest_seconds < breaker.seconds:
+            if place := node.entries.get("longest_seconds"):
+                text = f"must be at least breaker.seconds, which is {breaker.seconds:g}"
+            else:
+                place = node.entries["seconds"]
+                text = f"must be at most breaker.longest_seconds, which is {breaker.longest_seconds:g}"
+            self._problems.add(place.line, place.key, text)
+        return breaker
 
     def _steps(self) -> tuple[list[Placed], set[str]]:
         """The steps that can be read, and the names of those that cannot."""

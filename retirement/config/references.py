@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from retirement.config import databases
 from retirement.config.document import Node
 from retirement.config.problems import Problems
 from retirement.errors import RetirementError
@@ -71,7 +72,8 @@ class References:
             found = where and (self._from_file(node, where) if kind == "file" else self._from_block(node, where))
         else:
             found = self.text(node, written)
-            if self._exposed and not _VARIABLE.search(written):
+            plain = not _VARIABLE.search(written) and not databases.HARMLESS.fullmatch(written)
+            if self._exposed and plain:
                 self._problems.warn(
                     node.line,
                     node.key,

@@ -7,12 +7,15 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, SecretStr
 
+from retirement.config import databases
 from retirement.config.references import escaped, is_reference
-from retirement.config.settings import Configuration
+from retirement.config.settings import Configuration, LedgerSettings
 from retirement.pipeline import Pipeline
 
 MASK = "**********"
 CLIENT_SECRET = "${RETIREMENT_CLIENT_SECRET}"  # noqa: S105  # the name of a variable, no secret
+
+LEDGER_PASSWORD = "${RETIREMENT_LEDGER_PASSWORD}"  # noqa: S105  # the name of a variable, no secret
 
 #: What to write for the secret at this place, and for any other text.
 Secret = Callable[[tuple[str, ...]], str]
@@ -46,6 +49,8 @@ def as_own_dialect(configuration: Configuration, secret: str = CLIENT_SECRET) ->
         raise ValueError("a secret is written as ${NAME}, file:PATH or block:NAME only")
 
     def reference(place: tuple[str, ...]) -> str:
+        if place[0] == "ledger":
+            return LEDGER_PASSWORD
         # Connectors' secrets get variables named by their place: RETIREMENT_HUBSPOT_TOKEN.
         return secret if place[0] == "lms" else f"${{RETIREMENT_{'_'.join(place[1:]).upper()}}}"
 
@@ -65,13 +70,26 @@ def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[
         "lms": plain(configuration.lms, "lms"),
         "cool_off_days": configuration.cool_off_days,
         "deadline_days": configuration.deadline_days,
+        "deadline_days_by_country": dict(configuration.deadline_days_by_country) or None,
+        "lease_seconds": configuration.lease_seconds,
+        "ledger": _ledger(configuration.ledger, secret, text) or None,
         "queue": plain(configuration.queue, "queue"),
+        "guard": plain(configuration.guard, "guard"),
         "retry": plain(configuration.retry, "retry"),
+        "breaker": plain(configuration.breaker, "breaker"),
         "schedule": configuration.schedule and text(configuration.schedule),
+        "reconcile_schedule": configuration.reconcile_schedule and text(configuration.reconcile_schedule),
         "services": {name: settings for name, settings in services.items() if settings},
         "pipeline": _steps(configuration.pipeline, text),
     }
     return {name: value for name, value in data.items() if value is not None}
+
+
+def _ledger(ledger: LedgerSettings, secret: Secret, text: Text) -> dict[str, Any]:
+    """Of the address only the password is a secret: which database it is, operators want to see."""
+    url = ledger.url and databases.without_password(ledger.url.get_secret_value(), secret(("ledger", "url")), text)
+    places = {name: path and text(path) for name, path in (("anchor", ledger.anchor), ("key", ledger.key))}
+    return {name: value for name, value in {"url": url, **places}.items() if value is not None}
 
 
 def _plain(value: Any, place: tuple[str, ...], secret: Secret, text: Text) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -12,7 +12,7 @@ from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.problems import Problems, close_to, nearest, shown
 from retirement.config.references import References
-from retirement.config.settings import STATE, TEXT
+from retirement.config.settings import DOMAIN, STATE, TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Told the values of a section, says what is wrong with one of them.
@@ -22,6 +22,7 @@ _UNRESOLVED = object()
 
 _SHAPES = {
     TEXT: "must be one line without space at its ends",
+    DOMAIN: "is no domain; write what stands after the @, such as example.com",
     STATE: "is no name of a state; use letters, digits and `_`",
 }
 
@@ -37,6 +38,7 @@ _PLAIN_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "finite_number": lambda _: "must be a number",
     "bool_type": lambda _: "must be true or false",
     "bool_parsing": lambda _: "must be true or false",
+    "dict_type": lambda _: "must be a mapping of keys and values",
     "tuple_type": lambda _: "must be a list, such as [A, B]",
     "list_type": lambda _: "must be a list, such as [A, B]",
     "greater_than_equal": lambda limit: f"must be at least {limit['ge']:g}",
@@ -148,5 +150,6 @@ def _whole(values: list[Any]) -> Any:
 
 def _kinds(annotation: Any) -> list[Any]:
     """Every type that an annotation names: of `tuple[str, ...] | None` tuple, str and None."""
-    inner = [kind for argument in get_args(annotation) for kind in _kinds(argument)]
+    arguments = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    inner = [kind for argument in arguments for kind in _kinds(argument)]
     return [annotation, *inner]

@@ -4,17 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
+from retirement.config.countries import country
 from retirement.connectors import Connector, ServiceSettings
 from retirement.pipeline import Pipeline
 
 TEXT = r"^\S(?:.*\S)?$"
 #: States stand in URLs and logs.
 STATE = r"^[\w.-]+$"
+#: What stands after the @ of an e-mail address.
+DOMAIN = r"^[\w-]+(?:\.[\w-]+)*$"
 
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
+Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
+Country = Annotated[str, AfterValidator(country)]
+Days = Annotated[int, Field(ge=1, le=365)]
+UserId = Annotated[int, Field(ge=1)]
 
 
 class _Settings(BaseModel):
@@ -56,6 +63,60 @@ class RetrySettings(_Settings):
     task_delay_seconds: float = Field(default=60, ge=0, le=3600, description="Wait between those repeats.")
 
 
+class LedgerSettings(_Settings):
+    """Where the evidence is kept. Paths are absolute once a file is loaded."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="Database of the ledger, `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
+        "none: a SQLite file in the folder of this installation.",
+    )
+    anchor: Text | None = Field(
+        default=None,
+        description="File that holds the head of the ledger's chain, best on storage of its own: "
+        "a ledger that was cut short is found by it; none: no anchor.",
+    )
+    key: Text | None = Field(
+        default=None,
+        description="File with the key of the digests; none: beside the SQLite file. Needed for PostgreSQL.",
+    )
+
+
+class GuardSettings(_Settings):
+    """When a queue is so unusual that a person has to agree; its depth is `queue.threshold`."""
+
+    factor: float = Field(
+        default=5, ge=1, le=1_000, description="How many times the usual daily number of the last 28 days is too many."
+    )
+    floor: int = Field(default=50, ge=0, le=1_000_000, description="So many learners who wait are never too many.")
+    domain_floor: int = Field(
+        default=25, ge=0, le=1_000_000, description="So many learners of one e-mail domain are never too many."
+    )
+    domain_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of those waiting up to which one e-mail domain is never too much."
+    )
+    staff_ids: tuple[UserId, ...] = Field(default=(), description="LMS user ids of the site's own people.")
+    staff_domains: tuple[Domain, ...] = Field(
+        default=(), description="E-mail domains of the site's own people; subdomains are named by themselves."
+    )
+    wait_hours: float = Field(
+        default=12, ge=0, le=720, description="How long a run waits for an answer; 0: nobody is asked, the run is held."
+    )
+
+
+class BreakerSettings(_Settings):
+    """When a service counts as down, and how soon it is tried again."""
+
+    learners: int = Field(
+        default=3,
+        ge=1,
+        le=1_000,
+        description="Different learners in a row whom a service fails before it is left alone.",
+    )
+    seconds: float = Field(default=300, ge=1, le=86_400, description="Wait until it is tried again; doubled each time.")
+    longest_seconds: float = Field(default=3600, ge=1, le=604_800, description="Longest such wait.")
+
+
 class GeneralSettings(_Settings):
     """What stands at the top level of our own dialect beside the sections."""
 
@@ -65,7 +126,18 @@ class GeneralSettings(_Settings):
     deadline_days: int = Field(
         default=30, ge=1, le=365, description="Days from the request in which a retirement has to be complete."
     )
+    deadline_days_by_country: dict[Country, Days] = Field(
+        default_factory=dict,
+        description="Other deadlines by the country of the learner's profile, such as `{US: 45}`.",
+    )
+    lease_seconds: int = Field(
+        default=120, ge=15, le=3600, description="How long a run that died keeps its learners from others."
+    )
     schedule: Text | None = Field(default=None, description="Cron line of the nightly run; none: no schedule.")
+    reconcile_schedule: Text | None = Field(
+        default="7 * * * *",
+        description="Cron line by which `serve` gives back what dead runs left; null: only queue runs do.",
+    )
 
 
 class StepSettings(_Settings):
@@ -89,10 +161,21 @@ class Configuration:
     lms: LmsSettings
     cool_off_days: int
     deadline_days: int
+    deadline_days_by_country: Mapping[str, int]
+    lease_seconds: int
+    ledger: LedgerSettings
     queue: QueueSettings
+    guard: GuardSettings
     retry: RetrySettings
+    breaker: BreakerSettings
     schedule: str | None
+    reconcile_schedule: str | None
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline
     warnings: tuple[str, ...]
+
+    @property
+    def shortest_deadline_days(self) -> int:
+        """The deadline of those who have the least time."""
+        return min([self.deadline_days, *self.deadline_days_by_country.values()])

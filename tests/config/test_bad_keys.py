@@ -5,6 +5,10 @@ import pytest
 from .desk import ACCOUNT, ENROLLMENTS, LMS, OWN, SECRET, Desk, line_of, pipeline
 
 END = OWN.count("\n") + 1
+GUARD_KEYS = (
+    "guard.depth: is no key here; "
+    "there is domain_floor, domain_share, factor, floor, staff_domains, staff_ids, wait_hours"
+)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,20 @@ def test_a_key_without_space_does_not_show_its_value(desk: Desk) -> None:
             "services.LMS.forum: must be one of 'auto', 'legacy', 'v2' or 'v2-new'; did you mean v2-new?",
         ),
         ("services: {LMS: {unenroll_version: 3}}\n", "services.LMS.unenroll_version: must be at most 2"),
+        ("deadline_days_by_country: 45\n", "deadline_days_by_country: must be a mapping of keys and values"),
+        ("deadline_days_by_country: {US: soon}\n", "deadline_days_by_country.US: must be a whole number"),
+        ("lease_seconds: short\n", "lease_seconds: must be a whole number"),
+        ("guard: {staff_ids: 3}\n", "guard.staff_ids: must be a list, such as [A, B]"),
+        ("guard: {staff_ids: [ana]}\n", "guard.staff_ids[0]: must be a whole number"),
+        ("guard: {staff_ids: [true]}\n", "guard.staff_ids[0]: must be a number, not true or false"),
+        (
+            "guard: {staff_domains: [ana@example.com]}\n",
+            "guard.staff_domains[0]: is no domain; write what stands after the @, such as example.com",
+        ),
+        ("guard: {depth: 3}\n", GUARD_KEYS),
+        ("ledger: {anchor: ''}\n", "ledger.anchor: is empty; give a value"),
+        ('ledger: {key: "a\\0b"}\n', "ledger.key: holds characters that no path has"),
+        ("reconcile_schedule: hourly\n", "reconcile_schedule: must be a cron line of five fields, such as `0 4 * * *`"),
         ("schedule: nightly\n", "schedule: must be a cron line of five fields, such as `0 4 * * *`"),
         ("schedule: 60 4 * * *\n", "schedule: its field for the minute is no cron field from 0 to 59"),
         ("schedule: 0 4 * foo *\n", "schedule: its field for the month is no cron field from 1 to 12"),
@@ -94,8 +112,44 @@ def test_a_wrong_type_says_what_is_due(desk: Desk, addition: str, expected: str)
 
 
 @pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("us", "; did you mean US?"),
+        ("UK", ""),
+        ("USA", ""),
+        ("''", ""),
+    ],
+)
+def test_a_country_is_a_code_of_iso_3166(desk: Desk, code: str, expected: str) -> None:
+    """In capitals, as the LMS stores it."""
+    key = "…" if code == "''" else code
+    problem = f"is no country code of ISO 3166 in two capitals, such as DE{expected}"
+
+    assert desk.problems(OWN + f"deadline_days_by_country: {{{code}: 45}}\n") == [
+        f"retirement.yaml:{END}: deadline_days_by_country.{key}: {problem}"
+    ]
+
+
+@pytest.mark.parametrize(
     ("addition", "expected"),
     [
+        ("deadline_days_by_country: {US: 0}\n", "deadline_days_by_country.US: must be at least 1"),
+        ("deadline_days_by_country: {US: 366}\n", "deadline_days_by_country.US: must be at most 365"),
+        ("lease_seconds: 14\n", "lease_seconds: must be at least 15"),
+        ("lease_seconds: 3601\n", "lease_seconds: must be at most 3600"),
+        ("guard: {factor: 0.5}\n", "guard.factor: must be at least 1"),
+        ("guard: {domain_share: 2}\n", "guard.domain_share: must be at most 1"),
+        ("guard: {staff_ids: [0]}\n", "guard.staff_ids[0]: must be at least 1"),
+        ("guard: {wait_hours: -1}\n", "guard.wait_hours: must be at least 0"),
+        ("breaker: {learners: 0}\n", "breaker.learners: must be at least 1"),
+        (
+            "breaker: {longest_seconds: 200}\n",
+            "breaker.longest_seconds: must be at least breaker.seconds, which is 300",
+        ),
+        (
+            "breaker: {seconds: 4000}\n",
+            "breaker.seconds: must be at most breaker.longest_seconds, which is 3600",
+        ),
         ("cool_off_days: -1\n", "cool_off_days: must be at least 0"),
         ("cool_off_days: 366\n", "cool_off_days: must be at most 365"),
         ("deadline_days: 0\n", "deadline_days: must be at least 1"),
@@ -152,6 +206,16 @@ def test_a_cool_off_beyond_the_deadline_is_a_warning(desk: Desk) -> None:
         f"retirement.yaml:{END}: cool_off_days: no retirement can start within the deadline of 30 days; shorten it"
     ] == desk.warnings(text)
     assert desk.warnings(text.replace("31", "30")) == []
+
+
+def test_a_cool_off_beyond_the_deadline_of_a_country_is_a_warning_too(desk: Desk) -> None:
+    """Where only the country is given, the warning stands at it."""
+    warned = desk.warnings(OWN + "cool_off_days: 21\ndeadline_days_by_country: {US: 45, NO: 20}\n")
+    by_default = desk.warnings(OWN + "deadline_days_by_country: {NO: 6}\n")
+
+    text = "no retirement of NO can start within the deadline of {} days; shorten it"
+    assert [f"retirement.yaml:{END}: cool_off_days: {text.format(20)}"] == warned
+    assert [f"retirement.yaml:{END}: deadline_days_by_country.NO: {text.format(6)}"] == by_default
 
 
 def test_text_with_space_around_it_is_refused(desk: Desk) -> None:

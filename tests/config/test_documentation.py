@@ -6,7 +6,16 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from retirement.config import GeneralSettings, LmsSettings, QueueSettings, RetrySettings, StepSettings
+from retirement.config import (
+    BreakerSettings,
+    GeneralSettings,
+    GuardSettings,
+    LedgerSettings,
+    LmsSettings,
+    QueueSettings,
+    RetrySettings,
+    StepSettings,
+)
 from retirement.connectors import registry
 
 from .desk import ENVIRON, Desk
@@ -15,13 +24,18 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("lms.", LmsSettings),
     ("", GeneralSettings),
+    ("ledger.", LedgerSettings),
     ("queue.", QueueSettings),
+    ("guard.", GuardSettings),
     ("retry.", RetrySettings),
+    ("breaker.", BreakerSettings),
     ("pipeline[].", StepSettings),
     *((f"services.{name}.", connector.Settings) for name, connector in registry().items()),
 ]
 KINDS = {
+    "tuple[typing.Annotated[int": "list of whole numbers",
     "tuple": "list of texts",
+    "dict": "mapping of whole numbers",
     "SecretStr": "secret",
     "str": "text",
     "int": "whole number",
@@ -34,8 +48,10 @@ KINDS = {
 def row(prefix: str, name: str, field: FieldInfo) -> str:
     """One line of the table of keys."""
     kind = next(word for part, word in KINDS.items() if part in str(field.annotation))
-    default = "" if field.is_required() else f"`{str(field.default).lower()}`" if field.default is not None else "none"
-    return f"| `{prefix}{name}` | {kind} | {default or '*required*'} | {field.description} |"
+    value = field.get_default(call_default_factory=True)
+    default = "none" if value is None or value == () or value == {} else f"`{str(value).lower()}`"
+    default = "*required*" if field.is_required() else default
+    return f"| `{prefix}{name}` | {kind} | {default} | {field.description} |"
 
 
 @pytest.mark.parametrize(("prefix", "model"), SECTIONS)
@@ -56,9 +72,11 @@ def test_every_operation_is_named() -> None:
 
 
 def test_the_configuration_in_the_document_loads(desk: Desk) -> None:
-    """The first one, which people copy."""
+    """The first one, which people copy, and the ledger's below it."""
     sample = DOCUMENT.partition("```yaml\n")[2].partition("```")[0]
 
     assert (desk.load(sample).dialect, len(desk.load(sample).pipeline)) == ("own", 3)
+    ledger = DOCUMENT.partition("## The ledger")[2].partition("```yaml\n")[2].partition("```")[0]
+    assert desk.load(sample + ledger, RETIREMENT_LEDGER_PASSWORD="p").ledger.anchor == "/mnt/anchor/head"
     assert "RETIREMENT_CLIENT_SECRET" in sample
     assert ENVIRON.keys() == {"RETIREMENT_CLIENT_SECRET"}

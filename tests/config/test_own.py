@@ -30,6 +30,34 @@ def test_what_is_left_out_has_the_documented_default(desk: Desk) -> None:
     ) == (4, 45, 2, 60)
 
 
+def test_the_guards_have_documented_defaults(desk: Desk) -> None:
+    """A lease of two minutes, a ledger wherever the installation keeps it, and nobody known as staff."""
+    found = desk.load(OWN)
+
+    assert (found.lease_seconds, found.reconcile_schedule, dict(found.deadline_days_by_country)) == (120, "7 * * * *", {})
+    assert (found.ledger.url, found.ledger.anchor, found.ledger.key) == (None, None, None)
+    assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12)
+    assert tuple(found.breaker.model_dump().values()) == (3, 300, 3600)
+
+
+def test_guards_breakers_and_deadlines_can_be_given(desk: Desk) -> None:
+    """Domains without regard to case, countries by their codes; `NO` is Norway and no refusal."""
+    text = (
+        OWN + "deadline_days_by_country: {US: 45, NO: 20}\nlease_seconds: 15\nreconcile_schedule: 30 * * * *\n"
+        "guard: {factor: 2.5, floor: 0, domain_floor: 1, domain_share: 1, wait_hours: 0,\n"
+        "  staff_ids: [3, '${ADMIN}'], staff_domains: [Example.COM, staff.example.org]}\n"
+        "breaker: {learners: 1, seconds: 10, longest_seconds: 10}\n"
+    )
+
+    found = desk.load(text, ADMIN="7")
+
+    assert found.deadline_days_by_country == {"US": 45, "NO": 20}
+    assert (found.shortest_deadline_days, found.lease_seconds, found.reconcile_schedule) == (20, 15, "30 * * * *")
+    assert found.guard.staff_domains == ("example.com", "staff.example.org")
+    assert (found.guard.factor, found.guard.staff_ids, found.guard.wait_hours) == (2.5, (3, 7), 0)
+    assert tuple(found.breaker.model_dump().values()) == (1, 10, 10)
+
+
 def test_a_step_follows_the_one_written_before_it(desk: Desk) -> None:
     """Without `after` the pipeline is a line."""
     steps = desk.load(OWN).pipeline

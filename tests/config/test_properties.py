@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retirement.config import (
+    BreakerSettings,
     Configuration,
+    GuardSettings,
+    LedgerSettings,
     LmsSettings,
     QueueSettings,
     RetrySettings,
@@ -28,7 +31,16 @@ from retirement.errors import ConfigError
 from .desk import ANSIBLE, ENVIRON, OWN, SECRET, TUBULAR, Desk
 
 LINE = re.compile(r"\S+\.yaml:\d+: \S.*: \S.*")
-MODELS = (LmsSettings, QueueSettings, RetrySettings, StepSettings, OpenEdx.Settings)
+MODELS = (
+    LmsSettings,
+    LedgerSettings,
+    GuardSettings,
+    BreakerSettings,
+    QueueSettings,
+    RetrySettings,
+    StepSettings,
+    OpenEdx.Settings,
+)
 KEYS = st.sampled_from(
     [
         *own.KEYS,

@@ -50,7 +50,10 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
         "allow_insecure": False,
     }
     assert shown["services"]["LMS"] == {"forum": "auto", "unenroll_version": 1}
-    assert list(shown) == ["lms", "cool_off_days", "deadline_days", "queue", "retry", "services", "pipeline"]
+    assert list(shown) == [
+        *("lms", "cool_off_days", "deadline_days", "lease_seconds"),
+        *("queue", "guard", "retry", "breaker", "services", "pipeline"),
+    ]
     assert shown == yaml.safe_load(yaml.safe_dump(shown))
 
 
