@@ -1,13 +1,15 @@
 """The LMS as the authority: who waits, in which state, and moving them on.
 
-Erasing learner data that the LMS holds is `retirement.connectors.openedx`. Contract: sections 2.8 and
-4.1–4.4. A move is not repeatable, so after a lost reply the row is read back before anything is decided.
+Erasing learner data that the LMS holds is `retirement.connectors.openedx`. Contract: sections 2.8, 2.11,
+4.1–4.4, 4.10, 4.11 and 4.13. A move is not repeatable, so after a lost reply the row is read back before
+anything is decided.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from retirement.accounts import Accounts, listed
 from retirement.errors import (
     ConfigError,
     Misconfigured,
@@ -26,13 +28,16 @@ QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
 STATUS = "/api/user/v1/accounts/{username}/retirement_status/"
 UPDATE = "/api/user/v1/accounts/update_retirement_status/"
+CANCEL = "/api/user/v1/accounts/cancel_retirement/"
+REPORT = "/api/user/v1/accounts/retirement_partner_report/"
+REPORTED = "/api/user/v1/accounts/retirement_partner_report_cleanup/"
 
 
-class Lms:
+class Lms(Accounts):
     """The retirement endpoints of one LMS, whose states are those of one pipeline."""
 
     def __init__(self, api: Api, states: Sequence[str]) -> None:
-        self._api = api
+        super().__init__(api)
         self._states = states
         #: What was wrong with rows of the last listing of the queue that could not be read.
         self.unreadable: list[str] = []
@@ -45,7 +50,7 @@ class Lms:
         reply = await self._api.get(QUEUE, params=params, patience=Patience.LOOKUP)
         learners: list[Learner] = []
         self.unreadable = []
-        for place, row in enumerate(self._list(f"GET {QUEUE}", reply), 1):
+        for place, row in enumerate(listed(f"GET {QUEUE}", reply), 1):
             try:
                 learners.append(Learner.from_row(row))
             except UnreadableRow as error:
@@ -57,7 +62,7 @@ class Lms:
         """Learners in one state whose request was made between two UTC days, both included."""
         params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
         reply = await self._api.get(BY_DATE, params=params, patience=Patience.LOOKUP)
-        return [self._learner(f"GET {BY_DATE}", row) for row in self._list(f"GET {BY_DATE}", reply)]
+        return [self._learner(f"GET {BY_DATE}", row) for row in listed(f"GET {BY_DATE}", reply)]
 
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row.
@@ -105,6 +110,69 @@ class Lms:
         if not found:
             raise Refused("LMS", f"GET {QUEUE}", reply.status, "it does not list the states that it knows")
         return re.findall(r"'([^']*)'", found[1])
+
+    async def cancel(self, learner: Learner) -> None:
+        """Takes back the request of a learner in PENDING. Never sent twice: a lost reply is read back.
+
+        Raises `StateConflict` when the learner is further on or the request gone, and `Misconfigured` when the
+        worker may not: retiring and cancelling are two permissions (contract, section 1.2).
+        """
+
+        def judge(reply: Reply) -> None:
+            if reply.status == 403:
+                reason = "to cancel takes a superuser, or staff with user_api.change_userretirementstatus"
+                raise Misconfigured("LMS", f"POST {CANCEL}", 403, reason)
+            if reply.status == 200 and reply.kind == "json" and reply.data != {"success": True}:
+                raise Transient("LMS", f"POST {CANCEL}", 200, "it does not say that it cancelled", in_doubt=True)
+
+        if learner.state != PENDING:
+            raise _too_late(learner)
+        try:
+            await self._api.post(CANCEL, json={"retirement_id": learner.retirement_id}, once=True, judge=judge)
+        except (Transient, Refused) as error:
+            if isinstance(error, Transient) and not error.in_doubt:
+                raise
+            row = await self.refresh(learner)
+            gone = row is None or row.retirement_id != learner.retirement_id
+            if gone and isinstance(error, Transient):
+                return
+            if gone:
+                raise _gone(learner, PENDING) from None
+            if row and row.state != PENDING:
+                raise _too_late(row) from None
+            raise
+
+    async def claim(self) -> list[object]:
+        """Takes everybody out of the partner report queue: rows as the LMS gives them, for once and never again.
+
+        Sent once, whatever happens. A `Transient` in doubt, also for an answer that nobody can read, means that
+        the LMS may have handed out rows that we do not have.
+        """
+
+        def judge(reply: Reply) -> None:
+            ours = 200 <= reply.status < 300 and reply.kind in ("json", "unreadable", "empty")
+            if ours and not isinstance(reply.data, list):
+                raise Transient("LMS", f"POST {REPORT}", reply.status, "a list is due", in_doubt=True)
+
+        return listed(f"POST {REPORT}", await self._api.post(REPORT, once=True, judge=judge))
+
+    async def forget_reported(self, usernames: Iterable[str]) -> list[str]:
+        """Deletes claimed rows of the partner report queue; the names that had none are returned.
+
+        All or nothing for the LMS, so a refused list is halved until the names are found. Repeating is safe:
+        what a lost reply had done is then among those returned.
+        """
+        names = list(dict.fromkeys(usernames))
+        if not names:
+            return []
+        body = [{"original_username": name} for name in names]
+        reply = await self._api.post(REPORTED, json=body, judge=lambda reply: reply.status == 400 or None)
+        if reply.status != 400:
+            return []
+        if len(names) == 1 or reply.says(f"{len(names)} original_usernames given, 0 found!"):
+            return names
+        half = len(names) // 2
+        return [*await self.forget_reported(names[:half]), *await self.forget_reported(names[half:])]
 
     async def clock(self) -> str | None:
         """The `Date` header of the LMS, None where a proxy takes it away."""
@@ -191,14 +259,13 @@ class Lms:
         except UnreadableRow as error:
             raise Refused("LMS", request, 200, str(error)) from None
 
-    def _list(self, request: str, reply: Reply) -> list[object]:
-        if not isinstance(reply.data, list):
-            raise Refused("LMS", request, reply.status, "a list is due")
-        return reply.data
-
 
 def _gone(learner: Learner, since: str) -> StateConflict:
     """Only a PENDING request can be taken back (contract, section 4.13); a later row was renamed or removed."""
     if since == PENDING:
         return Rescinded(f"learner {learner.user_id} has no retirement request any more")
     return StateConflict(f"learner {learner.user_id} has lost the retirement request that was in {since}")
+
+
+def _too_late(row: Learner) -> StateConflict:
+    return StateConflict(f"learner {row.user_id} is in {row.state}: only a request in {PENDING} can be cancelled")

@@ -50,6 +50,8 @@ def proctoring(request: Request, platform: Platform) -> Principal:
     return principal
 
 
+#: Django REST framework's IsAdminUser.
+staff = _jwt(lambda principal: principal.is_staff)
 any_account = _jwt(lambda principal: True)
 can_retire = _jwt(lambda principal: _is_worker(principal) or principal.is_superuser)
 can_cancel_retirement = _jwt(_is_superuser)

@@ -10,6 +10,7 @@ from retirement.sandbox import credentials, discovery, ecommerce, license_manage
 from retirement.sandbox.database import Database
 from retirement.sandbox.faults import Faults, Lost
 from retirement.sandbox.journal import Journal, Subjects
+from retirement.sandbox.lms.enrollments import Throttle
 from retirement.sandbox.lms.token import RateLimit
 from retirement.sandbox.routing import Service
 from retirement.sandbox.seeding import People, plant
@@ -26,6 +27,8 @@ ROUTES = {
     "discovery": discovery.ROUTES,
 }
 DEFAULT_TOKEN_LIFETIME_S = 3600
+#: Of the format, and two of ours: the worker is staff, and the lists of enrollments have their limit of requests.
+_SETTINGS = {"token_lifetime_s", "token_rate_per_minute", "forum", "worker_is_staff", "enrollment_throttle"}
 #: The generations of the forum (contract lms.md 4.16).
 FORUMS = ("legacy", "v2", "v2-new")
 
@@ -47,6 +50,8 @@ class Platform:
         settings = _checked(seed)
         self.token_lifetime_s = int(settings.get("token_lifetime_s", DEFAULT_TOKEN_LIFETIME_S))
         self.token_rate = RateLimit(settings.get("token_rate_per_minute"))
+        self.enrollment_throttle = Throttle(bool(settings.get("enrollment_throttle", True)))
+        self.authenticator.worker_is_staff = bool(settings.get("worker_is_staff", False))
         self.forum: str = settings.get("forum", FORUMS[0])
         self.states = States(seed.get("states", DEFAULT_STATES))
         self.faults = Faults()
@@ -83,7 +88,7 @@ def _checked(seed: dict[str, Any]) -> dict[str, Any]:
     """The settings of a seed; what is misspelt must not pass for a default."""
     settings: dict[str, Any] = seed.get("settings", {})
     unknown = {*seed} - {"states", "settings", "learners"}
-    unknown |= {*settings} - {"token_lifetime_s", "token_rate_per_minute", "forum"}
+    unknown |= {*settings} - _SETTINGS
     if unknown:
         raise ValueError(f"unknown key of a seed: {', '.join(sorted(unknown))}")
     if settings.get("forum", FORUMS[0]) not in FORUMS:

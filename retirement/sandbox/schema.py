@@ -42,7 +42,10 @@ def _unique(table: Table, column: str) -> None:
 
 
 # The account (5.1)
-user = _lms("auth_user", "username", "email", "first_name", "last_name", "password", _flag("is_active"), "date_joined")
+user = _lms(
+    "auth_user", "username", "email", "first_name", "last_name", "password", _flag("is_active"), _flag("is_staff"),
+    "date_joined",
+)  # fmt: skip
 _unique(user, "username")
 _unique(user, "email")
 profile = _lms(

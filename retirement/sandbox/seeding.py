@@ -2,7 +2,8 @@
 
 A learner with a request gets the rows as they are after it, so seeding is one bulk insert for each table.
 Beyond the format a learner may have `ecommerce` and `discovery` (true: a user there), `proctoring_backends`
-(vendor to whether it obeys a deletion), and `why` (a sentence for readers).
+(vendor to whether it obeys a deletion), `country` (of the profile; null: not given), `is_staff` (of the account;
+no API tells it of others), and `why` (a sentence for readers).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _KEYS = frozenset(
         *("username", "email", "name", "state", "last_state", "requested_days_ago", "account_retired", "why"),
         *("enrollments", "forum", "notes", "proctoring", "proctoring_backends", "partner_report"),
         *("credentials", "licenses", "license_user", "ecommerce", "discovery"),
+        *("country", "is_staff"),
     )
 )
 
@@ -113,6 +115,7 @@ def _account(rows: Rows, person: Person) -> None:
             "last_name": "" if retired else "Last",
             "password": UNUSABLE if person.requested else f"password-of-{person.user_id}",
             "is_active": not retired,
+            "is_staff": bool(person.seed.get("is_staff")),
             "date_joined": timestamp(days_ago=400),
         }
     )
@@ -127,7 +130,7 @@ def _account(rows: Rows, person: Person) -> None:
             "gender": "o",
             "mailing_address": f"{person.name}, 1 Main Street",
             "city": "Springfield",
-            "country": "ES",
+            "country": person.seed.get("country", "ES"),
             "bio": f"I am {person.name}.",
             "phone_number": "+34600000000",
             "goals": "learn",
@@ -177,6 +180,7 @@ def _platform_accounts(rows: Rows) -> None:
                 "last_name": "",
                 "password": client.client_secret,
                 "is_active": True,
+                "is_staff": client.is_superuser,
                 "date_joined": timestamp(days_ago=1000),
             }
         )

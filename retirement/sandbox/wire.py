@@ -51,12 +51,16 @@ SERVER_ERROR = html(500, "Server Error (500)")
 class ApiError(Exception):
     """A refusal that Django REST framework turns into `{"detail": …}`."""
 
-    def __init__(self, status: int, detail: str, *, challenge: str | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, challenge: str | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.challenge = status, detail, challenge
+        self.status, self.detail, self.challenge, self.retry_after = status, detail, challenge, retry_after
 
     def answer(self) -> Answer:
-        headers = (("www-authenticate", self.challenge),) if self.challenge else ()
+        headers: tuple[tuple[str, str], ...] = (("www-authenticate", self.challenge),) if self.challenge else ()
+        if self.retry_after is not None:
+            headers = (*headers, ("retry-after", str(self.retry_after)))
         return as_json({"detail": self.detail}, self.status, headers)
 
 

@@ -6,11 +6,12 @@ import re
 import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 
-from retirement.errors import ConfigError, Misconfigured, Refused
+from retirement.errors import ConfigError, Misconfigured, Refused, Rescinded, StateConflict, Transient
 from retirement.learner import Learner
 from retirement.lms import Lms
 from retirement.site import Site
@@ -239,3 +240,102 @@ async def test_a_learner_keeps_what_the_lms_said(site: Site) -> None:
     assert (found.state, found.last_state, found.current_username) == ("RETIRING_NOTES", "PENDING", "zoë")
     assert found.retired_username.startswith("retired__user_")
     assert found.retirement_id > found.user_id
+
+
+@pytest.fixture
+def support(world: World, site: Site) -> Site:
+    """The same site, whose client may cancel."""
+    client = world.sandbox.clients["support"]
+    site.tokens._form["client_id"] = client["client_id"]
+    site.tokens._secret = type(site.tokens._secret)(client["client_secret"])
+    return site
+
+
+def cancels(world: World) -> int:
+    return sum(each["path"].endswith("/cancel_retirement/") for each in world.sandbox.requests)
+
+
+@pytest.mark.parametrize("username", [USERNAME, "faye/slash"])
+async def test_a_pending_request_can_be_cancelled(world: World, support: Site, username: str) -> None:
+    """The row is gone, and the learner may ask again."""
+    await support.lms.cancel(await world.learner(support, username))
+
+    learner = world.sandbox.state()["learners"][username]
+    assert (learner["retirement"], learner["retirement_request"], cancels(world)) == (None, False, 1)
+
+
+async def test_to_cancel_takes_a_permission_of_its_own(world: World, site: Site) -> None:
+    """Retiring and cancelling are two (contract, section 1.2)."""
+    with pytest.raises(Misconfigured, match="change_userretirementstatus"):
+        await site.lms.cancel(await world.learner(site, USERNAME))
+
+    assert world.state(USERNAME) == "PENDING"
+
+
+async def test_only_a_pending_request_can_be_cancelled(world: World, support: Site) -> None:
+    """Known before, or told by the LMS."""
+    with pytest.raises(StateConflict, match="is in FORUMS_COMPLETE: only a request in PENDING"):
+        await support.lms.cancel(await world.learner(support, "bo jensen"))
+    assert cancels(world) == 0
+
+    learner = await world.learner(support, USERNAME)
+    await world.force(USERNAME, "RETIRING_FORUMS")
+    with pytest.raises(StateConflict, match="is in RETIRING_FORUMS") as caught:
+        await support.lms.cancel(learner)
+    assert names_nobody("".join(traceback.format_exception(caught.value)))
+
+
+async def test_who_cancelled_before_has_no_request(world: World, support: Site) -> None:
+    """They were first, not we."""
+    learner = await world.learner(support, USERNAME)
+    await support.lms.cancel(learner)
+
+    with pytest.raises(Rescinded):
+        await support.lms.cancel(learner)
+
+
+@pytest.mark.parametrize(
+    ("fault", "done"),
+    [
+        ({"after": True, "drop": True}, True),
+        ({"after": True, "status": 504}, True),
+        ({"drop": True}, False),
+        ({"status": 504}, False),
+        ({"status": 500}, False),
+    ],
+)
+async def test_a_lost_answer_to_a_cancellation_is_read_back(
+    world: World, support: Site, fault: dict[str, Any], done: bool
+) -> None:
+    """A row that is gone is cancelled; else whoever asked may ask again."""
+    learner = await world.learner(support, USERNAME)
+    world.sandbox.arm([{"path": "cancel_retirement", "method": "POST", **fault}])
+
+    if done:
+        await support.lms.cancel(learner)
+    else:
+        with pytest.raises(Transient):
+            await support.lms.cancel(learner)
+
+    assert (world.sandbox.state()["learners"][USERNAME]["retirement"] is None, cancels(world)) == (done, 1)
+
+
+@pytest.mark.parametrize(
+    "answer", [httpx.Response(200, html="<h1>Log in</h1>"), httpx.Response(404, html="<h1>?</h1>")]
+)
+async def test_a_page_is_no_cancellation(ana: Learner, answer: httpx.Response) -> None:
+    """A wrong host, or a login in between."""
+    with pytest.raises(Misconfigured):
+        await Lms(Script(answer).api(), PIPELINE.lms_states).cancel(ana)
+
+
+@pytest.mark.parametrize(("row_left", "done"), [(httpx.Response(404), True), (httpx.Response(200, json=row()), False)])
+async def test_an_answer_that_does_not_say_so_is_read_back(ana: Learner, row_left: httpx.Response, done: bool) -> None:
+    """200 with another body: the row tells."""
+    lms = Lms(Script(httpx.Response(200, json={"success": False}), row_left).api(), PIPELINE.lms_states)
+
+    if done:
+        await lms.cancel(ana)
+    else:
+        with pytest.raises(Transient, match="does not say that it cancelled"):
+            await lms.cancel(ana)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retirement.sandbox.lms import (
     accounts,
+    enrollments,
     learning,
     partner,
     queue,
@@ -21,6 +22,7 @@ ROUTES: list[Route] = [
     *status.ROUTES,
     *steps.ROUTES,
     *learning.ROUTES,
+    *enrollments.ROUTES,
     *partner.ROUTES,
     *requests.ROUTES,
     *renaming.ROUTES,

@@ -32,7 +32,7 @@ def accounts(call: Call) -> Answer:
     if "username" in query:
         names = query["username"][-1].split(",")
         return _listed(call, func.folded(schema.user.c.username).in_([folded(n) for n in names]))
-    if ("email" in query or "lms_user_id" in query) and not principal.is_superuser:
+    if ("email" in query or "lms_user_id" in query) and not principal.is_staff:
         raise ApiError(403, gates.FORBIDDEN)
     if "email" in query:
         email = query["email"][-1]
@@ -74,7 +74,7 @@ def _account(call: Call, row: Row[Any]) -> dict[str, Any]:
     principal = call.principal
     image = {"has_image": row.profile_image_uploaded_at is not None}
     public = {"username": row.username, "profile_image": image, "account_privacy": "private"}
-    if not (principal.is_superuser or principal.user_id == row.id):
+    if not (principal.is_staff or principal.user_id == row.id):
         return public
     return {
         **public,
@@ -100,7 +100,7 @@ def deactivate(call: Call) -> Answer:
 
 
 def search_emails(call: Call) -> Answer:
-    if not call.principal.is_superuser:
+    if not call.principal.is_staff:
         return as_json({"developer_message": "not_found", "user_message": "Not Found"}, 404)
     data = call.request.data()
     if "emails" not in data:
