@@ -6,9 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c const
 TEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+CHAOS_ARGS ?=
+SEEDS ?= 1000
+SIMULATE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs bench browser lock clean
+.PHONY: help install demo test check lint types format docs bench chaos simulate mutants browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -50,6 +53,15 @@ docs: $(VENV)/.installed ## write the generated parts of docs/reference
 
 bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)
+
+chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
+	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+simulate: $(VENV)/.installed-dev ## SEEDS random histories in virtual time, each checked against the invariants
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
+
+mutants: $(VENV)/.installed-dev ## remove one guard after another: the simulation has to notice each
+	@$(BIN)/python -m tests.simulation.mutants
 
 browser: # a Chromium for the tests of pages, from the system's packages when we may install them
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from retirement.config import Configuration
-from retirement.errors import ConfigError, Misconfigured, RetirementError, ServiceError, Transient
+from retirement.errors import ConfigError, LedgerError, Misconfigured, RetirementError, ServiceError, Transient
 from retirement.pipeline import Step
 from retirement.site import Site
 
@@ -42,6 +42,7 @@ async def examine(configuration: Configuration, site: Site) -> AsyncIterator[Che
     for warning in configuration.warnings:
         yield Check("file", Verdict.WARNING, warning)
     yield _deadline(configuration)
+    yield await _ledger(site)
     token = await _token(site)
     yield token
     if token.verdict is Verdict.FAILURE:
@@ -65,13 +66,31 @@ def _file(configuration: Configuration) -> Check:
 
 
 def _deadline(configuration: Configuration) -> Check:
-    slack = configuration.deadline_days - configuration.cool_off_days
-    text = f"cool-off {configuration.cool_off_days} days, deadline {configuration.deadline_days} days after the request"
+    deadline = configuration.shortest_deadline_days
+    slack = deadline - configuration.cool_off_days
+    text = f"cool-off {configuration.cool_off_days} days, deadline {deadline} days after the request"
     if slack < 0:
-        return Check("deadline", Verdict.FAILURE, text, f"lower cool_off_days below {configuration.deadline_days}")
+        return Check("deadline", Verdict.FAILURE, text, f"lower cool_off_days below {deadline}")
     if slack <= 1:
         return Check("deadline", Verdict.WARNING, f"{text}: one failed night breaks it", "lower cool_off_days")
     return Check("deadline", Verdict.OK, f"{text}: {slack} days to work in")
+
+
+async def _ledger(site: Site) -> Check:
+    try:
+        head = await site.ledger.head()
+        down = [breaker for breaker in await site.ledger.breakers() if breaker.state == "open"]
+    except LedgerError as error:
+        return no_ledger(error)
+    if down:
+        text = "; ".join(f"{each.service} {each.reason}" for each in down)
+        return Check("ledger", Verdict.WARNING, f"breakers are open: {text}", "`retirement status --services`")
+    return Check("ledger", Verdict.OK, f"{head.seq} entries")
+
+
+def no_ledger(error: RetirementError) -> Check:
+    """What is wrong with a ledger that cannot be opened or read."""
+    return Check("ledger", Verdict.FAILURE, str(error), "without a ledger nobody is called; see docs/operating.md")
 
 
 async def _token(site: Site) -> Check:

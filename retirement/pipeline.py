@@ -6,9 +6,11 @@ The LMS keeps one state per learner, in one order; forward skips are allowed and
 unfinished step and advances as a cumulative acknowledgement does.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from hashlib import sha256
 
 PENDING, ERRORED, ABORTED, COMPLETE = "PENDING", "ERRORED", "ABORTED", "COMPLETE"
 REQUIRED_STATES = (PENDING, ERRORED, ABORTED, COMPLETE)
@@ -48,6 +50,17 @@ class Pipeline:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def digest(self) -> str:
+        """A short name for exactly these steps, by which the ledger tells one pipeline from its next version."""
+        rows = [[step.start, step.end, step.service, step.operation, *step.after] for step in self.steps]
+        return sha256(json.dumps(rows).encode()).hexdigest()[:12]
+
+    @property
+    def working_states(self) -> list[str]:
+        """The states in which somebody has the learner, or had them when they died."""
+        return [step.start for step in self.steps]
 
     def step(self, name: str) -> Step:
         """The step of that name; `KeyError` where there is none."""

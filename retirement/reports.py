@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from retirement.engine import Ending, Report
+from retirement.endings import Ending, Report
+from retirement.reconciler import Finding, Verdict
 
 #: Exit codes of every command.
 DONE, SOME_FAILED, MISCONFIGURED, HELD = 0, 1, 2, 3
@@ -45,6 +46,29 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def exit_code(reports: Iterable[Report]) -> int:
-    """0 when everybody is retired or took the request back, 1 when somebody failed, is parked or elsewhere."""
-    fine = (Ending.RETIRED, Ending.RESCINDED)
+    """0 when everybody is retired, held or took the request back; 1 when somebody failed, is parked or elsewhere."""
+    fine = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
     return DONE if all(report.ending in fine for report in reports) else SOME_FAILED
+
+
+def finding(found: Finding) -> dict[str, Any]:
+    """One learner of a reconciliation or a redrive, as a row."""
+    return {
+        "learner": found.user_id,
+        "what": found.verdict.value,
+        "state": found.state,
+        "target": found.target or "",
+        "text": found.text,
+    }
+
+
+def findings_summary(findings: Sequence[Finding]) -> str:
+    """What was found and how often, in one line."""
+    counts = Counter(each.verdict for each in findings)
+    return ", ".join(f"{counts[each]} {each.value}" for each in Verdict if counts[each]) or "nobody is stuck"
+
+
+def findings_code(findings: Iterable[Finding]) -> int:
+    """0 when everybody who was looked at is fine or on the way, 1 when somebody could not be brought back."""
+    bad = (Verdict.FAILED, Verdict.LEFT)
+    return SOME_FAILED if any(each.verdict in bad for each in findings) else DONE

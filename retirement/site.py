@@ -1,4 +1,4 @@
-"""Everything that the learners of one process share: the pipeline, the LMS and one connector per service.
+"""Everything that the learners of one process share: pipeline, ledger, LMS and one connector per service.
 
 One connection pool per service, one token for all of them. Nothing here belongs to one learner.
 """
@@ -9,13 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from retirement.config import Configuration, load
 from retirement.connectors import Connector
 from retirement.connectors.openedx import Forum, OpenEdx
 from retirement.errors import ConfigError, Misconfigured, RetirementError, ServiceError
+from retirement.home import home
 from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
 from retirement.learner import Learner
+from retirement.ledger import Ledger, LedgerPlace
+from retirement.ledger import opened as opened_ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline
 
@@ -57,6 +62,19 @@ class ForumLane:
 
 
 @dataclass
+class Deadlines:
+    """Days from the request in which a retirement has to be complete: `days`, or those of the learner's country."""
+
+    days: int
+    by_country: Mapping[str, int] = field(default_factory=dict)
+    #: Countries of the learners that the queue has just listed, as the LMS shows them; in memory only.
+    countries: dict[int, str] = field(default_factory=dict)
+
+    def days_for(self, user_id: int) -> int:
+        return self.by_country.get(self.countries.get(user_id, ""), self.days)
+
+
+@dataclass
 class Site:
     """Everything that the learners of one process share."""
 
@@ -64,15 +82,23 @@ class Site:
     lms: Lms
     tokens: TokenSource
     connectors: Mapping[str, Connector]
+    ledger: Ledger
+    deadlines: Deadlines = field(default_factory=lambda: Deadlines(30))
     stop: Stop = field(default_factory=Stop)
     forum_lane: ForumLane = field(default_factory=ForumLane)
     clock: Callable[[], float] = time.monotonic
     #: Rows that the queue has just listed, so that nobody has to look a user id up again.
     listed: dict[int, Learner] = field(default_factory=dict)
+    #: Organisations of learners, asked for together where a hold is on one.
+    orgs: dict[int, set[str]] = field(default_factory=dict)
 
     async def learner(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, None where the LMS has no retirement of them."""
         return self.listed.get(user_id) or await self.lms.find(user_id)
+
+    def due_at(self, learner: Learner) -> datetime:
+        """When the retirement has to be complete, counted from the request."""
+        return learner.requested_at + timedelta(days=self.deadlines.days_for(learner.user_id))
 
     async def preflight(self) -> None:
         """Asks what every learner would stumble over: token, permission, states, routes. Changes nothing.
@@ -93,10 +119,22 @@ class Site:
 
 @asynccontextmanager
 async def opened(configuration: Configuration) -> AsyncIterator[Site]:
-    """The site that a configuration describes; closes its connections at the end. Sends nothing."""
+    """The site that a configuration describes; closes connections and ledger at the end. Sends nothing.
+
+    Raises `LedgerError` and `ConfigError` where the ledger cannot be opened.
+    """
     at_once = configuration.queue.at_once
     retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
     async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(
+            opened_ledger(
+                ledger_place(configuration),
+                lease_seconds=configuration.lease_seconds,
+                breaker_learners=configuration.breaker.learners,
+                breaker_seconds=configuration.breaker.seconds,
+                breaker_longest_seconds=configuration.breaker.longest_seconds,
+            )
+        )
         lms_pool = await stack.enter_async_context(pool(configuration.lms.url, at_once))
         tokens = TokenSource(lms_pool, configuration.lms.client_id, configuration.lms.client_secret, retry=retry)
         auth = JwtAuth(tokens)
@@ -113,8 +151,18 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
                 service: connector(configuration.services[service], apis[service])
                 for service, connector in configuration.connectors.items()
             },
+            ledger=ledger,
+            deadlines=Deadlines(configuration.deadline_days, configuration.deadline_days_by_country),
             forum_lane=ForumLane(narrow=_has_old_forum(configuration)),
         )
+
+
+def ledger_place(configuration: Configuration) -> LedgerPlace:
+    """Where the ledger of a site is: what the configuration says, else a file of this installation."""
+    settings = configuration.ledger
+    url = settings.url.get_secret_value() if settings.url else f"sqlite:///{home() / 'ledger' / 'ledger.sqlite'}"
+    anchor, key = (Path(path).expanduser() if path else None for path in (settings.anchor, settings.key))
+    return LedgerPlace(url=url, anchor=anchor, key=key)
 
 
 def _has_old_forum(configuration: Configuration) -> bool:
@@ -128,7 +176,7 @@ _ready: ContextVar[tuple[Configuration, Site]] = ContextVar("ready")
 
 @asynccontextmanager
 async def ready(
-    path: str | None, secret_block: Callable[[str], str] | None = None
+    path: str | Path | None, secret_block: Callable[[str], str] | None = None
 ) -> AsyncIterator[tuple[Configuration, Site]]:
     """A configuration and its site, loaded, opened and asked whether they work; once per process and run.
 

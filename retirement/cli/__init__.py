@@ -11,7 +11,7 @@ import warnings
 import typer
 
 from retirement import __version__
-from retirement.cli import configuration, local, runs, site
+from retirement.cli import answers, breakers, configuration, evidence, holds, local, mending, runs, site, status
 from retirement.cli.output import console
 
 app = typer.Typer(
@@ -26,9 +26,17 @@ app.command("sandbox")(local.sandbox)
 app.command("serve")(local.serve)
 app.command("doctor")(site.doctor)
 app.command("plan")(site.plan)
-app.command("status")(site.status)
+app.command("status")(status.status)
 app.command("retire-learner")(runs.retire_learner)
 app.command("retire-queue")(runs.retire_queue)
+app.command("reconcile")(mending.reconcile)
+app.command("redrive")(mending.redrive)
+app.command("cancel")(mending.cancel)
+app.command("approve")(answers.approve)
+app.command("reject")(answers.reject)
+app.add_typer(holds.app, name="hold")
+app.add_typer(breakers.app, name="breaker")
+app.add_typer(evidence.app, name="ledger")
 app.add_typer(configuration.app, name="config")
 
 

@@ -29,7 +29,7 @@ from retirement.cli.output import (
 from retirement.cli.runs import queue_run, show_reports
 from retirement.cli.secrets import secret_block
 from retirement.config import load
-from retirement.engine import Report
+from retirement.endings import Report
 from retirement.errors import ConfigError
 from retirement.reports import DONE, SOME_FAILED
 from retirement.sandbox import Sandbox, serving
@@ -202,7 +202,7 @@ def serve(
 
             console.print(f"UI: {engine.ui_url}", highlight=False)
             with suppress(asyncio.CancelledError):  # it was told to stop, which is how it ends
-                await serve_all(chosen.schedule)
+                await serve_all(chosen.schedule, chosen.reconcile_schedule)
         return DONE
 
     try:

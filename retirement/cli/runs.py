@@ -15,7 +15,7 @@ from flows.server import Engine, running
 from retirement import reports
 from retirement.cli.output import ConfigOption, JsonOption, code_of, console, errors, run, show_json
 from retirement.cli.secrets import secret_block
-from retirement.engine import Report
+from retirement.endings import Report
 from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.reports import SOME_FAILED
 from retirement.site import Site, ready
@@ -40,7 +40,7 @@ def retire_learner(
         username = typer.prompt("username", hide_input=True, err=True)
 
     async def command() -> int:
-        async with ready(_text(config), secret_block) as (_, site):
+        async with ready(config, secret_block) as (_, site):
             wanted = user_id or await _user_id(site, str(username))
             async with running() as engine:
                 # Prefect reads its settings at import, and they are known since the server is up.
@@ -65,10 +65,6 @@ def retire_learner(
     run(command, as_json=as_json)
 
 
-def _text(path: object) -> str | None:
-    return None if path is None else str(path)
-
-
 async def _user_id(site: Site, username: str) -> int:
     learner = await site.lms.status(username)
     if learner is None:
@@ -87,7 +83,7 @@ def retire_queue(
     """Retire everybody whose cool-off is over, one flow each."""
 
     async def command() -> int:
-        async with ready(_text(config), secret_block), running() as engine:
+        async with ready(config, secret_block), running() as engine:
             document, found, error = await queue_run(limit, cool_off_days, show=not as_json)
             document["ui"] = _link(engine, document["flow_run"])
         if as_json:

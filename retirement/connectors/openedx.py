@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import Field
 
 from retirement.connectors import Connector, Destroys, Identity, Outcome, Route, ServiceSettings, operation
-from retirement.errors import Refused, StateConflict, Transient
+from retirement.errors import Busy, Refused, StateConflict
 from retirement.http import Judge, Patience, Reply
 from retirement.learner import Learner
 
@@ -165,7 +165,7 @@ class OpenEdx(Connector):
 def _forum_has_no_such_user(reply: Reply) -> bool | None:
     """404 with an empty body: the legacy forum has no such user; 500 with this text: v2 up to 0.4.3."""
     if reply.status == 500 and reply.says("Duplicate entry"):
-        raise Transient("LMS", f"POST {FORUM}", 500, FORUM_COLLISION)
+        raise Busy("LMS", f"POST {FORUM}", 500, FORUM_COLLISION)
     if reply.status == 404:
         return reply.kind == "empty"
     return reply.status == 500 and reply.says("user not found with id")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from docs import generate
 from retirement.config import settings
 from retirement.connectors import registry
-from retirement.engine import Ending
+from retirement.endings import Ending
 from retirement.errors import RetirementError
 
 from .source import ROOT, headings, links, markdown, typed

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from retirement.learner import Learner
+from retirement.ledger import LedgerPlace, opened
 
-from .doubles import World, row
+from .doubles import Calendar, World, row
 
 
 @pytest.fixture
@@ -23,9 +25,12 @@ def ana() -> Learner:
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """A simulated platform without learners."""
-    world = World()
-    yield world
-    for client in world.clients.values():
-        await client.aclose()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A simulated platform without learners, and an empty ledger."""
+    calendar = Calendar()
+    place = LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    async with opened(place, clock=calendar) as ledger:
+        world = World(ledger, calendar)
+        yield world
+        for client in world.clients.values():
+            await client.aclose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,9 +16,11 @@ from retirement.connectors.discovery import Discovery
 from retirement.connectors.ecommerce import Ecommerce
 from retirement.connectors.license_manager import LicenseManager
 from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.engine import Report, retire
+from retirement.endings import Report
+from retirement.engine import retire
 from retirement.http import Api, JwtAuth, Retry, TokenSource
 from retirement.learner import Learner
+from retirement.ledger import Ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline, Step
 from retirement.sandbox import Sandbox, pipelines
@@ -122,10 +125,25 @@ class Wire(httpx.AsyncBaseTransport):
         return await self._world.around(request, self._inner.handle_async_request)
 
 
-class World:
-    """A simulated platform, and sites that talk to it without sockets."""
+class Calendar:
+    """The time of day for the ledger; stands until it is moved."""
 
     def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **time: float) -> None:
+        """Lets so many seconds, hours or days pass."""
+        self.now += timedelta(**time)
+
+
+class World:
+    """A simulated platform and a ledger, and sites that talk to them without sockets."""
+
+    def __init__(self, ledger: Ledger, calendar: Calendar) -> None:
+        self.ledger, self.calendar = ledger, calendar
         self.sandbox = Sandbox()
         self.naps = Naps()
         self.around: Around | None = None
@@ -154,7 +172,8 @@ class World:
             for service, (connector, app) in CONNECTORS.items()
         }
         lane = ForumLane(narrow=forum is Forum.V2)
-        return Site(pipeline, Lms(apis["LMS"], pipeline.lms_states), tokens, connectors, forum_lane=lane)
+        lms = Lms(apis["LMS"], pipeline.lms_states)
+        return Site(pipeline, lms, tokens, connectors, self.ledger, forum_lane=lane)
 
     async def learner(self, site: Site, username: str) -> Learner:
         found = await site.lms.find(self.sandbox.state()["learners"][username]["user_id"])

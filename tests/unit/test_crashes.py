@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
-from retirement.engine import Ending, retire
+from retirement.endings import Ending
+from retirement.engine import retire
+from retirement.ledger import LedgerPlace, opened
 from retirement.pipeline import Pipeline
+from retirement.reconciler import Verdict, reconcile
 
 from .doubles import USERNAME, Forward, World, holder, shipped
 
@@ -36,48 +40,51 @@ class Deadly:
         raise Died
 
 
-def given_back(pipeline: Pipeline, state: str) -> str | None:
-    """What an operator forces a stuck row to: the last end state before its working state."""
-    for place, step in enumerate(pipeline):
-        if step.start == state:
-            return pipeline.steps[place - 1].end if place else "PENDING"
-    return None
-
-
 @pytest.mark.parametrize("forum", ["legacy", "v2"])
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
 @pytest.mark.parametrize("name", ["default", "dag"])
 async def test_a_run_that_died_anywhere_is_finished_by_the_next(
-    world: World, name: str, after: bool, forum: str
+    world: World, tmp_path: Path, name: str, after: bool, forum: str
 ) -> None:
-    """For every request of a run: COMPLETE in the end, and nothing of the learner left."""
+    """For every request of a run: COMPLETE in the end, nothing of the learner left, a ledger that is whole."""
     pipeline = shipped(name)
     # An old forum renames the account, so the account step misses the consent (contract, section 4.16).
     survivors = {"consent_datasharingconsent"} if forum == "v2" else set()
     deaths = 0
     while True:
         world.seed(holder(), states=pipeline.lms_states, forum=forum)
-        world.around = None
-        site = world.site(pipeline)
-        learner = await world.learner(site, USERNAME)
-        world.around = Deadly(deaths + 1, after)
-        try:
-            report = await retire(site, learner)
-        except BaseException as death:
-            world.around = None
-            grouped = isinstance(death, BaseExceptionGroup) and death.subgroup(Died)
-            if not (isinstance(death, Died) or grouped):
-                raise
-        else:
-            assert Ending.RETIRED is report.ending
-            break
-        deaths += 1
-        if (state := given_back(pipeline, world.state(USERNAME))) is not None:
-            await world.force(USERNAME, state)
-        again = await world.retire(world.site(pipeline), USERNAME)
-        assert (again.ending, world.state(USERNAME)) == (Ending.RETIRED, "COMPLETE"), f"died at request {deaths}"
-        left = {place["table"] for place in world.sandbox.residue(USERNAME)}
-        assert left <= survivors, f"died at request {deaths}"
-        assert [each["active"] for each in world.sandbox.state()["learners"][USERNAME]["enrollments"]] == [False, False]
+        place = LedgerPlace(f"sqlite:///{tmp_path / str(deaths)}.sqlite")
+        async with opened(place, clock=world.calendar) as world.ledger:
+            if await _lived(world, pipeline, Deadly(deaths + 1, after)):
+                break
+            deaths += 1
+            world.calendar.pass_by(minutes=10)
+            survivor = world.site(pipeline)
+            assert not [each async for each in reconcile(survivor) if each.verdict in (Verdict.LEFT, Verdict.FAILED)]
+            again = await world.retire(survivor, USERNAME)
+            assert (again.ending, world.state(USERNAME)) == (Ending.RETIRED, "COMPLETE"), f"died at request {deaths}"
+            left = {each["table"] for each in world.sandbox.residue(USERNAME)}
+            assert left <= survivors, f"died at request {deaths}"
+            assert (await world.ledger.verify()).ok
+        learner = world.sandbox.state()["learners"][USERNAME]
+        assert [each["active"] for each in learner["enrollments"]] == [False, False]
 
     assert deaths >= 2 * len(pipeline) + 1
+
+
+async def _lived(world: World, pipeline: Pipeline, deadly: Deadly) -> bool:
+    """Whether a run came to its end, with nobody in its way."""
+    site = world.site(pipeline)
+    learner = await world.learner(site, USERNAME)
+    world.around = deadly
+    try:
+        report = await retire(site, learner)
+    except BaseException as death:
+        grouped = isinstance(death, BaseExceptionGroup) and death.subgroup(Died)
+        if not (isinstance(death, Died) or grouped):
+            raise
+        return False
+    finally:
+        world.around = None
+    assert Ending.RETIRED is report.ending
+    return True

@@ -9,8 +9,10 @@ import httpx
 import pytest
 
 from retirement.connectors import Connector, Outcome, ServiceSettings, operation
-from retirement.engine import Ending, Passage, Perform, Report, retire
+from retirement.endings import Ending, Report
+from retirement.engine import Perform, retire
 from retirement.learner import Learner
+from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
 from retirement.reports import document, exit_code, summary, table
 from retirement.site import Site

@@ -9,8 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.engine import Ending, Passage, Perform, Report, StepReport, retire
+from retirement.endings import Ending, Report, StepReport
+from retirement.engine import Perform, retire
 from retirement.errors import RateLimited
+from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
 from retirement.reports import exit_code
 
@@ -175,9 +177,8 @@ async def test_a_learner_who_is_complete_already_is_retired(world: World) -> Non
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        ("ERRORED", "redrive them first"),
-        ("ABORTED", "redrive them first"),
-        ("RETIRING_NOTES", "another run has them, or one died with them"),
+        ("ERRORED", "`retirement redrive` brings them back"),
+        ("RETIRING_NOTES", "`retirement reconcile` finds out whether anybody has them"),
         ("LOCKING_COMPLETE", "does not know the state"),
     ],
 )
@@ -194,6 +195,19 @@ async def test_a_learner_who_does_not_wait_is_left_alone(world: World, state: st
     assert Ending.ELSEWHERE is report.ending
     assert reason in report.reason
     assert (state, 1) == (world.state(USERNAME), len(seen))
+
+
+async def test_a_learner_whose_retirement_was_aborted_is_not_called_about(world: World) -> None:
+    """ABORTED is how an operator takes a request back in the LMS' admin."""
+    world.seed(holder(), states=LINE.lms_states)
+    site = world.site(LINE)
+    learner = await world.learner(site, USERNAME)
+    await world.force(USERNAME, "ABORTED")
+    seen = recording(world)
+
+    report = await retire(site, learner)
+
+    assert (report.ending, world.state(USERNAME), len(seen)) == (Ending.RESCINDED, "ABORTED", 1)
 
 
 async def test_a_learner_without_a_request_took_it_back(world: World) -> None:

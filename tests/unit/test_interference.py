@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from retirement.connectors.openedx import Forum
-from retirement.engine import Ending, retire
+from retirement.endings import Ending
+from retirement.engine import retire
 from retirement.errors import Misconfigured
 
 from .doubles import USERNAME, Forward, World, holder, shipped

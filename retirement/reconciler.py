@@ -1,0 +1,205 @@
+"""Brings learners back whom nobody has: working states without a live run, and ERRORED ones on request.
+
+Nothing is guessed. A row goes back to the last end state that the LMS and the ledger prove, by a forced move
+that is in the ledger before it is sent; the next queue run goes on from there. Plain Python; `flows.reconcile`
+runs it on a schedule, `retirement reconcile` and `retirement redrive` by hand.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from retirement.endings import Ending
+from retirement.errors import Defect, Misconfigured, RetirementError, StateConflict
+from retirement.learner import Learner
+from retirement.ledger import LearnerRecord, Tenure
+from retirement.pipeline import COMPLETE, ERRORED, PENDING
+from retirement.proof import proved_state
+from retirement.site import Site
+
+#: What the LMS stores with a forced move.
+RECONCILED = "Given back by the reconciler: no live run has the learner."
+REDRIVEN = "Brought back by an operator."
+
+#: A working state that no run of ours began is another driver's until it has not changed for so long.
+FOREIGN = timedelta(hours=1)
+
+
+#: Where a learner belongs, from their row and the steps that the ledger has as ended; None where nothing proves it.
+_Back = Callable[[Site, Learner, Collection[str]], str | None]
+
+
+class Verdict(StrEnum):
+    """What was found about one learner, or done for them."""
+
+    BUSY = "busy"  #: a live run has them
+    MOVED = "moved"  #: taken back to the last proved end state
+    CLOSED = "closed"  #: nothing to move; the ledger was told how the run had ended
+    LEFT = "left"  #: left alone; the text says why
+    FAILED = "failed"  #: could not be done now; the next run tries again
+    WOULD_MOVE = "would-move"  #: a dry run
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One learner that was looked at: nothing personal."""
+
+    user_id: int
+    verdict: Verdict
+    state: str
+    target: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which ERRORED learners to bring back; without anything all of them."""
+
+    user_id: int | None = None
+    step: str | None = None
+    error: str | None = None
+    since: datetime | None = None
+
+    def takes(self, learner: Learner, record: LearnerRecord | None) -> bool:
+        """Whether this learner is meant. `step` and `error` ask the ledger, which has to know them."""
+        if self.user_id not in (None, learner.user_id):
+            return False
+        if self.since and learner.changed_at < self.since:
+            return False
+        if self.step is None and self.error is None:
+            return True
+        attempts = record.attempts if record else ()
+        last = next((each for each in reversed(attempts) if each.error), None)
+        return last is not None and self.step in (None, last.step) and self.error in (None, last.error)
+
+
+async def reconcile(site: Site, *, user_id: int | None = None, dry_run: bool = False) -> AsyncIterator[Finding]:
+    """Every learner in a working state without a live run goes back; then the ledger's open ends are closed.
+
+    Raises `ServiceError` and `LedgerError` where nothing can be read; what concerns one learner is a finding.
+    """
+    live = await site.ledger.live_leases()
+    seen: set[int] = set()
+    for learner in await site.lms.queue(site.pipeline.working_states, 0):
+        if user_id in (None, learner.user_id):
+            seen.add(learner.user_id)
+            yield await _alone(site, learner, live=_scope(learner.user_id) in live, dry_run=dry_run)
+    for record in await site.ledger.open_runs():
+        if record.user_id in seen or user_id not in (None, record.user_id) or _scope(record.user_id) in live:
+            continue
+        if finding := await _close(site, record, dry_run=dry_run):
+            yield finding
+
+
+async def redrive(site: Site, choice: Choice, *, limit: int, dry_run: bool = False) -> AsyncIterator[Finding]:
+    """Brings ERRORED learners back to the last proved end state, at most `limit` of them, oldest request first."""
+    moved = 0
+    for learner in await site.lms.queue([ERRORED], 0):
+        record = await site.ledger.record(learner.user_id)
+        if not choice.takes(learner, record):
+            continue
+        if moved >= limit:
+            return
+        moved += 1
+        yield await _guarded(site, learner, _back_from_error, dry_run=dry_run)
+
+
+async def _alone(site: Site, learner: Learner, *, live: bool, dry_run: bool) -> Finding:
+    if live:
+        return Finding(learner.user_id, Verdict.BUSY, learner.state, None, "a live run has them")
+    record = await site.ledger.record(learner.user_id)
+    ours = record is not None and record.retirement_id == learner.retirement_id
+    if not ours and site.ledger.now() - learner.changed_at < FOREIGN:
+        text = "no run of ours began this, and it changed within the hour: another driver may have them"
+        return Finding(learner.user_id, Verdict.LEFT, learner.state, None, text)
+    return await _guarded(site, learner, _back_from_work, dry_run=dry_run)
+
+
+async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) -> Finding:
+    """Takes the lease, moves one learner back, and leaves nobody else worse off for what goes wrong."""
+    if dry_run:
+        record = await site.ledger.record(learner.user_id)
+        ended = record.finished if record and record.retirement_id == learner.retirement_id else {}
+        target = back(site, learner, ended)
+        verdict = Verdict.WOULD_MOVE if target else Verdict.LEFT
+        return Finding(learner.user_id, verdict, learner.state, target, _why(target))
+    try:
+        tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=site.pipeline.digest)
+    except StateConflict as error:
+        return Finding(learner.user_id, Verdict.BUSY, learner.state, None, str(error))
+    try:
+        finding = await _move(site, learner, tenure, back)
+    except RetirementError as error:
+        if isinstance(error, Misconfigured):
+            raise
+        finding = Finding(learner.user_id, Verdict.FAILED, learner.state, None, str(error))
+    except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
+        finding = Finding(learner.user_id, Verdict.FAILED, learner.state, None, str(Defect.at(error)))
+    await tenure.end(finding.verdict.value, finding.text, finding.target or finding.state)
+    return finding
+
+
+async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back) -> Finding:
+    row = await site.lms.refresh(learner)
+    if row is None or row.state != learner.state:
+        where = "gone" if row is None else f"in {row.state} by now"
+        return Finding(learner.user_id, Verdict.LEFT, learner.state, None, f"the row is {where}")
+    target = back(site, row, tenure.finished)
+    if target is None:
+        return Finding(learner.user_id, Verdict.LEFT, row.state, None, _why(target))
+    text = REDRIVEN if row.state == ERRORED else RECONCILED
+    await tenure.moved(row.state, target, text)
+    tenure.check()
+    await site.lms.move(row, target, text, since=row.state, force=True)
+    return Finding(learner.user_id, Verdict.MOVED, row.state, target, _why(target))
+
+
+def _back_from_work(site: Site, learner: Learner, ended: Collection[str]) -> str | None:
+    return proved_state(site.pipeline, learner.state, ended)
+
+
+def _back_from_error(site: Site, learner: Learner, ended: Collection[str]) -> str | None:
+    """From ERRORED: the state before it says how far they were, which is not the state to go back to."""
+    if site.pipeline.finished_at(learner.last_state) is not None:
+        return learner.last_state
+    return proved_state(site.pipeline, learner.last_state, ended)
+
+
+def _why(target: str | None) -> str:
+    if target is None:
+        return "the pipeline does not know the state they were in, so nothing is proved: set their state by hand"
+    return "the next queue run goes on from there"
+
+
+async def _close(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding | None:
+    """A run that the ledger never saw end, of a learner who stands in no working state: it died at the very end."""
+    row = await site.lms.find(record.user_id)
+    state = row.state if row else "gone"
+    text = "the run had ended without a word"
+    ending = Ending.RETIRED.value if state == COMPLETE else Verdict.CLOSED.value
+    if not dry_run:
+        await site.ledger.close_run(record.user_id, record.retirement_id, ending=ending, reason=text, state=state)
+    return Finding(record.user_id, Verdict.CLOSED, state, None, text)
+
+
+def _scope(user_id: int) -> str:
+    return f"learner:{user_id}"
+
+
+async def cancel(site: Site, user_id: int) -> None:
+    """Takes back the request of a PENDING learner. Raises `StateConflict` where there is none any more.
+
+    The learner's lease is held meanwhile, so no run can begin with them.
+    """
+    learner = await site.lms.find(user_id)
+    if learner is None or learner.state != PENDING:
+        where = "has no retirement request" if learner is None else f"is in {learner.state}, not in {PENDING}"
+        raise StateConflict(f"learner {user_id} {where}: only a request that waits can be taken back")
+    tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=site.pipeline.digest)
+    try:
+        await site.lms.cancel(learner)
+    except RetirementError as error:
+        await tenure.end("not-cancelled", str(error), learner.state)
+        raise
+    await tenure.end("cancelled", "taken back by an operator", "gone")
