@@ -1,19 +1,37 @@
-"""What `retirement serve` keeps on offer: the queue on its schedule, and one learner on request."""
+"""What `retirement serve` keeps on offer: queue and reconciler on their schedules, one learner on request."""
 
+import asyncio
 from typing import Any
 
-from prefect import aserve
+from prefect.runner import Runner
 
+from flows.dead_runs import watch_for_silence
+from flows.reconcile import reconcile
 from flows.retire_learner import retire_learner
 from flows.retire_queue import retire_queue
 
 
-async def serve_all(schedule: str | None) -> None:
-    """Serves both deployments until it is cancelled; `schedule` is a cron line, or None for no schedule.
+async def serve_all(schedule: str | None, reconcile_schedule: str | None) -> None:
+    """Serves all deployments until it is cancelled; the schedules are cron lines, or None for none.
 
-    Their names differ from those in prefect.yaml, whose runs belong to a work pool.
+    Their names differ from those in prefect.yaml, whose runs belong to a work pool. A cancellation tells the
+    runs to stop and waits until they have put their learners away; one that takes longer than the thirty
+    seconds that Prefect's runner gives is killed, and its learners are left to the reconciler.
     """
-    options: dict[str, Any] = {"cron": schedule} if schedule else {}
-    queue = await retire_queue.ato_deployment(name="queue-here", concurrency_limit=1, **options)
-    learner = await retire_learner.ato_deployment(name="learner-here")
-    await aserve(queue, learner)
+    await watch_for_silence()
+    runner = Runner(pause_on_shutdown=True)
+    for flow, name, cron in ((retire_queue, "queue-here", schedule), (reconcile, "reconcile-here", reconcile_schedule)):
+        options: dict[str, Any] = {"cron": cron} if cron else {}
+        await runner.aadd_deployment(await flow.ato_deployment(name=name, concurrency_limit=1, **options))
+    await runner.aadd_deployment(await retire_learner.ato_deployment(name="learner-here"))
+    serving = asyncio.ensure_future(runner.start())
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        # Cancelled like any other work, the runner would kill the processes of its runs where they are.
+        if runner.started:
+            await runner.astop()
+        else:
+            serving.cancel()
+        await serving
+        raise

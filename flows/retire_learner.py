@@ -20,10 +20,14 @@ from prefect.flow_engine import run_flow_async
 from prefect.states import Cancelled, Completed, Failed, Pending, to_state_create
 
 from flows.records import settled
+from flows.redaction import known, redact_logs
 from flows.secret_blocks import secret_block
+from flows.stopping import put_away, stoppable
 from retirement.config import RetrySettings
-from retirement.engine import Ending, Passage, Perform, Report, StepReport, carefully, retire
-from retirement.errors import Defect, RetirementError, Transient
+from retirement.endings import Ending, Report, StepReport
+from retirement.engine import Perform, retire
+from retirement.errors import BreakerOpen, Defect, Interrupted, RetirementError, Transient
+from retirement.passage import Passage
 from retirement.pipeline import Step
 from retirement.site import Site, ready
 
@@ -96,8 +100,9 @@ async def run_step(name: str) -> State[Any]:
 
 def _is_transient(_task: Task[..., Any], _run: TaskRun, _state: State[Any]) -> bool:
     walk = _walk.get()
+    error = walk.errors.get(_task.name)
     # Nobody waits minutes for a retry that would not be made.
-    return isinstance(walk.errors.get(_task.name), Transient) and not walk.workshop.site.stop
+    return isinstance(error, Transient) and not isinstance(error, BreakerOpen) and not walk.workshop.site.stop
 
 
 def _walking(workshop: Workshop, passage: Passage) -> Perform:
@@ -112,13 +117,20 @@ async def retire_learner(user_id: int, config: str | None = None) -> State[Any]:
 
     `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
+    redact_logs()
     try:
-        async with _workshop(config) as workshop:
-            return await _retire(workshop, user_id)
+        return await stoppable(lambda: _retire_in_workshop(user_id, config))
+    except Interrupted as error:
+        return Cancelled(name="Stopped", message=str(error))
     except RetirementError as error:
         return Failed(name=type(error).__name__, message=str(error))
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name the learner
         return Failed(name="Defect", message=str(Defect.at(error)))
+
+
+async def _retire_in_workshop(user_id: int, config: str | None) -> State[Any]:
+    async with _workshop(config) as workshop:
+        return await _retire(workshop, user_id)
 
 
 async def _retire(workshop: Workshop, user_id: int) -> State[Any]:
@@ -126,8 +138,9 @@ async def _retire(workshop: Workshop, user_id: int) -> State[Any]:
     learner = await site.learner(user_id)
     if learner is None:
         return Cancelled(name="Rescinded", message=f"the LMS has no retirement of learner {user_id}")
-    work = retire(site, learner, lambda passage: _walking(workshop, passage))
-    report = await carefully(work, site.stop)
+    with known(learner):
+        work = retire(site, learner, lambda passage: _walking(workshop, passage))
+        report = await put_away(work, site.stop)
     workshop.reports[user_id] = report
     return _final_state(report)
 

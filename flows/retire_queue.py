@@ -4,6 +4,7 @@ Runs of learners are made in this process, as subflows of the queue run (docs/de
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import ContextVar
@@ -15,17 +16,25 @@ from uuid import UUID
 from prefect import State, flow
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from flows.agreement import agreed
+from flows.outlook import show_forecast, show_services
+from flows.redaction import redact_logs
 from flows.retire_learner import Workshop, run_learner
 from flows.secret_blocks import secret_block
+from flows.stopping import put_away, stoppable
 from retirement import reports
 from retirement.config import Configuration
-from retirement.engine import Ending, Report, carefully
-from retirement.errors import Defect, Held, RetirementError
+from retirement.endings import Ending, Report
+from retirement.errors import Defect, Held, Interrupted, LeaseLost, RetirementError, StateConflict
+from retirement.intake import take_in
 from retirement.learner import Learner
+from retirement.ledger import Lease
+from retirement.reconciler import Finding, Verdict, reconcile
 from retirement.site import ready
 
 #: Seconds between two updates of the progress artifact.
@@ -41,6 +50,7 @@ class QueueRun:
     reports: list[Report] = field(default_factory=list)
     flow_run_id: str = ""
     error: RetirementError | None = None
+    mended: list[Finding] = field(default_factory=list)  #: what dead runs had left behind
     unreadable: list[str] = field(default_factory=list)  #: rows that the LMS lists and nobody can read
 
 
@@ -58,31 +68,22 @@ async def retire_queue(
     cool_off_days: Annotated[int, Field(ge=0)] | None = None,
     config: str | None = None,
 ) -> State[Any]:
-    """Retires the learners whose cool-off is over, at most `limit` of them, oldest request first.
+    """Retires the learners whose cool-off is over, at most `limit` of them, least time left first.
 
-    `limit` and `cool_off_days` default to the configuration's. Above the configured threshold of waiting
-    learners nothing is called.
+    `limit` and `cool_off_days` default to the configuration's. Where a guard finds the queue unusual nobody is
+    called before a person has agreed.
     """
-    return await _run_queue(watched.get(QueueRun()), limit, cool_off_days, config)
-
-
-async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None, path: str | None) -> State[Any]:
-    run.flow_run_id = _own_run_id()
+    redact_logs()
+    run = watched.get(QueueRun())
+    run.flow_run_id = str(_own_run().id)
     try:
-        async with ready(path, secret_block) as (configuration, site):
-            days = configuration.cool_off_days if cool_off_days is None else cool_off_days
-            waiting = await site.lms.queue(site.pipeline.queue_states, days)
-            run.unreadable = site.lms.unreadable
-            run.depth = len(waiting) + len(run.unreadable)
-            require_depth_below(configuration, run.depth)
-            batch = waiting[: configuration.queue.limit if limit is None else limit]
-            run.batch = len(batch)
-            site.listed = {learner.user_id: learner for learner in batch}
-            await _retire_all(Workshop(site, configuration.retry), configuration, batch, run)
-            run.error = site.stop.reason
+        await stoppable(lambda: _run_queue(run, limit, cool_off_days, config))
     except Held as held:
         run.error = held
         return Cancelled(name="Held", message=str(held))
+    except StateConflict as conflict:
+        run.error = Held(str(conflict))
+        return Cancelled(name="HeldElsewhere", message=str(conflict))
     except RetirementError as error:
         run.error = error
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
@@ -90,30 +91,43 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
     return _final_state(run)
 
 
-def require_depth_below(configuration: Configuration, depth: int) -> None:
-    """The guard against a mass request: raises `Held` when more learners wait than a site calls normal."""
-    if depth > (threshold := configuration.queue.threshold):
-        raise Held(
-            f"{depth} learners wait, more than the threshold of {threshold}: nothing was called; "
-            "raise queue.threshold if that many requests are genuine"
-        )
+async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None, path: str | None) -> None:
+    async with ready(path, secret_block) as (configuration, site):
+        days = configuration.cool_off_days if cool_off_days is None else cool_off_days
+        lease = await site.ledger.lease("queue", what="the queue")
+        try:
+            # Whoever a dead run left in a working state is nobody's, and waits like everybody else from here on.
+            run.mended = [finding async for finding in reconcile(site) if finding.verdict is not Verdict.BUSY]
+            intake = await take_in(site, configuration, days)
+            run.depth, run.unreadable = intake.depth, list(intake.unreadable)
+            await show_forecast(intake.forecast)
+            most = configuration.queue.limit if limit is None else limit
+            if intake.trips:
+                most = await agreed(site, configuration, intake, run.flow_run_id, most)
+                # Hours may have passed.
+                intake = await take_in(site, configuration, days)
+            batch = intake.batch(most)
+            run.batch = len(batch)
+            site.listed = {learner.user_id: learner for learner in batch}
+            await _retire_all(Workshop(site, configuration.retry), configuration, batch, run, lease)
+        finally:
+            await site.ledger.release(lease)
+        run.error = site.stop.reason
 
 
-def _own_run() -> FlowRunContext:
+def _own_run() -> FlowRun:
     context = FlowRunContext.get()
-    if context is None:
+    if context is None or context.flow_run is None:
         raise RuntimeError("a queue run is a flow run")
-    return context
-
-
-def _own_run_id() -> str:
-    flow_run = _own_run().flow_run
-    return str(flow_run.id) if flow_run else ""
+    return context.flow_run
 
 
 async def _retire_all(
-    workshop: Workshop, configuration: Configuration, batch: Sequence[Learner], run: QueueRun
+    workshop: Workshop, configuration: Configuration, batch: Sequence[Learner], run: QueueRun, lease: Lease
 ) -> None:
+    ledger = workshop.site.ledger
+    await ledger.queue_began(run.flow_run_id, depth=run.depth, batch=len(batch))
+    began = workshop.site.clock()
     progress = asyncio.create_task(_show_progress(run))
     waiting = iter(batch)
 
@@ -121,28 +135,31 @@ async def _retire_all(
         for learner in waiting:
             if workshop.site.stop:
                 return
+            try:
+                ledger.check(lease)
+            except LeaseLost as lost:
+                workshop.site.stop.set(lost)
+                return
             run.reports.append(await _retire_one(workshop, learner.user_id, run))
 
     lanes = asyncio.gather(*(lane() for _ in range(min(configuration.queue.at_once, len(batch)))))
     try:
-        await carefully(lanes, workshop.site.stop)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or not lanes.done() or lanes.cancelled():
-            raise
-        # Everybody is put away, and the run goes on to say so.
-        task.uncancel()
+        await put_away(lanes, workshop.site.stop)
     finally:
         progress.cancel()
         with suppress(asyncio.CancelledError):
             await progress
+    counts = Counter(report.ending.value for report in run.reports)
+    await ledger.queue_ended(run.flow_run_id, counts=dict(counts), seconds=workshop.site.clock() - began)
     await acreate_table_artifact(
         key="retirement-queue", table=reports.table(run.reports), description=reports.summary(run.reports)
     )
+    await show_services(await ledger.breakers())
 
 
 async def _retire_one(workshop: Workshop, user_id: int, run: QueueRun) -> Report:
-    client = _own_run().client
+    context = FlowRunContext.get()
+    client = context.client if context else None
     if not isinstance(client, PrefectClient):
         raise TypeError("the flow runs on the asynchronous engine")
     try:
@@ -168,6 +185,9 @@ async def _show_progress(run: QueueRun) -> None:
 
 def _final_state(run: QueueRun) -> State[Any]:
     summary = "; ".join([reports.summary(run.reports), *run.unreadable])
+    if isinstance(run.error, Interrupted):
+        # A run that is being cancelled may end in no other way.
+        return Cancelled(name="Stopped", message=f"{run.error} ({summary})")
     if run.error:
         return Failed(name="Stopped", message=f"{run.error} ({summary})")
     if run.unreadable or reports.exit_code(run.reports) != reports.DONE:

@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import httpx
-import platformdirs
 import psutil
 from fasteners import InterProcessLock
 
 from retirement.errors import ConfigError
+from retirement.home import home
 
 #: Prefect's own batches lose records in a long burst of task runs; these keep all of them.
 SERVER_SETTINGS = {
@@ -42,13 +42,6 @@ PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "fa
 #: Seconds until a server that does not answer is given up; the first start creates the database.
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
-
-
-def home() -> Path:
-    """Where this installation keeps its files: RETIREMENT_HOME, else the platform's user data folder."""
-    chosen = os.environ.get("RETIREMENT_HOME")
-    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("openedx-retirement")
-    return folder.resolve()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from tests.flows.conftest import Command, Platform, sandbox
@@ -44,3 +48,79 @@ def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
 
 def moved(platform: Platform) -> int:
     return sum(each["method"] == "PATCH" for each in platform.requests())
+
+
+@dataclass(frozen=True)
+class Served:
+    """`retirement serve` with a run of `queue-here` that has begun."""
+
+    process: "subprocess.Popen[str]"
+    api: str
+    flow_run: str
+
+    def state(self) -> tuple[str, str]:
+        """Type and name of the run's state in Prefect."""
+        state = httpx.get(f"{self.api}/flow_runs/{self.flow_run}").json()["state"]
+        return state["type"], state["name"]
+
+    def names(self) -> list[str]:
+        """The names of all its states so far."""
+        found = httpx.get(f"{self.api}/flow_run_states/", params={"flow_run_id": self.flow_run}).json()
+        return [each["name"] for each in found]
+
+    def ended(self) -> bool:
+        return self.state()[0] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
+
+    def cancel(self) -> None:
+        """What the button of the UI does."""
+        body = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
+        httpx.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
+
+    def tell_the_server(self) -> None:
+        self.process.terminate()
+
+    def tell_the_run(self) -> None:
+        """The process of the run itself, as an eviction does."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        run = [each for each in found if each.environ().get("PREFECT__FLOW_RUN_ID") == self.flow_run]
+        os.kill(run[-1].pid, signal.SIGTERM)
+
+
+@contextmanager
+def serving(environment: dict[str, str], api: str, platform: Platform) -> Iterator[Served]:
+    """Runs `retirement serve` and starts a queue run through the API; ends when a dozen moves were made."""
+    command = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
+    variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, text=True) as process:
+        name = f"{api}/deployments/name/retire-queue/queue-here"
+        until(process, lambda: httpx.get(name).status_code == 200)
+        body = {"state": {"type": "SCHEDULED"}}
+        deployment = httpx.get(name).json()["id"]
+        made = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()
+        until(process, lambda: moved(platform) > 12)
+        try:
+            yield Served(process, api, made["id"])
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("told", [Served.cancel, Served.tell_the_server, Served.tell_the_run])
+def test_a_served_run_that_is_told_to_stop_gives_everybody_back(
+    tmp_path: Path, environment: dict[str, str], engine: str, retirement: Command, told: Callable[[Served], None]
+) -> None:
+    """Cancelled in the UI, stopped with its server or evicted: nobody is stranded, and the next run retires all."""
+    with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
+        with serving(environment, engine, platform) as served:
+            told(served)
+            until(served.process, served.ended)
+            if told is Served.tell_the_server:
+                assert served.process.wait(60) == 0
+
+            assert served.state()[0] == "CANCELLED"
+            # The runner may have the last word about the name; what the run itself said is before it.
+            assert "Stopped" in served.names()
+            assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())
+            assert "COMPLETE" not in platform.states().values()
+        assert retirement("retire-queue", "--config", platform.config).code == 0
+        assert set(platform.states().values()) == {"COMPLETE"}
+        assert platform.residue() == []

@@ -1,0 +1,52 @@
+"""A flow that asks for an approval and ends with the answer, run in a thread or served: for the tests of both."""
+
+import asyncio
+import json
+import sys
+import threading
+from dataclasses import asdict
+from typing import Any
+
+from prefect import State, aserve, flow
+from prefect.states import Cancelled, Completed
+
+from flows.approval import Answer, Question, ask
+from flows.stopping import stoppable
+from retirement.errors import Interrupted
+
+QUESTION = Question(("12 learners wait, more than the threshold of 10",), depth=12, how_many=5)
+
+
+@flow(name="ask-somebody", persist_result=False)
+async def ask_somebody(seconds: float = 60) -> State[Any]:
+    """Ends Approved or No, with the answer as its message; Stopped when it was told to."""
+
+    async def body() -> Answer:
+        return await ask(QUESTION, seconds=seconds, every=0.2)
+
+    try:
+        given = await stoppable(body)
+    except Interrupted as error:
+        return Cancelled(name="Stopped", message=str(error))
+    message = json.dumps(asdict(given))
+    return Completed(name="Approved", message=message) if given.approved else Cancelled(name="No", message=message)
+
+
+async def serve() -> None:
+    """Runs on request, each in a process of its own."""
+    await aserve(await ask_somebody.ato_deployment(name="here"), print_starting_message=False)
+
+
+def call(name: str, seconds: float) -> None:
+    """One run in this process, beside the main thread as the command line does it."""
+    named = ask_somebody.with_options(flow_run_name=name)
+    thread = threading.Thread(target=lambda: asyncio.run(named(seconds, return_state=True)))
+    thread.start()
+    thread.join()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        asyncio.run(serve())
+    else:
+        call(sys.argv[1], float(sys.argv[2]))

@@ -1,0 +1,142 @@
+"""Runs whose process was killed come to an end in Prefect as well."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.dead_runs import ENDS, bury, silence_automation, watch_for_silence
+from flows.retire_learner import Ending
+from tests.flows.conftest import Platform, sandbox
+
+LATER = timedelta(hours=1)
+
+
+@pytest.fixture
+def api(engine: str) -> Iterator[str]:
+    """The server of the session, for Prefect's client in this process too."""
+    with temporary_settings({PREFECT_API_URL: engine}):
+        yield engine
+
+
+def automations(api: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.post(f"{api}/automations/filter", json={}).json()
+    return [each for each in found if each["name"] == silence_automation()["name"]]
+
+
+def runs(api: str, flow: str, *types: str) -> list[dict[str, Any]]:
+    body = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"state": {"type": {"any_": types}}}}
+    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).json()
+    return found
+
+
+def made(api: str, flow: str, **fields: Any) -> str:
+    """A run of that flow in the state Running, without a process."""
+    flow_id = httpx.post(f"{api}/flows/", json={"name": flow}).json()["id"]
+    body = {"flow_id": flow_id, "state": {"type": "RUNNING", "name": "Running"}, **fields}
+    return str(httpx.post(f"{api}/flow_runs/", json=body).raise_for_status().json()["id"])
+
+
+def state(api: str, run: str) -> str:
+    return str(httpx.get(f"{api}/flow_runs/{run}").json()["state"]["type"])
+
+
+def in_an_hour() -> datetime:
+    return datetime.now(UTC) + LATER
+
+
+def test_the_shipped_automation_is_the_one_that_serve_makes() -> None:
+    """The file is for operators with a server of their own; our names of final states are all in it."""
+    shipped = yaml.safe_load(Path("deployments/automations/silent-runs.yaml").read_text(encoding="utf-8"))
+
+    assert shipped == silence_automation()
+    assert {"".join(word.capitalize() for word in each.value.split("-")) for each in Ending} - set(ENDS) == set()
+
+
+def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:
+    """However often somebody starts to serve, and after a change of its seconds."""
+    for seconds in (700, 700, 800):
+        asyncio.run(watch_for_silence(seconds))
+
+    assert [each["trigger"]["within"] for each in automations(api)] == [800]
+
+
+def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[str, str]) -> None:
+    """Applied as its first lines say; the next `serve` takes over what is there."""
+    for each in automations(api):
+        httpx.delete(f"{api}/automations/{each['id']}").raise_for_status()
+    command = ["prefect", "automation", "create", "--from-file", "deployments/automations/silent-runs.yaml"]
+    subprocess.run(
+        [sys.executable, "-m", *command], env={**environment, "PREFECT_API_URL": api}, check=True, capture_output=True
+    )
+    asyncio.run(watch_for_silence())
+
+    assert [each["trigger"]["within"] for each in automations(api)] == [600]
+
+
+def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environment: dict[str, str], api: str) -> None:
+    """The queue run and the learners' runs below it, and no run that has ended by itself."""
+    with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
+        serve = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
+        variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+        with subprocess.Popen(serve, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            name = f"{api}/deployments/name/retire-queue/queue-here"
+            until(lambda: httpx.get(name).status_code == 200)
+            until(lambda: bool(automations(api)))
+            asyncio.run(watch_for_silence(10))
+            body = {"state": {"type": "SCHEDULED"}}
+            queue = httpx.post(f"{api}/deployments/{httpx.get(name).json()['id']}/create_flow_run", json=body).json()
+            until(lambda: moved(platform) > 12)
+            for each in (process, *psutil.Process(process.pid).children(recursive=True)):
+                os.kill(each.pid, signal.SIGKILL)
+        below = [each["id"] for each in runs(api, "retire-learner", "RUNNING")]
+        assert state(api, queue["id"]) == "RUNNING"
+        assert below
+        ended = runs(api, "retire-learner", "COMPLETED", "CANCELLED", "FAILED")
+
+        until(lambda: {state(api, each) for each in (queue["id"], *below)} == {"CRASHED"})
+        assert "no sign of life" in httpx.get(f"{api}/flow_runs/{queue['id']}").json()["state"]["message"]
+        assert runs(api, "retire-learner", "COMPLETED", "CANCELLED", "FAILED") == ended
+
+
+def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> None:
+    """Those that somebody holds stay, and so does a queue run with one of them below it."""
+    dead = [made(api, "retire-learner", parameters={"user_id": 900_000 + number}) for number in range(7)]
+    living = made(api, "retire-learner", parameters={"user_id": 900_500})
+    queue_of_the_dead, queue = made(api, "retire-queue"), made(api, "retire-queue")
+    below = made(api, "retire-learner", parameters={"user_id": 900_501}, tags=[f"queue:{queue}"])
+
+    async def is_alive(user_id: int) -> bool:
+        return not 900_000 <= user_id < 900_007
+
+    assert asyncio.run(bury(lambda _: False, quiet=LATER)) == []
+    buried = asyncio.run(bury(is_alive, now=in_an_hour, page=3))
+
+    assert sorted(buried) == list(range(900_000, 900_007))
+    assert {state(api, each) for each in (*dead, queue_of_the_dead)} == {"CRASHED"}
+    assert {state(api, each) for each in (living, queue, below)} == {"RUNNING"}
+    assert set(asyncio.run(bury(lambda user_id: user_id < 900_000, now=in_an_hour))) == {900_500, 900_501}
+    assert state(api, queue) == "CRASHED"
+
+
+def until(reached: Any) -> None:
+    """Prefect looks at its clock every few seconds; two minutes are more than it needs."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < deadline
+
+
+def moved(platform: Platform) -> int:
+    return sum(each["method"] == "PATCH" for each in platform.requests())
