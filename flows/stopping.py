@@ -7,24 +7,19 @@ everywhere else in this project: a cancellation of the work, which `retirement.e
 """
 
 import asyncio
-import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from prefect.context import AsyncClientContext, FlowRunContext
 
+from retirement.beside import Beside
 from retirement.engine import carefully
 from retirement.errors import Interrupted
 from retirement.site import Stop
 
 Result = TypeVar("Result")
-
-#: What ends a process on purpose: Ctrl-C, and everybody else.
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
@@ -36,7 +31,7 @@ async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """
     if threading.current_thread() is not threading.main_thread():
         return await body()
-    elsewhere = _Elsewhere(body)
+    elsewhere = Beside(lambda: _with_a_client(body))
     with elsewhere.told_by_signals():
         ended = asyncio.wrap_future(elsewhere.start())
         try:
@@ -68,64 +63,11 @@ async def put_away(work: Awaitable[Result], stop: Stop) -> Result:
         return task.result()
 
 
-class _Elsewhere:
-    """A body that runs in a thread and an event loop of its own, with the context of the flow run."""
-
-    def __init__(self, body: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        self.told = False
-        self.told_by_signal = False
-        self._body = body
-        self._ended: Future[Any] = Future()
-        self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
-
-    def start(self) -> "Future[Any]":
-        context = copy_context()
-        threading.Thread(target=context.run, args=(self._work,), name="flow-run", daemon=True).start()
-        return self._ended
-
-    def tell(self) -> None:
-        """Cancels the body, the first time it is called."""
-        if self.told:
-            return
-        self.told = True
-        if self._task:
-            loop, task = self._task
-            with suppress(RuntimeError):  # the loop has closed by itself meanwhile
-                loop.call_soon_threadsafe(task.cancel)
-
-    @contextmanager
-    def told_by_signals(self) -> Iterator[None]:
-        """Takes the signals until the block ends; then they are Prefect's again."""
-
-        def on_signal(_number: int, _frame: object) -> None:
-            self.told_by_signal = True
-            self.tell()
-
-        before = {number: signal.signal(number, on_signal) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _work(self) -> None:
-        try:
-            with asyncio.Runner() as runner:
-                self._ended.set_result(runner.run(self._main()))
-        except BaseException as error:  # noqa: BLE001 - raised again where the flow waits for it
-            self._ended.set_exception(error)
-
-    async def _main(self) -> Any:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an event loop runs tasks")
-        self._task = (asyncio.get_running_loop(), task)
-        if self.told:  # before there was anything to cancel
-            raise asyncio.CancelledError
-        run = FlowRunContext.get()
-        # A client belongs to one event loop, so this one gets its own.
-        async with AsyncClientContext.get_or_create() as ours:
-            if run is None:
-                return await self._body()
-            with run.model_copy(update={"client": ours.client}):
-                return await self._body()
+async def _with_a_client(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """The body in the context of its flow run, with a client of this event loop."""
+    run = FlowRunContext.get()
+    async with AsyncClientContext.get_or_create() as ours:
+        if run is None:
+            return await body()
+        with run.model_copy(update={"client": ours.client}):
+            return await body()

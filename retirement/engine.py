@@ -9,7 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from retirement.endings import Report, StepReport
-from retirement.errors import Defect, Interrupted, LeaseLost, LedgerError, Misconfigured, RetirementError, StateConflict
+from retirement.errors import (
+    Defect,
+    Interrupted,
+    LeaseLost,
+    LedgerError,
+    Misconfigured,
+    RetirementError,
+    StateConflict,
+    Transient,
+)
 from retirement.learner import Learner
 from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
@@ -52,15 +61,22 @@ async def retire(site: Site, learner: Learner, perform: Callable[[Passage], Perf
 
 
 async def _run_steps(pipeline: Pipeline, passage: Passage, run: Perform) -> None:
-    """Starts each step when those it comes after have ended; none once one has failed."""
+    """Starts each step when those it comes after have ended.
+
+    A service that is down keeps back only the steps that come after its own; any other failure keeps back all
+    that have not started.
+    """
     ended = {step.name: asyncio.Event() for step in pipeline}
+    undone: set[str] = set()
 
     async def when_ready(step: Step) -> None:
         for name in step.after:
             await ended[name].wait()
+        undone.add(step.name)
         try:
-            if passage.failure is None:
+            if passage.failure is None or (_passes(passage.failure) and undone.isdisjoint(step.after)):
                 await run(step)
+                undone.remove(step.name)
         except RetirementError as error:
             _note(passage, error)
         except Exception as error:  # noqa: BLE001 - whatever wraps a step, only this learner may suffer
@@ -74,11 +90,20 @@ async def _run_steps(pipeline: Pipeline, passage: Passage, run: Perform) -> None
 
 
 def _note(passage: Passage, error: RetirementError) -> None:
-    # Whatever failed before: a learner who is somebody else's is left alone, and without evidence nothing is written.
-    if passage.failure is None or (_forbids(error) and not _forbids(passage.failure)):
+    if passage.failure is None or _weight(error) > _weight(passage.failure):
         passage.failure = error
     if isinstance(error, (Misconfigured, LedgerError)):
         passage.site.stop.set(error)
+
+
+def _weight(error: RetirementError) -> int:
+    """Which of two failures decides: one that forbids to move the row, then one that does not pass by itself."""
+    return 2 if _forbids(error) else 0 if _passes(error) else 1
+
+
+def _passes(error: RetirementError) -> bool:
+    """Whether it passes by itself, so that the steps of other services may go on meanwhile."""
+    return isinstance(error, Transient)
 
 
 def _forbids(error: RetirementError) -> bool:

@@ -178,8 +178,10 @@ async def _close(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding
     state = row.state if row else "gone"
     text = "the run had ended without a word"
     ending = Ending.RETIRED.value if state == COMPLETE else Verdict.CLOSED.value
-    if not dry_run:
-        await site.ledger.close_run(record.user_id, record.retirement_id, ending=ending, reason=text, state=state)
+    if not dry_run and not await site.ledger.close_run(
+        record.user_id, record.retirement_id, ending=ending, reason=text, state=state
+    ):
+        return None  # somebody has begun with them meanwhile
     return Finding(record.user_id, Verdict.CLOSED, state, None, text)
 
 

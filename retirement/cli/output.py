@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import signal
-import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,7 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from retirement.errors import ConfigError, Defect, Held, RetirementError, ServiceError
+from retirement.beside import Beside
+from retirement.errors import ConfigError, Defect, Held, LedgerError, RetirementError, ServiceError
 from retirement.reports import HELD, MISCONFIGURED, SOME_FAILED
 
 console = Console(soft_wrap=True)
@@ -31,7 +29,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 def run(command: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool) -> NoReturn:
     """Runs a command to its exit code; what the operator has to know of an error is one line on stderr."""
     try:
-        code = _run_beside_signals(command)
+        # A second Ctrl-C does not wait for what has begun.
+        beside = Beside(command, loop_factory=_loop_factory(), once=False)
+        with beside.told_by_signals():
+            code = beside.start().result()
     except RetirementError as error:
         fail(error, as_json=as_json)
     except asyncio.CancelledError:
@@ -40,41 +41,6 @@ def run(command: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool) -> No
     except Exception as error:  # noqa: BLE001 - its text may name a learner, and a traceback helps no operator
         fail(Defect.at(error), as_json=as_json)
     raise typer.Exit(code)
-
-
-def _run_beside_signals(command: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Runs a command in a thread, so that SIGTERM and Ctrl-C cancel it and do nothing else.
-
-    In the main thread Prefect would take SIGTERM for itself and break off wherever the event loop is.
-    """
-    ended: Future[int] = Future()
-    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
-
-    async def main() -> int:
-        task = asyncio.current_task()
-        if task:
-            running.append((asyncio.get_running_loop(), task))
-        return await command()
-
-    def work() -> None:
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                ended.set_result(runner.run(main()))
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
-            ended.set_exception(error)
-
-    def cancel(_number: int, _frame: object) -> None:
-        for loop, task in running:
-            with suppress(RuntimeError):  # the loop has closed by itself meanwhile
-                loop.call_soon_threadsafe(task.cancel)
-
-    before = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        threading.Thread(target=work, name="command", daemon=True).start()
-        return ended.result()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 async def until_told_to_stop() -> None:
@@ -106,7 +72,7 @@ def code_of(error: RetirementError) -> int:
     """The exit code for an error that ended a command."""
     if isinstance(error, Held):
         return HELD
-    return MISCONFIGURED if isinstance(error, (ConfigError, ServiceError)) else SOME_FAILED
+    return MISCONFIGURED if isinstance(error, (ConfigError, LedgerError, ServiceError)) else SOME_FAILED
 
 
 def show_json(document: Any) -> None:

@@ -82,7 +82,8 @@ def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[
         "services": {name: settings for name, settings in services.items() if settings},
         "pipeline": _steps(configuration.pipeline, text),
     }
-    return {name: value for name, value in data.items() if value is not None}
+    # Left out, a key means its default, and null is not the default of this one.
+    return {name: value for name, value in data.items() if value is not None or name == "reconcile_schedule"}
 
 
 def _ledger(ledger: LedgerSettings, secret: Secret, text: Text) -> dict[str, Any]:

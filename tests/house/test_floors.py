@@ -6,6 +6,7 @@ import sys
 from .source import PRODUCT, Module, modules, within
 
 FLOORS = {
+    "retirement.beside": 0,
     "retirement.errors": 0,
     "retirement.home": 0,
     "retirement.learner": 0,
