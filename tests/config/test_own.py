@@ -34,7 +34,11 @@ def test_the_guards_have_documented_defaults(desk: Desk) -> None:
     """A lease of two minutes, a ledger wherever the installation keeps it, and nobody known as staff."""
     found = desk.load(OWN)
 
-    assert (found.lease_seconds, found.reconcile_schedule, dict(found.deadline_days_by_country)) == (120, "7 * * * *", {})
+    assert (found.lease_seconds, found.reconcile_schedule, dict(found.deadline_days_by_country)) == (
+        120,
+        "7 * * * *",
+        {},
+    )
     assert (found.ledger.url, found.ledger.anchor, found.ledger.key) == (None, None, None)
     assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12)
     assert tuple(found.breaker.model_dump().values()) == (3, 300, 3600)

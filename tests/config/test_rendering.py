@@ -52,7 +52,7 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
     assert shown["services"]["LMS"] == {"forum": "auto", "unenroll_version": 1}
     assert list(shown) == [
         *("lms", "cool_off_days", "deadline_days", "lease_seconds"),
-        *("queue", "guard", "retry", "breaker", "services", "pipeline"),
+        *("queue", "guard", "retry", "breaker", "reconcile_schedule", "services", "pipeline"),
     ]
     assert shown == yaml.safe_load(yaml.safe_dump(shown))
 
@@ -68,6 +68,17 @@ def test_a_converted_file_means_the_same(desk: Desk, text: str) -> None:
     assert ("own", before.pipeline, before.services) == (after.dialect, after.pipeline, after.services)
     assert describe(before) == describe(after)
     assert SECRET not in converted
+
+
+@pytest.mark.parametrize("given", [None, "30 * * * *"])
+def test_a_reconciler_that_is_switched_off_stays_off(desk: Desk, given: str | None) -> None:
+    """Left out it would be on again: the default is a schedule, and null is not."""
+    before = desk.load(OWN + f"reconcile_schedule: {given or 'null'}\n")
+
+    after = desk.load(as_own_dialect(before))
+
+    assert describe(before)["reconcile_schedule"] == given
+    assert (before.reconcile_schedule, after.reconcile_schedule) == (given, given)
 
 
 def test_after_is_written_where_it_differs_from_the_line(desk: Desk) -> None:

@@ -50,13 +50,14 @@ def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
     assert type(getattr(module, name)).__name__ == "Flow"
 
 
-def test_the_queue_is_scheduled_and_never_doubled() -> None:
-    """As `retirement serve` has it."""
-    queue, learner = PREFECT["deployments"]
+def test_queue_and_reconciler_are_scheduled_and_never_doubled() -> None:
+    """As `retirement serve` has them; a learner is retired on request only."""
+    queue, reconcile, learner = PREFECT["deployments"]
 
-    assert [queue["name"], learner["name"]] == ["queue", "learner"]
-    assert queue["schedules"]
-    assert queue["concurrency_limit"] == 1
+    assert [queue["name"], reconcile["name"], learner["name"]] == ["queue", "reconcile", "learner"]
+    for each in (queue, reconcile):
+        assert each["schedules"]
+        assert each["concurrency_limit"] == 1
     assert "schedules" not in learner
 
 

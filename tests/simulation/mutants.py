@@ -1,0 +1,202 @@
+"""`python -m tests.simulation.mutants`: takes one guard at a time out of the code; the simulation has to notice.
+
+A mutant is a copy of the package with one text replaced. A text that is not found, or found twice, is an
+error, so that the list cannot rot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .story import play
+
+ROOT = Path(__file__).parents[2]
+#: Seeds after which a mutant counts as unnoticed.
+SEEDS = 400
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One guard, and the same place without it."""
+
+    guard: str
+    file: str
+    old: str
+    new: str
+
+    def applied(self, text: str) -> str:
+        """The file without the guard; raises `LookupError` where the text is not there exactly once."""
+        if text.count(self.old) != 1:
+            raise LookupError(f"{self.guard}: the text is {text.count(self.old)} times in {self.file}, not once")
+        return text.replace(self.old, self.new)
+
+
+MUTANTS = (
+    Mutant(
+        "the intent before the call",
+        "passage.py",
+        "if await tenure.intend(step.name, step.service, step.operation):",
+        "if False:",
+    ),
+    Mutant(
+        "the outcome before the end state",
+        "passage.py",
+        "        await tenure.prove(step.name, outcome.value)\n        return outcome",
+        "        return outcome",
+    ),
+    Mutant("finished steps are skipped", "passage.py", "if step.name in self._before:", "if False:"),
+    Mutant(
+        "stop before the next call",
+        "passage.py",
+        "        if self.site.stop:\n            raise",
+        "        if False:\n            raise",
+    ),
+    Mutant("a hold keeps the learner", "passage.py", "if hold.service is None), None)", "if False), None)"),
+    Mutant("steps are voided after a restore", "passage.py", "if again := behind(", "if again := [] and behind("),
+    Mutant(
+        "a row that is behind is noticed",
+        "proof.py",
+        "    if order.index(state) >= order.index(proved):",
+        "    if True:",
+    ),
+    Mutant(
+        "the fence in the ledger",
+        "ledger/tenure.py",
+        "        if not is_ours(book, self.lease):\n            raise",
+        "        if False:\n            raise",
+    ),
+    Mutant(
+        "the lease is exclusive",
+        "ledger/leases.py",
+        'if row and held and row["expires_at"] > book.at:',
+        "if False:",
+    ),
+    Mutant("leases are renewed", "ledger/leases.py", "                await self.renew()", "                pass"),
+    Mutant(
+        "a lost lease is noticed here",
+        "ledger/leases.py",
+        "if deadline is None or self.ticks() >= deadline:",
+        "if False:",
+    ),
+    Mutant(
+        "an open breaker keeps callers away",
+        "ledger/breakers.py",
+        'if row is None or row["state"] == CLOSED:\n        return False\n    waits',
+        "return False\n    waits",
+    ),
+    Mutant("a look before a forced move", "lms.py", "doubtful = force or state == ERRORED", "doubtful = False"),
+    Mutant("the read-back after a lost move", "lms.py", "lost = lost or error.in_doubt", "lost = False"),
+    Mutant(
+        "a request that was taken back",
+        "lms.py",
+        "                    raise _gone(learner, since) from None\n                except Refused",
+        "                    return\n                except Refused",
+    ),
+    Mutant(
+        "a row is never ahead of the lowest step",
+        "pipeline.py",
+        "return None if self.state == lowest.start else lowest.start",
+        "return None if self.state == step.start else step.start",
+    ),
+    Mutant(
+        "a forced move is in the ledger first",
+        "row.py",
+        "                await tenure.moved(self.state, target, text)\n",
+        "",
+    ),
+    Mutant("429 passes", "http.py", "_PASSING = frozenset({408, 425, 429})", "_PASSING = frozenset({408, 425})"),
+    Mutant(
+        "an expired token is renewed",
+        "http.py",
+        'if response.status_code in request.extensions.get("renew_on", UNAUTHORIZED):',
+        "if False:",
+    ),
+    Mutant(
+        "200 with failures is no success",
+        "connectors/renaming.py",
+        "    if failed:\n",
+        "    if failed is None:\n",
+    ),
+    Mutant(
+        "a learner given back goes to the proved state", "row.py", "target = self._mark.proved", 'target = "PENDING"'
+    ),
+    Mutant("least slack first", "deadlines.py", "return sorted(learners, key=urgency)", "return list(learners)"),
+    Mutant(
+        "the reconciler proves where to",
+        "proof.py",
+        "place = next((place for place, step in enumerate(pipeline) if step.start == state), None)",
+        "place = next((place + 1 for place, step in enumerate(pipeline) if step.start == state), None)",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a mutant fared: the seed that noticed it and the invariant that broke, or neither."""
+
+    seed: int | None
+    invariant: str
+
+
+def survey(mutant: Mutant, seeds: int, jobs: int) -> Outcome:
+    """Plays seeds against a mutant until one of them notices; seeds that fail anyway do not count."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        package = Path(folder, "retirement")
+        shutil.copytree(ROOT / "retirement", package, ignore=shutil.ignore_patterns("__pycache__"))
+        target = package / mutant.file
+        target.write_text(mutant.applied(target.read_text(encoding="utf-8")), encoding="utf-8")
+        first = 0
+        while first < seeds:
+            outcome = _attacked(mutant, folder, first, seeds - first, jobs)
+            if outcome.seed is None or not play(outcome.seed).problems:
+                return outcome
+            first = outcome.seed + 1
+    return Outcome(None, "")
+
+
+def _attacked(mutant: Mutant, folder: str, first: int, seeds: int, jobs: int) -> Outcome:
+    options = {"--jobs": jobs, "--from": first, "--seeds": seeds}
+    command = [sys.executable, "-m", "tests.simulation", "--stop"]
+    command += [str(part) for option in options.items() for part in option]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    # In that folder, because the working directory comes first on the path.
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    found = re.search(r"^seed (\d+): ([^:]*)", done.stdout, re.MULTILINE)
+    if done.returncode not in (0, 1) or (done.returncode == 1) != bool(found):
+        raise RuntimeError(f"{mutant.guard}: the simulation itself failed:\n{done.stderr[-2000:]}")
+    return Outcome(int(found[1]), found[2]) if found else Outcome(None, "")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Prints the table; 1 when a mutant went unnoticed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds for each (default {SEEDS})")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--only", default="", help="only guards whose name holds this text")
+    asked = parser.parse_args()
+    unnoticed = 0
+    _say(f"{'guard taken out':44} {'noticed at seed':>15}  invariant")
+    for mutant in MUTANTS:
+        if asked.only in mutant.guard:
+            outcome = survey(mutant, asked.seeds, asked.jobs)
+            unnoticed += outcome.seed is None
+            seed = "never" if outcome.seed is None else str(outcome.seed)
+            _say(f"{mutant.guard:44} {seed:>15}  {outcome.invariant}")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Our processes as the simulation runs them: a queue run, one learner, a reconciler, each with a site of its own.
+
+They do what the commands do, without Prefect: everything below `flows` is the real code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from retirement import reconciler
+from retirement.connectors import Connector, ServiceSettings
+from retirement.connectors.credentials import Credentials
+from retirement.connectors.license_manager import LicenseManager
+from retirement.connectors.openedx import Forum, OpenEdx
+from retirement.deadlines import by_slack
+from retirement.endings import Report, StepReport
+from retirement.engine import Perform, retire
+from retirement.errors import Interrupted, RetirementError, Transient
+from retirement.http import Api, JwtAuth, Retry, TokenSource
+from retirement.learner import Learner
+from retirement.ledger import LedgerPlace, opened
+from retirement.lms import Lms
+from retirement.passage import Passage
+from retirement.pipeline import Pipeline, Step
+from retirement.sandbox.identity import CLIENTS
+from retirement.site import ForumLane, Site
+
+from .virtual import Inline, Life, VirtualLoop
+from .wire import Transport, Wire
+
+SERVICES: dict[str, tuple[type[Connector], str]] = {
+    "LMS": (OpenEdx, "lms"),
+    "CREDENTIALS": (Credentials, "credentials"),
+    "LICENSE_MANAGER": (LicenseManager, "license_manager"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the site of a seed is set up; seconds are virtual."""
+
+    pipeline: Pipeline
+    forum: Forum
+    at_once: int
+    lease_seconds: float
+    attempts: int
+    task_retries: int
+    task_delay: float
+    breaker_learners: int
+    breaker_seconds: float
+    queue_period: float
+    reconcile_period: float
+
+
+@dataclass
+class Office:
+    """Opens sites for the processes of one seed."""
+
+    loop: VirtualLoop
+    plan: Plan
+    place: LedgerPlace
+    wire: Wire
+    clock: Callable[[], Any]
+    disk: Callable[[Callable[[], Any]], Any]
+    note: Callable[[str], None]
+    reported: Callable[[Life, Report], None]
+
+    @asynccontextmanager
+    async def site(self, life: Life) -> AsyncIterator[Site]:
+        """A site as a process of its own opens it."""
+        plan = self.plan
+        async with opened(
+            self.place,
+            clock=self.clock,
+            executor=Inline(self.loop, life, self.wire.gate, self.disk),
+            lease_seconds=plan.lease_seconds,
+            breaker_learners=plan.breaker_learners,
+            breaker_seconds=plan.breaker_seconds,
+            holder=f"holder-{life.name}",
+        ) as ledger:
+            retry = Retry(attempts=plan.attempts)
+            pools = {
+                app: httpx.AsyncClient(base_url=f"http://{app}.sandbox", transport=Transport(self.wire, app))
+                for _, app in SERVICES.values()
+            }
+            worker = CLIENTS["worker"]
+            secret = SecretStr(worker.client_secret)
+            tokens = TokenSource(pools["lms"], worker.client_id, secret, retry=retry, clock=self.loop.time)
+            apis = {
+                name: Api(name, pools[app], auth=JwtAuth(tokens), retry=retry) for name, (_, app) in SERVICES.items()
+            }
+            yield Site(
+                plan.pipeline,
+                Lms(apis["LMS"], plan.pipeline.lms_states),
+                tokens,
+                {name: kind(self._settings(name, app), apis[name]) for name, (kind, app) in SERVICES.items()},
+                ledger,
+                forum_lane=ForumLane(narrow=plan.forum is Forum.V2),
+                clock=self.loop.time,
+            )
+
+    def _settings(self, service: str, app: str) -> ServiceSettings:
+        url = f"http://{app}.sandbox"
+        return OpenEdx.Settings(url=url, forum=self.plan.forum) if service == "LMS" else ServiceSettings(url=url)
+
+    async def run(self, life: Life, work: Callable[[Site], Awaitable[str]], *, interrupted_after: float = 0) -> None:
+        """A process from its first line to its exit; whatever ends it early is noted."""
+        try:
+            async with self.site(life) as site:
+                if interrupted_after:
+                    self.loop.call_later(interrupted_after, self._interrupt, life, site)
+                said = await work(site)
+        except RetirementError as error:
+            said = f"{type(error).__name__}: {error}"
+        self.note(f"{life.name} ends: {said}")
+
+    def _interrupt(self, life: Life, site: Site) -> None:
+        life.told_to_stop = self.clock().isoformat(timespec="microseconds")
+        self.note(f"{life.name} is told to stop")
+        site.stop.set(Interrupted("the run was told to stop"))
+
+    async def queue(self, life: Life, site: Site) -> str:
+        """Retires everybody who waits, least slack first."""
+        lease = await site.ledger.lease("queue", what="the queue")
+        try:
+            await site.preflight()
+            waiting = await site.lms.queue(site.pipeline.queue_states, 7)
+            batch = by_slack(waiting, {learner.user_id: site.due_at(learner) for learner in waiting})
+            site.listed = {learner.user_id: learner for learner in batch}
+            lanes = iter(batch)
+
+            async def lane() -> None:
+                for learner in lanes:
+                    if site.stop:
+                        return
+                    await self._retire(life, site, learner)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.plan.at_once, len(batch))):
+                    group.create_task(lane())
+            return f"{len(batch)} learners; {site.stop.reason or 'done'}"
+        finally:
+            await site.ledger.release(lease)
+
+    async def one(self, life: Life, site: Site, user_id: int) -> str:
+        """Retires one learner, as an operator asks for them."""
+        learner = await site.learner(user_id)
+        if learner is None:
+            return "no such retirement"
+        return (await self._retire(life, site, learner)).ending.value
+
+    async def _retire(self, life: Life, site: Site, learner: Learner) -> Report:
+        report = await retire(site, learner, self._patiently if self.plan.task_retries else None)
+        self.note(f"{life.name} {report.user_id} {report.ending.value}: {report.reason}")
+        self.reported(life, report)
+        return report
+
+    def _patiently(self, passage: Passage) -> Perform:
+        """The minutes of a step's retry, which belong to its Prefect task."""
+
+        async def perform(step: Step) -> StepReport:
+            for _ in range(self.plan.task_retries):
+                try:
+                    return await passage.step(step)
+                except Transient:
+                    if passage.site.stop:
+                        raise
+                    await asyncio.sleep(self.plan.task_delay)
+            return await passage.step(step)
+
+        return perform
+
+    async def reconcile(self, life: Life, site: Site) -> str:
+        """Brings back whom nobody has."""
+        found = [finding async for finding in reconciler.reconcile(site)]
+        return "; ".join(f"{each.user_id} {each.verdict.value} {each.state} {each.target}" for each in found)
+
+    async def redrive(self, life: Life, site: Site) -> str:
+        """Brings ERRORED learners back."""
+        found = [finding async for finding in reconciler.redrive(site, reconciler.Choice(), limit=1000)]
+        return "; ".join(f"{each.user_id} {each.verdict.value} {each.state} {each.target}" for each in found)
+
+    async def hold(self, life: Life, site: Site, user_id: int, until: Any) -> str:
+        """Registers a hold."""
+        number = await site.ledger.add_hold(
+            user_id=user_id, org=None, service=None, basis="a court asked", until=until, by="the legal team"
+        )
+        return f"hold {number}"
+
+    async def release(self, life: Life, site: Site, user_id: int) -> str:
+        """Releases every hold of a learner."""
+        holds = [hold for hold in await site.ledger.holds() if hold.user_id == user_id]
+        for hold in holds:
+            await site.ledger.release_hold(hold.id, by="the legal team", reason="the case is closed")
+        return f"{len(holds)} holds released"

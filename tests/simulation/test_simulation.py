@@ -1,0 +1,77 @@
+"""Seeded stories of learners, faults, crashes and restarts; each invariant holds in all of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .drills import outage
+from .mutants import MUTANTS, ROOT
+from .story import play
+from .virtual import clear_graves
+
+#: Seeds that are always played, and the seconds after which no further ones are begun.
+FEWEST, MOST, SECONDS = 40, 160, 20.0
+
+
+@pytest.fixture(autouse=True)
+def quiet_dead() -> object:
+    """What killed processes left behind is taken apart after the test, in silence."""
+    yield
+    clear_graves()
+
+
+def test_every_invariant_holds() -> None:
+    """As many seeds as fit into some seconds; `make simulate` plays thousands."""
+    began, failed = time.monotonic(), {}
+    for seed in range(MOST):
+        if seed >= FEWEST and time.monotonic() - began > SECONDS:
+            break
+        if problems := play(seed).problems:
+            failed[seed] = problems
+
+    assert failed == {}, "python -m tests.simulation --seed N --trace shows what happened"
+
+
+def test_the_seeds_are_eventful() -> None:
+    """A simulation in which nothing happens proves nothing."""
+    results = [play(seed) for seed in range(20)]
+
+    assert sum(result.faults for result in results) > 20
+    assert sum(result.crashes for result in results) > 5
+    assert sum(result.freezes for result in results) > 2
+
+
+@pytest.mark.parametrize("seed", [3, 12])
+def test_a_seed_replays_byte_for_byte(seed: int, tmp_path: Path) -> None:
+    """In this process, and in another one that orders sets of text differently."""
+    once = play(seed).trace
+
+    assert play(seed).trace == once
+    for hashing in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hashing, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-m", "tests.simulation", "--seed", str(seed), "--trace"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines()[: len(once)] == once, done.stderr
+
+
+def test_a_service_may_be_down_for_an_hour() -> None:
+    """200 learners: nobody ERRORED, the other lanes go on, and no command is needed afterwards."""
+    assert outage() == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
+def test_each_guard_is_where_the_mutants_look_for_it(mutant: object) -> None:
+    """`python -m tests.simulation.mutants` takes them out one at a time; a list of texts would rot."""
+    assert isinstance(mutant, type(MUTANTS[0]))
+    source = (ROOT / "retirement" / mutant.file).read_text(encoding="utf-8")
+
+    changed = mutant.applied(source)
+
+    assert changed != source
+    compile(changed, mutant.file, "exec")
