@@ -174,6 +174,15 @@ class Lms(Accounts):
         half = len(names) // 2
         return [*await self.forget_reported(names[:half]), *await self.forget_reported(names[half:])]
 
+    async def forget_one(self, username: str) -> bool:
+        """Deletes one row of the partner report queue if it was handed out; False where the LMS has no such row.
+
+        Sent once, so that the answer is about this request: a `Transient` in doubt leaves open which it was.
+        """
+        body = [{"original_username": username}]
+        reply = await self._api.post(REPORTED, json=body, once=True, judge=lambda reply: reply.status == 400 or None)
+        return reply.status != 400
+
     async def clock(self) -> str | None:
         """The `Date` header of the LMS, None where a proxy takes it away."""
         params = [("cool_off_days", "0"), ("limit", "0"), ("states", self._states[0])]

@@ -4,6 +4,7 @@ This package alone prints and exits. Prefect is imported by a command when its s
 reads its settings at import.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -11,7 +12,19 @@ import warnings
 import typer
 
 from retirement import __version__
-from retirement.cli import answers, breakers, configuration, evidence, holds, local, mending, runs, site, status
+from retirement.cli import (
+    answers,
+    breakers,
+    configuration,
+    evidence,
+    holds,
+    local,
+    mending,
+    partners,
+    runs,
+    site,
+    status,
+)
 from retirement.cli.output import console
 
 app = typer.Typer(
@@ -32,6 +45,7 @@ app.command("retire-queue")(runs.retire_queue)
 app.command("reconcile")(mending.reconcile)
 app.command("redrive")(mending.redrive)
 app.command("cancel")(mending.cancel)
+app.command("partner-report")(partners.partner_report)
 app.command("approve")(answers.approve)
 app.command("reject")(answers.reject)
 app.add_typer(holds.app, name="hold")
@@ -55,6 +69,8 @@ def main() -> None:
     """Entry point of the console script."""
     # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    # That level does not reach the logger by which a slow server's backlog is announced.
+    logging.getLogger("EventsWorker").setLevel(logging.CRITICAL)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     app()

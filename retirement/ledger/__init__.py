@@ -7,7 +7,7 @@ entries are chained in `chain`, how one finds out that somebody changed it in `v
 from retirement.ledger.book import Book
 from retirement.ledger.breakers import Breaker
 from retirement.ledger.chain import Head
-from retirement.ledger.claims import Claim
+from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Claim, Unreported
 from retirement.ledger.handle import Ledger, opened
 from retirement.ledger.holds import Hold
 from retirement.ledger.leases import Lease, LiveLease
@@ -20,6 +20,10 @@ from retirement.ledger.tenure import RETIRED, Tenure
 from retirement.ledger.verification import Problem, Verdict, verify
 
 __all__ = [
+    "GONE",
+    "NOTHING",
+    "PARTNER_REPORT",
+    "QUEUED_AGAIN",
     "RETIRED",
     "Attempt",
     "Book",
@@ -39,6 +43,7 @@ __all__ = [
     "QueueRun",
     "Receipt",
     "Tenure",
+    "Unreported",
     "Verdict",
     "migrate",
     "opened",

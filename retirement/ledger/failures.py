@@ -21,6 +21,8 @@ _SQLITE = {
     "SQLITE_PERM": "the file cannot be opened: look at its permissions",
     "SQLITE_AUTH": "the file cannot be opened: look at its permissions",
     "SQLITE_IOERR": "the disk reports an error",
+    # The index of the write-ahead log is made anew by whoever opens the file first.
+    "SQLITE_IOERR_SHMSIZE": "it cannot be written: the disk is full",
     "SQLITE_TOOBIG": "a value is too long to be stored",
 }
 _POSTGRESQL = {

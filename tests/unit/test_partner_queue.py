@@ -172,3 +172,25 @@ async def test_errors_of_a_deletion_quote_nobody(answer: httpx.Response, expecte
         await Lms(Script(answer).api(), PIPELINE.lms_states).forget_reported([USERNAME])
 
     assert names_nobody("".join(traceback.format_exception(caught.value)))
+
+
+async def test_one_row_is_deleted_if_it_was_handed_out(world: World) -> None:
+    """The answer is the only thing that tells."""
+    taken = queue(world, "taken")
+    assert (await taken.lms.forget_one(NAMES[4]), await taken.lms.forget_one(NAMES[4])) == (True, False)
+    waiting = queue(world, "queued", ["waits"])
+    assert not await waiting.lms.forget_one("waits")
+    assert reports(world) == {"waits": False}
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_one_deletion_is_sent_once(world: World, after: bool) -> None:
+    """A second answer would be about the second request."""
+    site = queue(world, "taken")
+    world.sandbox.arm([{"path": "retirement_partner_report_cleanup", "method": "POST", "after": after, "drop": True}])
+
+    with pytest.raises(Transient) as caught:
+        await site.lms.forget_one(USERNAME)
+
+    assert caught.value.in_doubt
+    assert (sent(world), USERNAME in reports(world)) == (1, not after)

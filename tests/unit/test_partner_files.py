@@ -1,0 +1,125 @@
+"""The files of the partners: who is in which, what they are called, and what is left of them when it goes wrong."""
+
+from __future__ import annotations
+
+import csv
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from retirement.errors import ConfigError
+from retirement.partner_files import COLUMNS, Destination, Parcel, Reported, per_org, read, user_ids_of
+
+DAY = date(2026, 3, 1)
+
+
+def row(user_id: int, *orgs: str, **changes: Any) -> dict[str, Any]:
+    """A row as the LMS hands it out (contract, section 4.10)."""
+    return {
+        "user_id": user_id,
+        "original_username": f"canary{user_id}",
+        "original_email": f"canary{user_id}@example.com",
+        "original_name": 'Ana "Canary",\nGómez',
+        "orgs": list(orgs),
+        "created": "2026-02-01T12:00:00.000000Z",
+        **changes,
+    }
+
+
+def rows(*given: dict[str, Any]) -> list[Reported]:
+    readable, odd = read(given)
+    assert not odd
+    return readable
+
+
+def test_a_file_has_the_columns_of_the_archived_script(tmp_path: Path) -> None:
+    """By user id, whatever is in a name."""
+    (name,) = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(2, "OrgA"), row(1, "OrgA")))
+
+    with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+        head, *lines = csv.reader(file)
+    assert (name, tuple(head)) == ("campus.example_OrgA_2026-03-01_claim-7.csv", COLUMNS)
+    assert [line[0] for line in lines] == ["1", "2"]
+    assert lines[0][3:] == ['Ana "Canary",\nGómez', "2026-02-01T12:00:00.000000Z"]
+
+
+def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    """On a file system that ignores case as well, and whatever signs a name is made of."""
+    orgs = ["OrgA", "orga", "Org A", "Org/A", "../Org", "東京", "...", "x" * 300]
+
+    files = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(1, *orgs)))
+
+    assert len({name.casefold() for name in files}) == len(orgs)
+    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
+    assert not [name for name in files if name.startswith(".") or "/" in name or len(name) > 200]
+
+
+def test_writing_a_claim_again_gives_the_same_files(tmp_path: Path) -> None:
+    """Over what a run left behind that died, drafts included."""
+    place = Destination(tmp_path, "x")
+    first = place.write(7, DAY, rows(row(1, "A", "B")))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / f".{next(iter(first))}.partial").write_text("half of a na")
+
+    assert place.write(7, DAY, rows(row(1, "A", "B"))) == first
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_rows_without_an_organisation_are_in_no_file(tmp_path: Path) -> None:
+    """Nor are blank names of one."""
+    found = rows(row(1), row(2, " ", "A", "A"))
+
+    assert per_org(found) == {"A": 1}
+    assert list(Destination(tmp_path, "x").write(7, DAY, found).values()) == [1]
+
+
+def test_older_releases_name_organisations_otherwise() -> None:
+    """`orgs_config` instead of `orgs` (contract, section 4.10)."""
+    (found,) = rows(row(1, "Old", orgs_config=[{"org": "A", "field_headings": ["x"]}, {"org": "B"}]))
+
+    assert found.organisations == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "text",
+        [],
+        {},
+        {**row(5), "user_id": "5"},
+        {**row(5), "user_id": True},
+        {**row(5), "original_name": None},
+        {**row(5), "orgs": None},
+        {**row(5), "orgs": [5]},
+        {**row(5), "orgs_config": [{}]},
+        {**row(5), "created": 5},
+    ],
+)
+def test_an_odd_row_is_put_aside(odd: Any) -> None:
+    """With its user id, as far as it says one."""
+    readable, aside = read([row(1, "A"), odd])
+
+    assert ([each.user_id for each in readable], aside) == ([1], [odd])
+    assert user_ids_of(aside) == ([5] if isinstance(odd, dict) and type(odd.get("user_id")) is int else [])
+
+
+def test_what_is_sealed_comes_back() -> None:
+    """Rows and where their files belong."""
+    parcel = Parcel([row(1, "A")], Destination(Path("/srv/partners"), "campus.example"))
+
+    assert Parcel.unpacked(parcel.packed()) == parcel
+    assert "canary" not in repr([parcel, rows(row(1, "A"))])
+
+
+def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    """In one line, which is for the operator."""
+    (tmp_path / "file").touch()
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / ".partner-report.partial").mkdir()
+
+    for folder, text in ((tmp_path / "file", "is no folder"), (tmp_path / "taken", "cannot be written")):
+        with pytest.raises(ConfigError, match=text):
+            Destination(folder, "x").require()
