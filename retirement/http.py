@@ -9,6 +9,7 @@ import json as jsonlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -57,6 +58,15 @@ Judge = Callable[[Reply], bool | None]
 UNAUTHORIZED = frozenset({401})
 
 
+#: Called before each try of a call; raises once whoever makes it has lost the right to go on.
+permission: ContextVar[Callable[[], None] | None] = ContextVar("permission", default=None)
+
+
+def _ask_permission(_state: tenacity.RetryCallState) -> None:
+    if allowed := permission.get():
+        allowed()
+
+
 @dataclass(frozen=True)
 class Retry:
     """How often and how long to try again within one call. Bounded twice; seconds, never minutes."""
@@ -85,6 +95,7 @@ class Retry:
 
         return tenacity.AsyncRetrying(
             sleep=self.sleep,
+            before=_ask_permission,
             stop=tenacity.stop_after_attempt(self.attempts) | tenacity.stop_before_delay(self.seconds),
             wait=wait,
             retry=tenacity.retry_if_exception(worth_it),

@@ -16,12 +16,15 @@ from retirement.errors import (
     LeaseLost,
     LedgerError,
     Misconfigured,
+    NotFound,
+    Refused,
     Rescinded,
     RetirementError,
     ServiceError,
     StateConflict,
     Transient,
 )
+from retirement.http import permission
 from retirement.learner import Learner
 from retirement.ledger import Hold, Tenure
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, ERRORED, PENDING, Pipeline, Step
@@ -60,6 +63,7 @@ class Passage:
         due_at = self.site.due_at(self.learner)
         tenure = await self.site.ledger.tenure(self.learner, due_at=due_at, pipeline=self.site.pipeline.digest)
         self._tenure = tenure
+        permission.set(tenure.check)
         if report := await self._kept(tenure.holds):
             return report
         row = await self._read(tenure)
@@ -127,6 +131,8 @@ class Passage:
         if step.name not in self._outcomes:
             self._outcomes[step.name] = await self._erase(step)
         outcome = self._outcomes[step.name].value
+        # Minutes may have passed since the call, where the move is what is tried again.
+        self._ours().check()
         await self._row.leave(step, outcome)
         if (step.service, step.operation) == ("LMS", _ACCOUNT):
             self.site.forum_lane.leave(self.learner.user_id)
@@ -154,9 +160,14 @@ class Passage:
         return outcome
 
     async def _probe(self, tenure: Tenure, step: Step) -> None:
-        """Asks a service that was down, by the operation's own harmless read, whether it is back."""
+        """Asks a service that was down, by the operation's own harmless read, whether it is back.
+
+        Whoever says no has answered: only the call itself can say something about the learner.
+        """
         try:
             await self.site.connectors[step.service].probe(step.operation)
+        except (NotFound, Refused):
+            pass
         except ServiceError as error:
             if isinstance(error, Transient):
                 await tenure.probed(step.service, answered=False, reason=str(error))
@@ -259,6 +270,7 @@ class Passage:
 
     async def _end(self, ending: Ending, reason: str) -> Report:
         self.site.forum_lane.leave(self.learner.user_id)
+        permission.set(None)
         if self._tenure is not None:
             try:
                 await self._tenure.end(ending.value, reason, self._row.state)

@@ -27,7 +27,7 @@ FOREIGN = timedelta(hours=1)
 
 
 #: Where a learner belongs, from their row and the steps that the ledger has as ended; None where nothing proves it.
-_Back = Callable[[Site, Learner, Collection[str]], str | None]
+_Back = Callable[[Site, Learner, Collection[str], str | None], str | None]
 
 
 class Verdict(StrEnum):
@@ -118,10 +118,12 @@ async def _alone(site: Site, learner: Learner, *, live: bool, dry_run: bool) -> 
 
 async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) -> Finding:
     """Takes the lease, moves one learner back, and leaves nobody else worse off for what goes wrong."""
+    record = await site.ledger.record(learner.user_id)
+    if record is not None and record.retirement_id != learner.retirement_id:
+        record = None
+    last = record.state if record else None
     if dry_run:
-        record = await site.ledger.record(learner.user_id)
-        ended = record.finished if record and record.retirement_id == learner.retirement_id else {}
-        target = back(site, learner, ended)
+        target = back(site, learner, record.finished if record else {}, last)
         verdict = Verdict.WOULD_MOVE if target else Verdict.LEFT
         return Finding(learner.user_id, verdict, learner.state, target, _why(target))
     try:
@@ -129,9 +131,11 @@ async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) 
     except StateConflict as error:
         return Finding(learner.user_id, Verdict.BUSY, learner.state, None, str(error))
     try:
-        finding = await _move(site, learner, tenure, back)
+        finding = await _move(site, learner, tenure, back, last)
     except RetirementError as error:
         if isinstance(error, Misconfigured):
+            # Everybody would fail alike, and this learner is nobody's again.
+            await tenure.end(Verdict.FAILED.value, str(error), learner.state)
             raise
         finding = Finding(learner.user_id, Verdict.FAILED, learner.state, None, str(error))
     except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
@@ -140,12 +144,12 @@ async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) 
     return finding
 
 
-async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back) -> Finding:
+async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back, last: str | None) -> Finding:
     row = await site.lms.refresh(learner)
     if row is None or row.state != learner.state:
         where = "gone" if row is None else f"in {row.state} by now"
         return Finding(learner.user_id, Verdict.LEFT, learner.state, None, f"the row is {where}")
-    target = back(site, row, tenure.finished)
+    target = back(site, row, tenure.finished, last)
     if target is None:
         return Finding(learner.user_id, Verdict.LEFT, row.state, None, _why(target))
     text = REDRIVEN if row.state == ERRORED else RECONCILED
@@ -155,11 +159,11 @@ async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back) -> Fi
     return Finding(learner.user_id, Verdict.MOVED, row.state, target, _why(target))
 
 
-def _back_from_work(site: Site, learner: Learner, ended: Collection[str]) -> str | None:
-    return proved_state(site.pipeline, learner.state, ended)
+def _back_from_work(site: Site, learner: Learner, ended: Collection[str], last: str | None) -> str | None:
+    return proved_state(site.pipeline, learner.state, ended, last)
 
 
-def _back_from_error(site: Site, learner: Learner, ended: Collection[str]) -> str | None:
+def _back_from_error(site: Site, learner: Learner, ended: Collection[str], last: str | None) -> str | None:
     """From ERRORED: the state before it says how far they were, which is not the state to go back to."""
     if site.pipeline.finished_at(learner.last_state) is not None:
         return learner.last_state

@@ -6,7 +6,7 @@ looked up before the next one. A move that takes the row back is written into th
 
 import asyncio
 
-from retirement.errors import StateConflict, Transient
+from retirement.errors import ServiceError, StateConflict
 from retirement.learner import Learner
 from retirement.ledger import Tenure
 from retirement.lms import Lms
@@ -73,7 +73,8 @@ class Row:
         if state != self.state:
             try:
                 await self._lms.move(self.learner, state, text, since=self.state, force=force)
-            except Transient:
+            except ServiceError:
+                # Also where another answer ended it: the reply that was lost before may have been to a move.
                 self._lost = state
                 raise
             self._mark.state = state
