@@ -97,7 +97,7 @@ class OpenEdx(Connector):
     @operation(Identity.USERNAME, route=("POST", f"{ACCOUNTS}/retire/"), destroys_username=True, comes_last=True)
     async def retirement_lms_retire(self, learner: Learner) -> Outcome:
         """Erase profile and account: names blanked, username and e-mail replaced by the retired ones."""
-        await self._ask(f"{ACCOUNTS}/retire/", learner)
+        await self._ask(f"{ACCOUNTS}/retire/", learner, judge=_name_is_taken)
         return Outcome.ERASED
 
     @operation(Identity.USERNAME, route=("PUT", f"{ACCOUNTS}/retirement_partner_report/"))
@@ -169,3 +169,10 @@ def _forum_has_no_such_user(reply: Reply) -> bool | None:
     if reply.status == 404:
         return reply.kind == "empty"
     return reply.status == 500 and reply.says("user not found with id")
+
+
+def _name_is_taken(reply: Reply) -> None:
+    """Accounts whose names differ in letter case get one retired name; the second has none to get (section 1.6)."""
+    if reply.status == 500 and reply.says("Duplicate entry"):
+        why = "another account has this retired name: their usernames differ in letter case only; rename this one"
+        raise Refused("LMS", f"POST {ACCOUNTS}/retire/", 500, why)
