@@ -1,5 +1,6 @@
 """An unusual queue: ask a person, and keep what they said in the ledger."""
 
+import re
 from datetime import timedelta
 
 from flows.approval import Answer, Question, ask
@@ -8,6 +9,12 @@ from retirement.errors import Held
 from retirement.intake import Intake
 from retirement.ledger.queue_runs import Answer as Said
 from retirement.site import Site
+from retirement.typed import keepable
+
+_WORD = re.compile(r"[^\W_]+")
+
+#: A shorter name is a word of its own too often.
+_SHORTEST = 3
 
 
 async def agreed(site: Site, configuration: Configuration, intake: Intake, run_id: str, most: int) -> int:
@@ -25,17 +32,26 @@ async def agreed(site: Site, configuration: Configuration, intake: Intake, run_i
     else:
         answer = Answer(False, reason="nobody is asked here: guard.wait_hours is 0", expired=True)
     said: Said = "approved" if answer.approved else "expired" if answer.expired else "rejected"
-    await site.ledger.decide(
-        number, said, approver=answer.approver or None, reason=_safe(answer.reason, intake), at_most=answer.how_many
-    )
+    approver, reason = _safe(answer.approver, intake), _safe(answer.reason, intake)
+    await site.ledger.decide(number, said, approver=approver or None, reason=reason, at_most=answer.how_many)
     if not answer.approved:
         why = "; ".join(sentences)
         raise Held(f"{why}: nothing was called, since the run was not approved ({said})")
     return min(most, answer.how_many)
 
 
-def _safe(reason: str, intake: Intake) -> str:
-    """The reason, unless it names one of those whom it is about."""
-    text = reason.casefold()
-    names = (name for each in intake.waiting for name in (each.username, each.email, each.name))
-    return "withheld: it named a learner" if any(name and name.casefold() in text for name in names) else reason
+def _safe(text: str, intake: Intake) -> str:
+    """What somebody typed, unless it has an address in it or names, in whole words, one of those who wait."""
+    if text and not keepable(text):
+        return "withheld: it held an address"
+    said = _words(text)
+    for each in intake.waiting:
+        for name in (each.username, each.email, each.name, each.current_username):
+            if len(words := _words(name)) >= _SHORTEST + 2 and words in said:
+                return "withheld: it named a learner"
+    return text
+
+
+def _words(text: str) -> str:
+    """The words with a space around each, so that one such text is found in another only as whole words."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "

@@ -2,7 +2,7 @@
 
 The run pauses in its own process and goes on when somebody has answered. Only a complete yes is a yes: no
 answer by the time limit, a cancelled run and a run that was resumed without the form all mean no. Nothing
-personal of a learner belongs into a question; approver and reason are kept by Prefect as the answer's input.
+personal of a learner belongs into a question. Prefect keeps form and answer only until the run has read them.
 """
 
 import asyncio
@@ -19,9 +19,10 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.input import RunInput, keyset_from_paused_state
 from prefect.states import Paused, Running
-from pydantic import Field, StringConstraints, create_model
+from pydantic import ConfigDict, Field, StringConstraints, create_model
 
 from retirement.errors import ConfigError
+from retirement.typed import PATTERN, REFUSAL, keepable
 
 #: Marks the pauses that are questions of ours.
 KEY = "approval"
@@ -29,7 +30,7 @@ KEY = "approval"
 #: Seconds after the time limit until Prefect itself fails a paused run whose process is gone.
 GRACE_SECONDS = 300
 
-_Said = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+_Said = Annotated[str, StringConstraints(min_length=1, pattern=PATTERN)]
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,12 @@ class Answer:
 class Approval(RunInput):
     """The form. Prefect checks what is submitted against it, in the UI and in the API alike."""
 
+    # The pattern looks ahead, which pydantic's own engine cannot.
+    model_config = ConfigDict(regex_engine="python-re")
+
     approve: bool = Field(False, title="Approve", description="On: retire them. Off: reject the run.")
-    approver: _Said = Field(title="Your name", description="Who answers for this; kept with the run.")
-    reason: _Said = Field(title="Reason", description="Why this is right; kept with the run. Name no learner.")
+    approver: _Said = Field(title="Your name", description="Who answers for this; kept in the ledger. No address.")
+    reason: _Said = Field(title="Reason", description="Why this is right; kept in the ledger. Name no learner.")
 
 
 def _form(question: Question) -> type[Approval]:
@@ -76,7 +80,7 @@ def _form(question: Question) -> type[Approval]:
         ge=1,
         le=max(question.depth, 1),
         title="How many",
-        description=f"Learners to retire in this run, oldest request first, from 1 to {question.depth}.",
+        description=f"Learners to retire in this run, least time left first, from 1 to {question.depth}.",
     )
     model = create_model("Approval", __base__=Approval, how_many=(int, how_many))
     return model.with_initial_data(description=question.text)
@@ -92,21 +96,38 @@ async def ask(question: Question, *, seconds: float, every: float = 2.0) -> Answ
     if context is None or context.flow_run is None:
         raise RuntimeError("only a flow run can ask")
     async with get_client() as client:
-        keys = await _pause(client, context.flow_run.id, _form(question), seconds)
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            await asyncio.sleep(min(every, max(deadline - time.monotonic(), 0)))
-            run = await client.read_flow_run(context.flow_run.id)
-            if run.state and not run.state.is_paused():
-                break
-        else:
-            # From here on an answer comes too late; one that was faster has been kept.
-            await client.set_flow_run_state(context.flow_run.id, Running())
-            return await _answer(client, context.flow_run.id, keys["response"]) or Answer(
-                False, reason="nobody answered in time", expired=True
-            )
-        given = await _answer(client, context.flow_run.id, keys["response"])
-        return given or Answer(False, reason="the run was cancelled or resumed without an answer")
+        run = context.flow_run.id
+        keys = await _pause(client, run, _form(question), seconds)
+        try:
+            in_time = await _answered(client, run, seconds, every)
+            if not in_time:
+                # From here on an answer comes too late; one that was faster has been kept.
+                await client.set_flow_run_state(run, Running())
+            if given := await _answer(client, run, keys["response"]):
+                return given
+        finally:
+            await _forget(client, run, keys)
+        if in_time:
+            return Answer(False, reason="the run was cancelled or resumed without an answer")
+        return Answer(False, reason="nobody answered in time", expired=True)
+
+
+async def _answered(client: PrefectClient, run: UUID, seconds: float, every: float) -> bool:
+    """Waits until the run is paused no more; False where the time is over before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        await asyncio.sleep(min(every, max(deadline - time.monotonic(), 0)))
+        found = await client.read_flow_run(run)
+        if found.state and not found.state.is_paused():
+            return True
+    return False
+
+
+async def _forget(client: PrefectClient, run: UUID, keys: dict[str, str]) -> None:
+    """Takes form and answer out of Prefect: what somebody typed belongs to the ledger, which withholds names."""
+    for key in keys.values():
+        for each in await client.filter_flow_run_input(run, key_prefix=key, limit=1, exclude_keys=set()):
+            await client.delete_flow_run_input(run, each.key)
 
 
 async def _pause(client: PrefectClient, run: UUID, form: type[Approval], seconds: float) -> dict[str, str]:
@@ -137,6 +158,8 @@ async def answer(run_id: str, given: Answer) -> None:
     """
     if not (given.approver.strip() and given.reason.strip()):
         raise ConfigError("an answer needs the name of who gives it and a reason")
+    if not (keepable(given.approver) and keepable(given.reason)):
+        raise ConfigError(f"approver, reason: {REFUSAL}")
     said: dict[str, Any] = {"approve": given.approved, "approver": given.approver, "reason": given.reason}
     async with get_client() as client:
         run = await _asking(client, run_id)

@@ -96,14 +96,15 @@ async def bury(
     async with get_client() as client:
         learners = [run for run in await _running(client, "retire-learner", page) if not _recent(run, before)]
         dead = [run for run in learners if not await _lives(run, is_alive)]
-        buried = [int(run.parameters["user_id"]) for run in dead if await _end(client, run)]
+        buried = {run.id: int(run.parameters["user_id"]) for run in dead if await _end(client, run)}
         for run in await _running(client, "retire-queue", page):
             if _recent(run, before):
                 continue
-            below = await _all(client, "retire-learner", _below(run), page)
+            # Those that were buried just now have changed just now, which is no sign of life.
+            below = [each for each in await _all(client, "retire-learner", _below(run), page) if each.id not in buried]
             if not any([_recent(each, before) or await _lives(each, is_alive) for each in below]):
                 await _end(client, run)
-    return buried
+    return list(buried.values())
 
 
 def _now() -> datetime:

@@ -5,7 +5,7 @@ Runs of learners are made in this process, as subflows of the queue run (docs/de
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from retirement import reports
 from retirement.config import Configuration
 from retirement.endings import Ending, Report
 from retirement.errors import Defect, Held, Interrupted, LeaseLost, RetirementError, StateConflict
-from retirement.intake import take_in
+from retirement.intake import Intake, take_in
 from retirement.learner import Learner
 from retirement.ledger import Lease
 from retirement.reconciler import Finding, Verdict, reconcile
@@ -52,6 +52,7 @@ class QueueRun:
     error: RetirementError | None = None
     mended: list[Finding] = field(default_factory=list)  #: what dead runs had left behind
     unreadable: list[str] = field(default_factory=list)  #: rows that the LMS lists and nobody can read
+    asking: Callable[["QueueRun", Intake], None] | None = None  #: called before the run waits for a person
 
 
 # Set by a caller in this process that wants to look on.
@@ -103,9 +104,14 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             await show_forecast(intake.forecast)
             most = configuration.queue.limit if limit is None else limit
             if intake.trips:
+                if run.asking and configuration.guard.wait_hours:
+                    run.asking(run, intake)
+                asked = {learner.user_id for learner in intake.waiting}
                 most = await agreed(site, configuration, intake, run.flow_run_id, most)
-                # Hours may have passed.
-                intake = await take_in(site, configuration, days)
+                # Hours may have passed; whoever came meanwhile was not asked about.
+                intake = (await take_in(site, configuration, days)).only(asked)
+            for user_id in sorted(intake.held):
+                run.reports.append(Report(user_id, Ending.HELD, "kept by a registered hold", (), 0.0))
             batch = intake.batch(most)
             run.batch = len(batch)
             site.listed = {learner.user_id: learner for learner in batch}

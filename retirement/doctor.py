@@ -43,6 +43,7 @@ async def examine(configuration: Configuration, site: Site) -> AsyncIterator[Che
         yield Check("file", Verdict.WARNING, warning)
     yield _deadline(configuration)
     yield await _ledger(site)
+    yield _anchor(configuration)
     token = await _token(site)
     yield token
     if token.verdict is Verdict.FAILURE:
@@ -86,6 +87,13 @@ async def _ledger(site: Site) -> Check:
         text = "; ".join(f"{each.service} {each.reason}" for each in down)
         return Check("ledger", Verdict.WARNING, f"breakers are open: {text}", "`retirement status --services`")
     return Check("ledger", Verdict.OK, f"{head.seq} entries")
+
+
+def _anchor(configuration: Configuration) -> Check:
+    if configuration.ledger.anchor is None:
+        text = "none: a ledger that was lost or cut short would not be missed, and its holds with it"
+        return Check("anchor", Verdict.WARNING, text, "set ledger.anchor to a file on other storage")
+    return Check("anchor", Verdict.OK, str(configuration.ledger.anchor))
 
 
 def no_ledger(error: RetirementError) -> Check:

@@ -14,11 +14,11 @@ from retirement.errors import (
     Interrupted,
     LeaseLost,
     LedgerError,
-    Misconfigured,
     RetirementError,
     StateConflict,
     Transient,
 )
+from retirement.http import permission
 from retirement.learner import Learner
 from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
@@ -49,15 +49,19 @@ async def retire(site: Site, learner: Learner, perform: Callable[[Passage], Perf
     """
     passage = Passage(site, learner)
     try:
-        if report := await passage.open():
-            return report
-    except RetirementError as error:
-        return await passage.abandon(error)
-    except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
-        return await passage.abandon(Defect.at(error))
-    run = perform(passage) if perform else passage.step
-    await _run_steps(site.pipeline, passage, run)
-    return await passage.close()
+        try:
+            if report := await passage.open():
+                return report
+        except RetirementError as error:
+            return await passage.abandon(error)
+        except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
+            return await passage.abandon(Defect.at(error))
+        run = perform(passage) if perform else passage.step
+        await _run_steps(site.pipeline, passage, run)
+        return await passage.close()
+    finally:
+        # A run that is broken off leaves its caller, who may go on with others, free of its lease.
+        permission.set(None)
 
 
 async def _run_steps(pipeline: Pipeline, passage: Passage, run: Perform) -> None:
@@ -92,8 +96,7 @@ async def _run_steps(pipeline: Pipeline, passage: Passage, run: Perform) -> None
 def _note(passage: Passage, error: RetirementError) -> None:
     if passage.failure is None or _weight(error) > _weight(passage.failure):
         passage.failure = error
-    if isinstance(error, (Misconfigured, LedgerError)):
-        passage.site.stop.set(error)
+    passage.site.met(error, passage.learner.user_id)
 
 
 def _weight(error: RetirementError) -> int:

@@ -8,6 +8,7 @@ RetirementError
 ├── Defect                 our code or a connector broke: the learner is ERRORED, the others go on
 ├── StateConflict          somebody else has the learner: leave them alone, write nothing
 │   └── Rescinded          the learner took the request back
+├── Kept                   a registered hold keeps the learner, or what one service has of them
 ├── LeaseLost              our right to work on the learner is gone: stop before the next call
 ├── LedgerError            evidence cannot be written: stop before calling anyone
 └── ServiceError           (service, request, status, reason)
@@ -65,6 +66,17 @@ class StateConflict(RetirementError):
 
 class Rescinded(StateConflict):
     """The learner's request is gone from the LMS: they took it back before we started."""
+
+
+class Kept(RetirementError):
+    """A hold that was placed while the run went on; `service` None: it keeps the learner wholly."""
+
+    def __init__(self, text: str, service: str | None = None) -> None:
+        super().__init__(text, service)
+        self.service = service
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LeaseLost(RetirementError):

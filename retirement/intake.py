@@ -4,16 +4,17 @@ Reads the LMS and the ledger and changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from retirement import deadlines, guard
 from retirement.config import Configuration
 from retirement.deadlines import Forecast, Pace, Waiting
+from retirement.endings import Ending
 from retirement.guard import Facts, History, Trip
 from retirement.learner import Learner
-from retirement.ledger import QueueRun
+from retirement.ledger import Hold, QueueRun
 from retirement.site import Site
 
 #: How far back "usual" looks.
@@ -28,7 +29,8 @@ class Intake:
     """Everybody who waits, least slack first, and what is unusual about them."""
 
     waiting: tuple[Learner, ...]
-    held: tuple[Learner, ...]  #: of those waiting: kept by a hold, so they cost nothing and take nobody's place
+    held: frozenset[int]  #: user ids of those whom a hold keeps wholly: nobody is called about them
+    partly: frozenset[int]  #: user ids of those of whom a hold keeps the rest, all else being done
     unreadable: tuple[str, ...]
     trips: tuple[Trip, ...]
     forecast: Forecast
@@ -39,10 +41,20 @@ class Intake:
         return len(self.waiting) + len(self.unreadable)
 
     def batch(self, limit: int) -> list[Learner]:
-        """The `limit` most urgent; those whom a hold keeps come on top, to see whether it is over."""
-        held = {learner.user_id for learner in self.held}
-        free = [learner for learner in self.waiting if learner.user_id not in held][:limit]
-        return [*free, *self.held]
+        """The `limit` most urgent of those whom no hold keeps wholly.
+
+        Whoever is kept in part, and done otherwise, comes after everybody else: night after night they would
+        take others' places.
+        """
+        last = self.held | self.partly
+        free = [learner for learner in self.waiting if learner.user_id not in last]
+        partly = [learner for learner in self.waiting if learner.user_id in self.partly - self.held]
+        return [*free, *partly][:limit]
+
+    def only(self, user_ids: Collection[int]) -> "Intake":
+        """The same without those who came later: an answer is about those who were asked about."""
+        waiting = tuple(learner for learner in self.waiting if learner.user_id in user_ids)
+        return replace(self, waiting=waiting, held=self.held & set(user_ids))
 
 
 async def take_in(site: Site, configuration: Configuration, cool_off_days: int) -> Intake:
@@ -55,27 +67,52 @@ async def take_in(site: Site, configuration: Configuration, cool_off_days: int) 
     now = site.ledger.now()
     due = {each.user_id: site.due_at(each) for each in everybody}
     waiting = [each for each in deadlines.by_slack(everybody, due) if each.user_id in ready]
-    if await site.ledger.org_holds():
+    active = await site.ledger.holds()
+    if any(hold.org for hold in active):
         site.orgs |= await site.lms.enrolled_in(waiting)
-    kept = {hold.user_id for hold in await site.ledger.holds() if hold.user_id is not None}
+    holds = {each.user_id: _on(site, active, each) for each in waiting} if active else {}
+    held = frozenset(user_id for user_id, on in holds.items() if any(hold.service is None for hold in on))
+    rest = {each.user_id for each in await site.ledger.records(endings=[Ending.HELD])} if holds else set()
     runs = await site.ledger.queue_runs(now - USUAL)
-    facts = await _facts(site, configuration, waiting, len(waiting) + len(unreadable), runs)
+    # Whoever takes a longer cool-off takes fewer at a time, and is weighed by everybody who could be taken.
+    shorter = min(cool_off_days, configuration.cool_off_days)
+    weighed = await site.lms.queue(site.pipeline.queue_states, shorter) if shorter != cool_off_days else waiting
+    facts = await _facts(site, configuration, weighed, len(weighed) + len(unreadable), runs)
+    free = [each for each in everybody if each.user_id not in held]
+    return Intake(
+        waiting=tuple(waiting),
+        held=held,
+        partly=frozenset(user_id for user_id, on in holds.items() if on and user_id in rest),
+        unreadable=unreadable,
+        trips=tuple(guard.assess(facts, configuration.guard, configuration.queue.threshold)),
+        forecast=_forecast(configuration, free, due, now, cool_off_days, runs),
+    )
+
+
+def _forecast(
+    configuration: Configuration,
+    learners: Sequence[Learner],
+    due: Mapping[int, datetime],
+    now: datetime,
+    cool_off_days: int,
+    runs: Sequence[QueueRun],
+) -> Forecast:
+    """Who will be late if all goes on as the ledger measured it."""
     pace = deadlines.measured([_measured(run) for run in runs]) or NIGHTLY
-    forecast = deadlines.forecast(
-        [Waiting(each.user_id, each.requested_at, due[each.user_id]) for each in everybody if each.user_id not in kept],
+    return deadlines.forecast(
+        [Waiting(each.user_id, each.requested_at, due[each.user_id]) for each in learners],
         now=now,
         cool_off=timedelta(days=cool_off_days),
         per_run=configuration.queue.limit,
         runs_per_day=pace.runs_per_day,
         success=pace.success,
     )
-    return Intake(
-        waiting=tuple(waiting),
-        held=tuple(each for each in waiting if each.user_id in kept),
-        unreadable=unreadable,
-        trips=tuple(guard.assess(facts, configuration.guard, configuration.queue.threshold)),
-        forecast=forecast,
-    )
+
+
+def _on(site: Site, holds: Sequence[Hold], learner: Learner) -> list[Hold]:
+    """Those of the holds that are on the learner, or on an organisation of theirs."""
+    orgs = {org.casefold() for org in site.orgs.get(learner.user_id, ())}
+    return [hold for hold in holds if hold.user_id == learner.user_id or (hold.org and hold.org.casefold() in orgs)]
 
 
 def _measured(run: QueueRun) -> deadlines.QueueRun:

@@ -86,7 +86,18 @@ class Lms(Accounts):
         return self._learner(f"GET {STATUS}", reply.data)
 
     async def refresh(self, learner: Learner) -> Learner | None:
-        """The learner's row as it is now, None where the request is gone."""
+        """The learner's row as it is now, None where the request is gone.
+
+        A row that nobody can read is the LMS' trouble and not the learner's: `Transient`.
+        """
+        try:
+            row = await self._row_of(learner)
+        except Refused as error:
+            raise Transient(error.service, error.request, error.status, error.reason) from None
+        # A request that was taken back and made anew is another one, with a cool-off of its own.
+        return row if row is not None and row.retirement_id == learner.retirement_id else None
+
+    async def _row_of(self, learner: Learner) -> Learner | None:
         if learner.routable:
             row = await self.status(learner.username)
             # Two rows may differ in letter case only; the id tells whose this is (contract, section 1.6).

@@ -13,6 +13,7 @@ from retirement.errors import (
     BreakerOpen,
     Busy,
     Defect,
+    Kept,
     LeaseLost,
     LedgerError,
     Misconfigured,
@@ -73,21 +74,13 @@ class Passage:
         if row is None:
             return await self._end(Ending.RESCINDED, "the LMS has no retirement request of this learner any more")
         self.learner = row
-        holds = [*tenure.holds, *await self._org_holds(row)]
+        holds = [*tenure.holds, *await self.site.org_holds(row)]
         return await self._kept(holds) or await self._place(tenure, row, holds)
 
     async def _kept(self, holds: Sequence[Hold]) -> Report | None:
         """A report where a hold keeps the learner wholly."""
         whole = next((hold for hold in holds if hold.service is None), None)
         return await self._end(Ending.HELD, f"kept until {whole.until} by hold {whole.id}") if whole else None
-
-    async def _org_holds(self, row: Learner) -> list[Hold]:
-        """The holds on organisations that the learner belongs to; the LMS is asked only where there is one."""
-        holds = await self.site.ledger.org_holds()
-        if holds and row.user_id not in self.site.orgs:
-            self.site.orgs[row.user_id] = await self.site.lms.orgs(row)
-        orgs = {org.casefold() for org in self.site.orgs.get(row.user_id, ())}
-        return [hold for hold in holds if hold.org and hold.org.casefold() in orgs]
 
     async def _read(self, tenure: Tenure) -> Learner | None:
         """Reads the row, which is also how an LMS that was down is asked whether it is back."""
@@ -114,8 +107,13 @@ class Passage:
             return await self._end(Ending.ELSEWHERE, _why_not(row.state, pipeline))
         if again := behind(pipeline, row.state, tenure.finished):
             await tenure.void(again, f"the LMS has the learner back in {row.state}")
-        self._before = proved_steps(pipeline, row.state, tenure.finished)
+        before = proved_steps(pipeline, row.state, tenure.finished)
+        # A step that was written into the pipeline since then is behind the row, and nobody has done it.
+        new = before - tenure.finished.keys() if tenure.of_another_pipeline else frozenset()
+        self._before = before - new
         self._row = Row(self.site.lms, row, pipeline, self._before)
+        if new:
+            await self._row.give_back(tenure, "Taken back: the pipeline has steps that this learner has not seen.")
         kept = {hold.service for hold in holds}
         self._held = frozenset(step.name for step in pipeline if step.service in kept) - self._before
         return None
@@ -129,7 +127,13 @@ class Passage:
         self._stay_if_stopped(step)
         began = self.site.clock()
         if step.name not in self._outcomes:
-            self._outcomes[step.name] = await self._erase(step)
+            try:
+                self._outcomes[step.name] = await self._erase(step)
+            except Kept as kept:
+                if kept.service is None:
+                    raise
+                self._held |= {step.name}
+                return self._note_step(step, Outcome.RETAINED.value, 0.0)
         outcome = self._outcomes[step.name].value
         # Minutes may have passed since the call, where the move is what is tried again.
         self._ours().check()
@@ -151,7 +155,7 @@ class Passage:
             self._tried.add(step.name)
             await self._row.enter(step)
             outcome = await self._call(tenure, step)
-        except (LeaseLost, LedgerError, BreakerOpen, _RunStopped):
+        except (LeaseLost, LedgerError, BreakerOpen, Kept, _RunStopped):
             raise
         except RetirementError as error:
             await tenure.fail(step.name, error.service if isinstance(error, ServiceError) else step.service, error)
@@ -216,16 +220,14 @@ class Passage:
             return await self._strand(error)
         except ServiceError as error:
             # The LMS does not take the last word. The row stays where it is, which claims less than was done.
-            if isinstance(error, Misconfigured):
-                self.site.stop.set(error)
+            self.site.met(error, self.learner.user_id)
             # Only a waiting state is offered again; anything else is for the reconciler.
             if self._row.waits:
                 return await self._end(Ending.PARKED, f"{self.failure or error}; the row stays in {self._row.state}")
             return await self._strand(error)
 
     async def _strand(self, error: RetirementError) -> Report:
-        if isinstance(error, LedgerError):
-            self.site.stop.set(error)
+        self.site.met(error, self.learner.user_id)
         first = self.failure or error
         return await self._end(Ending.STRANDED, f"{first}; the row stays in {self._row.state}: {error}")
 
@@ -245,16 +247,22 @@ class Passage:
         if isinstance(failure, LedgerError):
             return await self._strand(failure)
         self._ours().check()
-        if isinstance(failure, (Transient, Misconfigured, _RunStopped)):
+        if isinstance(failure, (Transient, Misconfigured, Kept, _RunStopped)):
             await self._row.give_back(self._ours(), GIVEN_BACK)
-            return await self._end(Ending.PARKED if isinstance(failure, Transient) else Ending.STOPPED, str(failure))
+            return await self._end(self._given_back_as(failure), str(failure))
         await self._row.end_in(ERRORED, f"Stopped: {failure}")
         return await self._end(Ending.ERRORED, str(failure))
 
+    def _given_back_as(self, failure: RetirementError) -> Ending:
+        if isinstance(failure, Kept):
+            return Ending.HELD
+        # What only this learner has met stops nobody else.
+        mine = isinstance(failure, Transient) or (isinstance(failure, Misconfigured) and not self.site.stop)
+        return Ending.PARKED if mine else Ending.STOPPED
+
     async def abandon(self, error: RetirementError) -> Report:
         """Ends a run that could not even find where the learner is."""
-        if isinstance(error, (Misconfigured, LedgerError)):
-            self.site.stop.set(error)
+        self.site.met(error, self.learner.user_id)
         if isinstance(error, (StateConflict, LeaseLost)):
             return await self._end(Ending.ELSEWHERE, str(error))
         return await self._end(Ending.STOPPED if self.site.stop else Ending.PARKED, str(error))
@@ -276,7 +284,7 @@ class Passage:
                 await self._tenure.end(ending.value, reason, self._row.state)
             except LedgerError as error:
                 # What was done stands; the open run in the ledger is closed by the reconciler.
-                self.site.stop.set(error)
+                self.site.met(error, self.learner.user_id)
         steps = tuple(self._reports[step.name] for step in self.site.pipeline if step.name in self._reports)
         return Report(self.learner.user_id, ending, reason, steps, self.site.clock() - self._began)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from retirement.config import Configuration, load
 from retirement.connectors import Connector
 from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.errors import ConfigError, Misconfigured, RetirementError, ServiceError
+from retirement.errors import ConfigError, LedgerError, Misconfigured, RetirementError, ServiceError
 from retirement.home import home
 from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
 from retirement.learner import Learner
-from retirement.ledger import Ledger, LedgerPlace
+from retirement.ledger import Hold, Ledger, LedgerPlace
 from retirement.ledger import opened as opened_ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline
@@ -91,6 +91,7 @@ class Site:
     listed: dict[int, Learner] = field(default_factory=dict)
     #: Organisations of learners, asked for together where a hold is on one.
     orgs: dict[int, set[str]] = field(default_factory=dict)
+    _met: dict[tuple[object, ...], set[int]] = field(default_factory=dict)
 
     async def learner(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, None where the LMS has no retirement of them."""
@@ -100,15 +101,39 @@ class Site:
         """When the retirement has to be complete, counted from the request."""
         return learner.requested_at + timedelta(days=self.deadlines.days_for(learner.user_id))
 
+    def met(self, error: RetirementError, user_id: int) -> None:
+        """Stops the run for what everybody would meet: a ledger that cannot be written, a misconfiguration.
+
+        One learner alone may meet what looks like one, such as a firewall that dislikes a name; with others
+        under way it takes a second learner to stop them all.
+        """
+        if isinstance(error, LedgerError):
+            self.stop.set(error)
+        elif isinstance(error, Misconfigured):
+            who = self._met.setdefault((error.service, error.request, error.status), set())
+            who.add(user_id)
+            if len(who) >= min(2, len(self.listed) or 1):
+                self.stop.set(error)
+
+    async def org_holds(self, row: Learner) -> list[Hold]:
+        """The holds on organisations that the learner belongs to; the LMS is asked only where there is one."""
+        holds = await self.ledger.org_holds()
+        if holds and row.user_id not in self.orgs:
+            self.orgs[row.user_id] = await self.lms.orgs(row)
+        orgs = {org.casefold() for org in self.orgs.get(row.user_id, ())}
+        return [hold for hold in holds if hold.org and hold.org.casefold() in orgs]
+
     async def preflight(self) -> None:
         """Asks what every learner would stumble over: token, permission, states, routes. Changes nothing.
 
         Only a wrong address, credential or permission is a reason to stop here; a service that is down or odd
-        is met again by those whom it concerns. Raises `ConfigError` and `ServiceError`.
+        is met again by those whom it concerns. Raises `ConfigError`, `LedgerError` and `ServiceError`.
         """
         await self.lms.require_states()
         # The LMS has proved its address and our permission above; `doctor` asks for its single routes.
-        others = (step for step in self.pipeline if step.service != "LMS")
+        # A service whose breaker is open is asked by nobody before its time.
+        skipped = {"LMS", *(each.service for each in await self.ledger.breakers() if each.state == "open")}
+        others = (step for step in self.pipeline if step.service not in skipped)
         probes = (self.connectors[step.service].probe(step.operation) for step in others)
         for answer in await asyncio.gather(*probes, return_exceptions=True):
             if isinstance(answer, BaseException) and (

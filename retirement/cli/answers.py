@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.server import running
-from retirement.cli.output import JsonOption, console, run, show_json
+from retirement.cli.output import JsonOption, console, require_keepable, run, show_json
 from retirement.reports import DONE
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the paused run, as in its page's address.")]
@@ -33,6 +33,7 @@ def reject(run_id: RunArgument, approver: ApproverOption, reason: ReasonOption, 
 
 def _answer(run_id: str, approved: bool, approver: str, reason: str, how_many: int, *, as_json: bool) -> None:
     async def command() -> int:
+        require_keepable(approver=approver, reason=reason)
         async with running():
             # Prefect reads its settings at import, and they are known since the server is up.
             from flows.approval import Answer, answer

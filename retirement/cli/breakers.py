@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from retirement.cli.output import ConfigOption, JsonOption, console, run, show_json
+from retirement.cli.output import ConfigOption, JsonOption, console, require_keepable, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import load
 from retirement.errors import ConfigError
@@ -45,6 +45,7 @@ def close(
 
 def _set(service: str, reason: str, by: str, config: ConfigOption, *, open_it: bool, as_json: bool) -> None:
     async def command() -> int:
+        require_keepable(reason=reason, by=by)
         configuration = load(config, secret_block=secret_block)
         if service not in configuration.services:
             known = ", ".join(configuration.services)

@@ -1,12 +1,20 @@
 """Commands on holds: registered reasons to keep a learner, or one service's data, until a date."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from retirement.cli.output import ConfigOption, JsonOption, console, run, show_json
+from retirement.cli.output import (
+    LARGEST_ID,
+    ConfigOption,
+    JsonOption,
+    console,
+    require_keepable,
+    run,
+    show_json,
+)
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
 from retirement.errors import ConfigError
@@ -24,7 +32,9 @@ def add(
     basis: Annotated[str, typer.Option(help="Legal basis or reason, such as 'Art. 17(3)(e)'. Names nobody.")],
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last day of the hold.")],
     by: ByOption,
-    user_id: Annotated[int | None, typer.Option("--user-id", min=1, help="LMS user id of the learner.")] = None,
+    user_id: Annotated[
+        int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of the learner.")
+    ] = None,
     org: Annotated[str | None, typer.Option(help="Everybody enrolled in courses of this organisation.")] = None,
     service: Annotated[str | None, typer.Option(help="Keep only what this service holds; else everything.")] = None,
     config: ConfigOption = None,
@@ -33,6 +43,7 @@ def add(
     """Keep a learner, or the learners of an organisation, wholly or in one service."""
 
     async def command() -> int:
+        require_keepable(basis=basis.strip() or None, by=by, org=org)
         configuration = load(config, secret_block=secret_block)
         _require(configuration, user_id, org, service, basis, until.date())
         async with opened(ledger_place(configuration)) as ledger:
@@ -57,7 +68,7 @@ def _require(
         raise ConfigError(f"--service: {service} is not configured; services are {', '.join(configuration.services)}")
     if not basis.strip():
         raise ConfigError("--basis: give the reason; an auditor will ask for it")
-    if until < date.today():  # noqa: DTZ011 - an operator's calendar day
+    if until < datetime.now(UTC).date():  # as the ledger counts days
         raise ConfigError("--until: this day is over")
 
 
@@ -113,6 +124,7 @@ def release(
     """End a hold now; the next queue run erases what it kept."""
 
     async def command() -> int:
+        require_keepable(by=by, reason=reason)
         async with opened(ledger_place(load(config, secret_block=secret_block))) as ledger:
             await ledger.release_hold(hold, by=by, reason=reason)
         if as_json:

@@ -137,7 +137,7 @@ def demo(
                 path = Path(folder) / "retirement.yaml"
                 _write_config(path, pipeline, urls, platform.clients["worker"])
                 async with ready(str(path), secret_block):
-                    document, found, error = await queue_run(None, None, show=not as_json)
+                    document, found, error = await queue_run(None, None, engine, show=not as_json)
                 truth = platform.state()["learners"]
                 document["residue"] = platform.residue()
                 document["survives"] = sum(len(each["survives"]) for each in truth.values())

@@ -8,14 +8,23 @@ import typer
 from rich.table import Table
 
 from retirement import reconciler, reports
-from retirement.cli.output import ConfigOption, JsonOption, console, errors, run, show_json
+from retirement.cli.output import (
+    LARGEST_ID,
+    ConfigOption,
+    JsonOption,
+    UserIdOption,
+    console,
+    errors,
+    run,
+    show_json,
+)
 from retirement.cli.secrets import secret_block
+from retirement.config import load
 from retirement.errors import ConfigError, StateConflict
 from retirement.reconciler import Choice, Finding
 from retirement.reports import DONE, SOME_FAILED
-from retirement.site import ready
+from retirement.site import opened, ready
 
-UserIdOption = Annotated[int | None, typer.Option("--user-id", min=1, help="LMS user id of one learner.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 
 
@@ -73,7 +82,7 @@ def _agreed(found: list[Finding]) -> bool:
     """Previews on a terminal and asks; whoever cannot be asked has to say so before."""
     if not sys.stdin.isatty():
         raise ConfigError("--yes: nobody can be asked here; give it, or --dry-run to see whom it concerns")
-    console.print(_table(found))
+    errors.print(_table(found))
     return typer.confirm(f"bring {len(found)} learners back?", err=True)
 
 
@@ -96,14 +105,15 @@ def _table(found: list[Finding]) -> Table:
 
 
 def cancel(
-    user_id: Annotated[int, typer.Option("--user-id", min=1, help="LMS user id of the learner.")],
+    user_id: Annotated[int, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of the learner.")],
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take back the request of a learner who is still PENDING: they keep their account."""
 
     async def command() -> int:
-        async with ready(config, secret_block) as (_, site):
+        # Whoever may cancel may be nobody to the other services, so nobody asks them.
+        async with opened(load(config, secret_block=secret_block)) as site:
             problem = None
             try:
                 await reconciler.cancel(site, user_id)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,10 @@ from rich.console import Console
 from retirement.beside import Beside
 from retirement.errors import ConfigError, Defect, Held, LedgerError, RetirementError, ServiceError
 from retirement.reports import HELD, MISCONFIGURED, SOME_FAILED
+from retirement.typed import REFUSAL, keepable
+
+#: The largest id that the LMS and the ledger can keep, in 64 bits with a sign.
+LARGEST_ID = 2**63 - 1
 
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
@@ -22,6 +27,9 @@ ConfigOption = Annotated[
     typer.Option(
         "--config", help="Configuration file; default RETIREMENT_CONFIG, else retirement.yaml.", show_default=False
     ),
+]
+UserIdOption = Annotated[
+    int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of one learner.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
@@ -78,3 +86,27 @@ def code_of(error: RetirementError) -> int:
 def show_json(document: Any) -> None:
     """Prints the one document of a command."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def require_keepable(**options: str | None) -> None:
+    """Raises `ConfigError` for a text that may not be kept, and does not repeat it; options by their names."""
+    for option, text in options.items():
+        if text is not None and not keepable(text):
+            raise ConfigError(f"--{option}: {REFUSAL}")
+
+
+def asked_for(option: str, given: str | None, *, as_json: bool) -> str | None:
+    """What a learner is called, typed when asked or read from standard input; None where the option is not given.
+
+    Ends the command for anything but `-`: arguments are seen by everybody on the machine, and shells keep them.
+    """
+    if given is None:
+        return None
+    if given != "-":
+        why = "this machine shows arguments to everybody; give - and type it when asked, or pipe it in"
+        fail(ConfigError(f"{option}: {why}"), as_json=as_json)
+    if sys.stdin.isatty():
+        return str(typer.prompt(option.removeprefix("--"), hide_input=True, err=True)).strip()
+    if line := sys.stdin.readline().strip():
+        return line
+    fail(ConfigError(f"{option}: standard input has no line to read"), as_json=as_json)

@@ -13,10 +13,21 @@ from rich.table import Table
 
 from flows.server import Engine, running
 from retirement import reports
-from retirement.cli.output import ConfigOption, JsonOption, code_of, console, errors, run, show_json
+from retirement.cli.output import (
+    LARGEST_ID,
+    ConfigOption,
+    JsonOption,
+    asked_for,
+    code_of,
+    console,
+    errors,
+    run,
+    show_json,
+)
 from retirement.cli.secrets import secret_block
 from retirement.endings import Report
 from retirement.errors import ConfigError, Defect, RetirementError
+from retirement.intake import Intake
 from retirement.reports import SOME_FAILED
 from retirement.site import Site, ready
 
@@ -25,10 +36,15 @@ if TYPE_CHECKING:
 
 
 def retire_learner(
-    user_id: Annotated[int | None, typer.Option("--user-id", min=1, help="LMS user id of the learner.")] = None,
+    user_id: Annotated[
+        int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of the learner.")
+    ] = None,
     username: Annotated[
         str | None,
-        typer.Option("--username", help="Original username, or - to be asked for it. Only its user id is kept."),
+        typer.Option(
+            "--username",
+            help="- to be asked for the original username, or to pipe it in. Only its user id is kept.",
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -36,12 +52,11 @@ def retire_learner(
     """Retire one learner now, whatever the cool-off, unless the LMS says that somebody has them."""
     if (user_id is None) == (username is None):
         raise typer.BadParameter("give --user-id or --username")
-    if username == "-":
-        username = typer.prompt("username", hide_input=True, err=True)
+    name = asked_for("--username", username, as_json=as_json)
 
     async def command() -> int:
         async with ready(config, secret_block) as (_, site):
-            wanted = user_id or await _user_id(site, str(username))
+            wanted = user_id or await _user_id(site, str(name))
             async with running() as engine:
                 # Prefect reads its settings at import, and they are known since the server is up.
                 from flows.retire_learner import retire_by_id
@@ -84,8 +99,7 @@ def retire_queue(
 
     async def command() -> int:
         async with ready(config, secret_block), running() as engine:
-            document, found, error = await queue_run(limit, cool_off_days, show=not as_json)
-            document["ui"] = _link(engine, document["flow_run"])
+            document, found, error = await queue_run(limit, cool_off_days, engine, show=not as_json)
         if as_json:
             show_json(document)
         else:
@@ -101,7 +115,7 @@ def retire_queue(
 
 
 async def queue_run(
-    limit: int | None, cool_off_days: int | None, *, show: bool
+    limit: int | None, cool_off_days: int | None, engine: Engine, *, show: bool
 ) -> tuple[dict[str, Any], list[Report], RetirementError | None]:
     """Runs the queue flow in this process, with a progress line, until its records are complete."""
     # Prefect reads its settings at import, and they are known since the server is up.
@@ -109,7 +123,7 @@ async def queue_run(
     from flows.retire_queue import QueueRun, watched
     from flows.retire_queue import retire_queue as flow
 
-    state = QueueRun()
+    state = QueueRun(asking=lambda run, intake: _say_that_it_waits(run, intake, engine))
     watched.set(state)
     began = time.monotonic()
     async with _progress_line(state, show):
@@ -119,6 +133,7 @@ async def queue_run(
     seconds = time.monotonic() - began
     document = {
         "flow_run": state.flow_run_id,
+        "ui": _link(engine, state.flow_run_id),
         "depth": state.depth,
         "batch": state.batch,
         "outcomes": dict(Counter(report.ending.value for report in state.reports)),
@@ -128,6 +143,18 @@ async def queue_run(
         "errors": [*(str(state.error).splitlines() if state.error else []), *state.unreadable],
     }
     return document, state.reports, state.error
+
+
+def _say_that_it_waits(run: "QueueRun", intake: Intake, engine: Engine) -> None:
+    """Without this a terminal would show nothing for hours, and nobody there knew whom to ask."""
+    for trip in intake.trips:
+        errors.print(trip.sentence, highlight=False, markup=False)
+    errors.print(
+        f"nobody is called before somebody answers: resume the run at {_link(engine, run.flow_run_id)}, "
+        f"or `retirement approve {run.flow_run_id}`, or `retirement reject`",
+        highlight=False,
+        markup=False,
+    )
 
 
 @asynccontextmanager

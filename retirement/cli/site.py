@@ -1,12 +1,11 @@
 """Commands that look at a site and change nothing: doctor and plan."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.table import Table
 
 from retirement import doctor as checks
-from retirement.cli.output import ConfigOption, JsonOption, console, errors, run, show_json
+from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, console, errors, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import load
 from retirement.errors import ConfigError, LedgerError
@@ -14,8 +13,6 @@ from retirement.learner import Learner
 from retirement.pipeline import COMPLETE
 from retirement.reports import DONE, MISCONFIGURED, SOME_FAILED
 from retirement.site import Site, opened
-
-UserIdOption = Annotated[int | None, typer.Option("--user-id", min=1, help="LMS user id of one learner.")]
 
 _MARKS = {
     checks.Verdict.OK: "[green]ok     [/]",

@@ -1,12 +1,13 @@
 """`retirement status`: where everybody is, one learner, one e-mail address, or the services."""
 
+import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
-from retirement.cli.output import ConfigOption, JsonOption, console, run, show_json
+from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, asked_for, console, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
 from retirement.errors import ConfigError
@@ -17,11 +18,15 @@ from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, PENDING, Pipeline
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import Site, ledger_place, opened
 
+#: So many failures of one step in a row are no passing trouble of the service any more.
+OFTEN = 5
+
 
 def status(
-    user_id: Annotated[int | None, typer.Option("--user-id", min=1, help="LMS user id of one learner.")] = None,
+    user_id: UserIdOption = None,
     email: Annotated[
-        str | None, typer.Option("--email", help="Was this address erased? Or - to be asked for it; it is not kept.")
+        str | None,
+        typer.Option("--email", help="Was an address erased? - to be asked for it, or to pipe it in; it is not kept."),
     ] = None,
     services: Annotated[bool, typer.Option("--services", help="Which services are down, and since when.")] = False,
     config: ConfigOption = None,
@@ -30,14 +35,13 @@ def status(
     """Show who is in which state and who is overdue; or one learner, one address, the services."""
     if sum((user_id is not None, email is not None, services)) > 1:
         raise typer.BadParameter("give one of --user-id, --email and --services")
-    if email == "-":
-        email = typer.prompt("e-mail", hide_input=True, err=True)
+    address = asked_for("--email", email, as_json=as_json)
 
     async def command() -> int:
         configuration = load(config, secret_block=secret_block)
-        if email is not None or services:
+        if address is not None or services:
             async with opened_ledger(ledger_place(configuration)) as ledger:
-                document = await _services(ledger, configuration) if services else await _address(ledger, str(email))
+                document = await _services(ledger, configuration) if services else await _address(ledger, str(address))
         else:
             async with opened(configuration) as site:
                 document = await _one(site, user_id) if user_id else await _everybody(configuration, site)
@@ -68,7 +72,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "nobody"
+        return ", ".join(map(str, value)) or "none"
     return "none" if value is None else str(value)
 
 
@@ -95,7 +99,8 @@ async def _address(ledger: Ledger, email: str) -> dict[str, Any]:
     if "@" not in email:
         raise ConfigError("--email: this is no e-mail address")
     records = await ledger.by_email(email)
-    erased = any(record.ending == "retired" for record in records)
+    # A later run may have ended otherwise, for a report to a partner; what is erased stays so.
+    erased = any(record.retired_at for record in records)
     return {"erased": erased, "retirements": [_evidence(record) for record in records], "found": erased}
 
 
@@ -107,6 +112,7 @@ def _evidence(record: LearnerRecord) -> dict[str, Any]:
         "ending": record.ending,
         "reason": record.reason or None,
         "ended_at": record.ended_at.isoformat() if record.ended_at else None,
+        "retired_at": record.retired_at.isoformat() if record.retired_at else None,
         "steps": record.finished,
     }
 
@@ -134,9 +140,18 @@ async def _everybody(configuration: Configuration, site: Site) -> dict[str, Any]
     document = _all(configuration, site.pipeline, await site.lms.queue(known, 0), site)
     live = await site.ledger.live_leases()
     document["without_a_live_run"] = [each for each in document["in_working_state"] if f"learner:{each}" not in live]
+    parked = await site.ledger.records(endings=["parked", "stranded"])
+    document["parked_often"] = [each.user_id for each in parked if _failures(each) >= OFTEN]
     document["services_down"] = [each.service for each in await site.ledger.breakers() if each.state == "open"]
     document["holds"] = len(await site.ledger.holds())
     return document
+
+
+def _failures(record: LearnerRecord) -> int:
+    """How often the step that failed last has failed in a row."""
+    tried = list(reversed(record.attempts))
+    own = [each for each in tried if each.step == tried[0].step] if tried else []
+    return len(list(itertools.takewhile(lambda each: each.error is not None, own)))
 
 
 def _all(configuration: Configuration, pipeline: Pipeline, learners: list[Learner], site: Site) -> dict[str, Any]:

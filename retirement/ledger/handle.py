@@ -7,9 +7,10 @@ from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 
-from retirement.errors import RetirementError
+from retirement.errors import LedgerError, RetirementError
+from retirement.ledger import tables
 from retirement.ledger.anchor import read_anchor, write_anchor
 from retirement.ledger.book import head_of
 from retirement.ledger.breakers import Breakers
@@ -90,11 +91,21 @@ def _prepared(place: LedgerPlace, engine: Engine) -> Digests:
         with engine.begin() as connection:
             prepare(connection, place)
             head = head_of(connection)
+            require_no_lost_tail(head, anchor, str(place))
+            _require_anchored(connection, anchor, str(place))
     except RetirementError:
         raise
     except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
         raise failure(str(place), error) from None
-    require_no_lost_tail(head, anchor, str(place))
     if place.anchor and head.seq:
         write_anchor(place.anchor, head)
     return digests
+
+
+def _require_anchored(connection: Connection, anchor: Head | None, name: str) -> None:
+    """Raises `LedgerError` for another chain of the same length or more, before the anchor moves on and hides it."""
+    if anchor is None:
+        return
+    entry = tables.event.c
+    if connection.scalar(select(entry.hash).where(entry.seq == anchor.seq)) != anchor.hash:
+        raise LedgerError(f"{name}: the entry the anchor holds is not in this ledger: it was written anew")

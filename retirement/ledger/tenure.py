@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from retirement.errors import BreakerOpen, Busy, LeaseLost, LedgerError, RetirementError, Transient
+from retirement.errors import BreakerOpen, Busy, Kept, LeaseLost, LedgerError, RetirementError, Transient
 from retirement.learner import Learner
 from retirement.ledger import breakers, chain, tables
 from retirement.ledger.book import Book, Change, Changed, New
@@ -30,6 +30,7 @@ class _Began:
     finished: dict[str, str]
     begun: frozenset[str]
     holds: tuple[Hold, ...]
+    of_another_pipeline: bool
 
 
 class Tenure:
@@ -46,6 +47,8 @@ class Tenure:
         self.finished = began.finished
         self.begun = began.begun
         self.holds = began.holds  #: on this learner; those on organisations are `Ledger.org_holds`
+        #: Whether the last run that proved anything had other steps than this one.
+        self.of_another_pipeline = began.of_another_pipeline
         self._ledger = ledger
         self._open: dict[str, int] = {}
         self._probing: dict[str, str | None] = {}
@@ -58,11 +61,15 @@ class Tenure:
         """Enters that the step is about to be called; durable when this returns.
 
         True: the service was down and this caller has to probe it first, then say `probed`. Raises `BreakerOpen`
-        and enters nothing while the service is known to be down; `LeaseLost`; `LedgerError`.
+        and enters nothing while the service is known to be down; `Kept` where a hold was placed meanwhile;
+        `LeaseLost`; `LedgerError`.
         """
 
         def intend(book: Book) -> tuple[int, bool]:
             self._fence(book)
+            for hold in active_holds(book):
+                if hold.user_id == self.user_id and hold.service in (None, service):
+                    raise Kept(f"kept until {hold.until} by hold {hold.id}", hold.service)
             probe = breakers.admit(book, service, operation, self._ledger.patience)
             row = self._attempt(book, step) | {"service": service, "operation": operation}
             self._enter(book, "step.intended", New(_attempts, row), step=step)
@@ -210,21 +217,22 @@ class Tenure:
 class Tenures(Leases):
     """Take the right to work on a learner."""
 
-    async def tenure(self, learner: Learner, *, due_at: datetime, pipeline: str) -> Tenure:
+    async def tenure(self, learner: Learner, *, due_at: datetime, pipeline: str | None) -> Tenure:
         """Takes a learner and enters that a run has begun; `pipeline` names the pipeline of that run.
+
+        None: this run takes no steps, so what the ledger knows of the last pipeline stays.
 
         Raises `StateConflict` while another run has the learner, and `LedgerError`.
         """
         facts = {
             "requested_at": chain.written(learner.requested_at),
             "due_at": chain.written(due_at),
-            "pipeline": pipeline,
             "email_digest": self.digests.email(learner.email),
             "username_digest": self.digests.username(learner.username),
             "domain_digest": self.digests.domain(learner.email),
             "key_id": self.digests.key_id,
         }
-        began = await self._leased(lambda book: self._begin(book, learner, facts), lambda began: began.lease)
+        began = await self._leased(lambda book: self._begin(book, learner, facts, pipeline), lambda began: began.lease)
         return Tenure(self, learner, began)
 
     async def close_run(self, user_id: int, retirement_id: int, *, ending: str, reason: str, state: str) -> bool:
@@ -243,7 +251,7 @@ class Tenures(Leases):
 
         return await self.write(close)
 
-    def _begin(self, book: Book, learner: Learner, facts: Mapping[str, Any]) -> _Began:
+    def _begin(self, book: Book, learner: Learner, facts: Mapping[str, Any], pipeline: str | None) -> _Began:
         user_id, retirement_id = learner.user_id, learner.retirement_id
         lease = take(book, self, f"learner:{user_id}", f"learner {user_id}")
         before = book.row(tables.learner, user_id, retirement_id)
@@ -251,16 +259,19 @@ class Tenures(Leases):
         row |= {"user_id": user_id, "retirement_id": retirement_id, **facts}
         row |= {"fence": lease.fence, "began_at": book.at, "first_seen_at": row["first_seen_at"] or book.at}
         row |= dict.fromkeys(("ending", "reason", "ended_at"))
+        last = row["pipeline"]
+        row["pipeline"] = pipeline or last or ""
         told = {"retirement": retirement_id, "fence": lease.fence, "holder": lease.holder}
         told["taken_over"] = lease.taken_over
         change = Changed(tables.learner, row) if before else New(tables.learner, row)
         book.enter("run.began", change, user_id=user_id, facts=told)
         attempts = attempts_of(book, user_id, retirement_id)
         finished = {each["step"]: each["outcome"] for each in attempts if each["outcome"] and not each["voided_at"]}
-        last = {each["step"]: each for each in attempts}
-        begun = frozenset(step for step, each in last.items() if not each["ended_at"] and step not in finished)
+        newest = {each["step"]: each for each in attempts}
+        begun = frozenset(step for step, each in newest.items() if not each["ended_at"] and step not in finished)
         holds = tuple(hold for hold in active_holds(book) if hold.user_id == user_id)
-        return _Began(lease, finished, begun, holds)
+        changed = bool(finished and pipeline and last and last != pipeline)
+        return _Began(lease, finished, begun, holds, changed)
 
 
 def attempts_of(book: Book, user_id: int, retirement_id: int) -> list[dict[str, Any]]:

@@ -10,6 +10,9 @@ from typing import Any
 
 Learner = dict[str, Any]
 
+#: Several, as on a real site: a queue that is all of one domain is what a guard asks about.
+_DOMAINS = ("mail.example", "post.example", "inbox.example")
+
 
 def _orgs(*names: str, active: bool = True) -> list[dict[str, Any]]:
     return [{"org": name, "active": active} for name in names]
@@ -20,7 +23,7 @@ def learners(n: int, states: Sequence[str] | None = None) -> dict[str, Any]:
     listed = [
         {
             "username": f"zoe-canary-{number:04}",
-            "email": f"zoe.canary.{number:04}@mail.example",
+            "email": f"zoe.canary.{number:04}@{_DOMAINS[number % len(_DOMAINS)]}",
             "name": f"Zoë Canary{number:04}",
             "state": "PENDING",
             "requested_days_ago": 30,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,13 +17,14 @@ from retirement.connectors.discovery import Discovery
 from retirement.connectors.ecommerce import Ecommerce
 from retirement.connectors.license_manager import LicenseManager
 from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.endings import Report
+from retirement.endings import Ending, Report
 from retirement.engine import retire
 from retirement.http import Api, JwtAuth, Retry, TokenSource
 from retirement.learner import Learner
 from retirement.ledger import Ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline, Step
+from retirement.reconciler import Choice, Verdict, reconcile, redrive
 from retirement.sandbox import Sandbox, pipelines
 from retirement.site import ForumLane, Site
 
@@ -125,6 +127,18 @@ class Wire(httpx.AsyncBaseTransport):
         return await self._world.around(request, self._inner.handle_async_request)
 
 
+class AtOnce(Executor):
+    """Runs the ledger's transactions where they are asked for."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - an executor hands every exception to whoever waits
+            done.set_exception(error)
+        return done
+
+
 class Calendar:
     """The time of day for the ledger; stands until it is moved."""
 
@@ -147,6 +161,7 @@ class World:
         self.sandbox = Sandbox()
         self.naps = Naps()
         self.around: Around | None = None
+        self.user_ids: dict[str, int] = {}
         self.clients = {
             app: httpx.AsyncClient(base_url=f"http://{app}.sandbox", transport=Wire(self, app))
             for app in self.sandbox.apps
@@ -154,7 +169,8 @@ class World:
 
     def seed(self, *learners: Mapping[str, Any], states: Iterable[str] | None = None, **settings: Any) -> None:
         seed: dict[str, Any] = {"learners": [dict(each) for each in learners], "settings": settings}
-        self.sandbox.reset(seed | ({"states": list(states)} if states else {}))
+        made = self.sandbox.reset(seed | ({"states": list(states)} if states else {}))
+        self.user_ids = {username: made["learners"][username]["user_id"] for username in made["learners"]}
 
     def site(self, pipeline: Pipeline, *, forum: Forum = Forum.AUTO, unenroll_version: int = 1) -> Site:
         client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps)
@@ -176,12 +192,30 @@ class World:
         return Site(pipeline, lms, tokens, connectors, self.ledger, forum_lane=lane)
 
     async def learner(self, site: Site, username: str) -> Learner:
-        found = await site.lms.find(self.sandbox.state()["learners"][username]["user_id"])
+        found = await site.lms.find(self.user_ids[username])
         assert found is not None
         return found
 
     async def retire(self, site: Site, username: str) -> Report:
         return await retire(site, await self.learner(site, username))
+
+    async def mend(self, site: Site, *usernames: str) -> list[Report]:
+        """What is done once the trouble is over: reconcile, redrive, and one more run for these learners."""
+        findings = [each async for each in reconcile(site)]
+        findings += [each async for each in redrive(site, Choice(), limit=1000)]
+        odd = [each for each in findings if each.verdict in (Verdict.FAILED, Verdict.LEFT)]
+        assert not odd, odd
+        waiting = {each.user_id: each for each in await site.lms.queue(site.pipeline.queue_states, 0)}
+        listed = [waiting.get(self.user_ids[name]) or await self.learner(site, name) for name in usernames]
+        return [await retire(site, learner) for learner in listed]
+
+    async def endings(self, site: Site, *usernames: str) -> dict[str, Ending]:
+        """One run of these learners, one after the other, and where it left each."""
+        return {username: (await self.retire(site, username)).ending for username in usernames}
+
+    def calls(self, service: str) -> int:
+        """How often a service was asked to erase something; a probe asks with GET."""
+        return sum(each["service"] == service and each["method"] == "POST" for each in self.sandbox.requests)
 
     def state(self, username: str) -> str:
         """Where the learner's row stands."""
