@@ -1,12 +1,14 @@
 """An unusual queue: ask a person, and keep what they said in the ledger."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 
 from flows.approval import Answer, Question, ask
 from retirement.config import Configuration
 from retirement.errors import Held
 from retirement.intake import Intake
+from retirement.learner import Learner
 from retirement.ledger.queue_runs import Answer as Said
 from retirement.site import Site
 from retirement.typed import keepable
@@ -32,7 +34,9 @@ async def agreed(site: Site, configuration: Configuration, intake: Intake, run_i
     else:
         answer = Answer(False, reason="nobody is asked here: guard.wait_hours is 0", expired=True)
     said: Said = "approved" if answer.approved else "expired" if answer.expired else "rejected"
-    approver, reason = _safe(answer.approver, intake), _safe(answer.reason, intake)
+    approver, reason = safe(answer.approver, intake.waiting), answer.reason
+    if approver:  # else nobody typed it
+        reason = safe(reason, intake.waiting)
     await site.ledger.decide(number, said, approver=approver or None, reason=reason, at_most=answer.how_many)
     if not answer.approved:
         why = "; ".join(sentences)
@@ -40,12 +44,12 @@ async def agreed(site: Site, configuration: Configuration, intake: Intake, run_i
     return min(most, answer.how_many)
 
 
-def _safe(text: str, intake: Intake) -> str:
+def safe(text: str, waiting: Iterable[Learner]) -> str:
     """What somebody typed, unless it has an address in it or names, in whole words, one of those who wait."""
     if text and not keepable(text):
         return "withheld: it held an address"
     said = _words(text)
-    for each in intake.waiting:
+    for each in waiting:
         for name in (each.username, each.email, each.name, each.current_username):
             if len(words := _words(name)) >= _SHORTEST + 2 and words in said:
                 return "withheld: it named a learner"

@@ -82,6 +82,7 @@ async def watch_for_silence(seconds: int | None = None) -> None:
 async def bury(
     is_alive: IsAlive,
     *,
+    queue_lives: bool,
     quiet: timedelta = timedelta(minutes=10),
     now: Callable[[], datetime] | None = None,
     page: int = 200,
@@ -89,15 +90,16 @@ async def bury(
     """Ends the runs that Prefect calls Running and that nobody works in; the LMS user ids of their learners.
 
     `is_alive` says of a user id whether somebody holds that learner. A run that has changed within `quiet` is
-    left alone whatever it says, and so is a queue run with such a learner's run below it. `now` is the time of
-    the server's clock; Prefect is asked for so many runs a `page`.
+    left alone whatever it says, and so is a queue run with such a learner's run below it. `queue_lives` says
+    whether somebody holds the queue: a queue run waits for hours for an answer, with nobody below it. `now` is
+    the time of the server's clock; Prefect is asked for so many runs a `page`.
     """
     before = (now or _now)() - quiet
     async with get_client() as client:
         learners = [run for run in await _running(client, "retire-learner", page) if not _recent(run, before)]
         dead = [run for run in learners if not await _lives(run, is_alive)]
         buried = {run.id: int(run.parameters["user_id"]) for run in dead if await _end(client, run)}
-        for run in await _running(client, "retire-queue", page):
+        for run in [] if queue_lives else await _running(client, "retire-queue", page):
             if _recent(run, before):
                 continue
             # Those that were buried just now have changed just now, which is no sign of life.

@@ -23,13 +23,15 @@ def _name_of_run() -> str:
 async def reconcile(config: str | None = None) -> State[Any]:
     """Gives back learners whose run died, closes what the ledger has open, and marks dead runs as crashed.
 
+    What is open: runs that died, and questions whose time is over.
+
     `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
     try:
         async with ready(config, secret_block) as (_, site):
             findings = [finding async for finding in reconciler.reconcile(site)]
             live = await site.ledger.live_leases()
-            await bury(lambda user_id: f"learner:{user_id}" in live)
+            await bury(lambda user_id: f"learner:{user_id}" in live, queue_lives="queue" in live)
     except RetirementError as error:
         return Failed(name=type(error).__name__, message=str(error))
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner

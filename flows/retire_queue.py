@@ -110,8 +110,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
                 most = await agreed(site, configuration, intake, run.flow_run_id, most)
                 # Hours may have passed; whoever came meanwhile was not asked about.
                 intake = (await take_in(site, configuration, days)).only(asked)
-            for user_id in sorted(intake.held):
-                run.reports.append(Report(user_id, Ending.HELD, "kept by a registered hold", (), 0.0))
+            run.reports += [Report(user_id, Ending.HELD, why, (), 0.0) for user_id, why in intake.held.items()]
             batch = intake.batch(most)
             run.batch = len(batch)
             site.listed = {learner.user_id: learner for learner in batch}

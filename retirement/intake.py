@@ -29,7 +29,7 @@ class Intake:
     """Everybody who waits, least slack first, and what is unusual about them."""
 
     waiting: tuple[Learner, ...]
-    held: frozenset[int]  #: user ids of those whom a hold keeps wholly: nobody is called about them
+    held: Mapping[int, str]  #: by user id, why a hold keeps somebody wholly: nobody is called about them
     partly: frozenset[int]  #: user ids of those of whom a hold keeps the rest, all else being done
     unreadable: tuple[str, ...]
     trips: tuple[Trip, ...]
@@ -46,15 +46,15 @@ class Intake:
         Whoever is kept in part, and done otherwise, comes after everybody else: night after night they would
         take others' places.
         """
-        last = self.held | self.partly
+        last = self.held.keys() | self.partly
         free = [learner for learner in self.waiting if learner.user_id not in last]
-        partly = [learner for learner in self.waiting if learner.user_id in self.partly - self.held]
+        partly = [learner for learner in self.waiting if learner.user_id in self.partly - self.held.keys()]
         return [*free, *partly][:limit]
 
     def only(self, user_ids: Collection[int]) -> "Intake":
         """The same without those who came later: an answer is about those who were asked about."""
         waiting = tuple(learner for learner in self.waiting if learner.user_id in user_ids)
-        return replace(self, waiting=waiting, held=self.held & set(user_ids))
+        return replace(self, waiting=waiting, held={each: why for each, why in self.held.items() if each in user_ids})
 
 
 async def take_in(site: Site, configuration: Configuration, cool_off_days: int) -> Intake:
@@ -71,7 +71,12 @@ async def take_in(site: Site, configuration: Configuration, cool_off_days: int) 
     if any(hold.org for hold in active):
         site.orgs |= await site.lms.enrolled_in(waiting)
     holds = {each.user_id: _on(site, active, each) for each in waiting} if active else {}
-    held = frozenset(user_id for user_id, on in holds.items() if any(hold.service is None for hold in on))
+    held = {
+        user_id: f"kept until {hold.until} by hold {hold.id}"
+        for user_id, on in holds.items()
+        for hold in on
+        if hold.service is None
+    }
     rest = {each.user_id for each in await site.ledger.records(endings=[Ending.HELD])} if holds else set()
     runs = await site.ledger.queue_runs(now - USUAL)
     # Whoever takes a longer cool-off takes fewer at a time, and is weighed by everybody who could be taken.

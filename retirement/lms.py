@@ -248,6 +248,9 @@ class Lms(Accounts):
             body["force"] = True
 
         def judge(reply: Reply) -> None:
+            if 200 <= reply.status < 300 and reply.kind == "json":
+                # Whoever said this, it was not this endpoint: look where the row is.
+                raise Transient("LMS", f"PATCH {UPDATE}", reply.status, "an empty answer is due", True)
             if reply.status == 500 and reply.says("RetirementState matching query does not exist"):
                 raise Misconfigured("LMS", f"PATCH {UPDATE}", 500, f"the LMS has no state {state}")
 

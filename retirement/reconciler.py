@@ -17,6 +17,7 @@ from retirement.ledger import LearnerRecord, Tenure
 from retirement.pipeline import COMPLETE, ERRORED, PENDING
 from retirement.proof import proved_state
 from retirement.site import Site
+from retirement.unreported import home_of
 
 #: What the LMS stores with a forced move.
 RECONCILED = "Given back by the reconciler: no live run has the learner."
@@ -25,9 +26,16 @@ REDRIVEN = "Brought back by an operator."
 #: A working state that no run of ours began is another driver's until it has not changed for so long.
 FOREIGN = timedelta(hours=1)
 
+#: By so much the clocks of the LMS and of the ledger may differ.
+_SKEW = timedelta(minutes=1)
+
 
 #: Where a learner belongs, from their row and the steps that the ledger has as ended; None where nothing proves it.
 _Back = Callable[[Site, Learner, Collection[str], str | None], str | None]
+
+
+#: How an attempt ended after which a service may have done the work: proved, never ended, or in doubt.
+MAY_HAVE_ERASED = (None, "Transient", "RateLimited", "Defect")
 
 
 class Verdict(StrEnum):
@@ -43,9 +51,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One learner that was looked at: nothing personal."""
+    """One learner that was looked at: nothing personal.
 
-    user_id: int
+    Without a user id it is about a row that nobody can read, or about an open end that is no learner's.
+    """
+
+    user_id: int | None
     verdict: Verdict
     state: str
     target: str | None
@@ -60,10 +71,13 @@ class Choice:
     step: str | None = None
     error: str | None = None
     since: datetime | None = None
+    user_ids: frozenset[int] | None = None  #: nobody but these
 
     def takes(self, learner: Learner, record: LearnerRecord | None) -> bool:
         """Whether this learner is meant. `step` and `error` ask the ledger, which has to know them."""
         if self.user_id not in (None, learner.user_id):
+            return False
+        if self.user_ids is not None and learner.user_id not in self.user_ids:
             return False
         if self.since and learner.changed_at < self.since:
             return False
@@ -77,23 +91,52 @@ class Choice:
 async def reconcile(site: Site, *, user_id: int | None = None, dry_run: bool = False) -> AsyncIterator[Finding]:
     """Every learner in a working state without a live run goes back; then the ledger's open ends are closed.
 
+    With `user_id` only that learner; rows that cannot be read are named then if the learner is not among the others.
     Raises `ServiceError` and `LedgerError` where nothing can be read; what concerns one learner is a finding.
     """
     live = await site.ledger.live_leases()
     seen: set[int] = set()
-    for learner in await site.lms.queue(site.pipeline.working_states, 0):
+    learners = await site.lms.queue(site.pipeline.working_states, 0)
+    unreadable = tuple(site.lms.unreadable)
+    for learner in learners:
         if user_id in (None, learner.user_id):
             seen.add(learner.user_id)
             yield await _alone(site, learner, live=_scope(learner.user_id) in live, dry_run=dry_run)
+    if user_id not in seen:
+        for text in unreadable:
+            yield Finding(None, Verdict.FAILED, "", None, f"{text}, so whoever is in a working state there stays in it")
     for record in await site.ledger.open_runs():
         if record.user_id in seen or user_id not in (None, record.user_id) or _scope(record.user_id) in live:
             continue
         if finding := await _close(site, record, dry_run=dry_run):
             yield finding
+    # A queue run that lives closes its own question.
+    if user_id is None and "queue" not in live:
+        for finding in await _expire(site, dry_run=dry_run):
+            yield finding
+
+
+async def _expire(site: Site, *, dry_run: bool) -> list[Finding]:
+    """Closes the questions of dead queue runs whose time is over."""
+    findings: list[Finding] = []
+    for decision in await site.ledger.decisions(open_only=True):
+        if decision.expires_at > site.ledger.now():
+            continue
+        if not dry_run:
+            try:
+                await site.ledger.decide(decision.id, "expired", approver=None, reason="the run that asked is gone")
+            except StateConflict:
+                continue  # somebody has closed it meanwhile
+        text = f"decision {decision.id} was never answered: it has expired"
+        findings.append(Finding(None, Verdict.CLOSED, "", None, text))
+    return findings
 
 
 async def redrive(site: Site, choice: Choice, *, limit: int, dry_run: bool = False) -> AsyncIterator[Finding]:
-    """Brings ERRORED learners back to the last proved end state, at most `limit` of them, oldest request first."""
+    """Brings ERRORED learners back to the last proved end state, at most `limit` of them, oldest request first.
+
+    Those who are left alone count for nothing; a move that failed counts, for the LMS may have made it.
+    """
     moved = 0
     for learner in await site.lms.queue([ERRORED], 0):
         record = await site.ledger.record(learner.user_id)
@@ -101,19 +144,26 @@ async def redrive(site: Site, choice: Choice, *, limit: int, dry_run: bool = Fal
             continue
         if moved >= limit:
             return
-        moved += 1
-        yield await _guarded(site, learner, _back_from_error, dry_run=dry_run)
+        finding = await _guarded(site, learner, _back_from_error, dry_run=dry_run)
+        moved += finding.verdict in (Verdict.MOVED, Verdict.WOULD_MOVE, Verdict.FAILED)
+        yield finding
 
 
 async def _alone(site: Site, learner: Learner, *, live: bool, dry_run: bool) -> Finding:
     if live:
         return Finding(learner.user_id, Verdict.BUSY, learner.state, None, "a live run has them")
     record = await site.ledger.record(learner.user_id)
-    ours = record is not None and record.retirement_id == learner.retirement_id
-    if not ours and site.ledger.now() - learner.changed_at < FOREIGN:
-        text = "no run of ours began this, and it changed within the hour: another driver may have them"
+    if not _is_ours(record, learner) and site.ledger.now() - learner.changed_at < FOREIGN:
+        text = "no run of ours left them here, and it changed within the hour: another driver may have them"
         return Finding(learner.user_id, Verdict.LEFT, learner.state, None, text)
     return await _guarded(site, learner, _back_from_work, dry_run=dry_run)
+
+
+def _is_ours(record: LearnerRecord | None, learner: Learner) -> bool:
+    """Whether a run of ours took the row to where it is: the last one died, or the row has not changed since."""
+    if record is None or record.retirement_id != learner.retirement_id:
+        return False
+    return record.ended_at is None or learner.changed_at <= record.ended_at + _SKEW
 
 
 async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) -> Finding:
@@ -123,11 +173,11 @@ async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) 
         record = None
     last = record.state if record else None
     if dry_run:
-        target = back(site, learner, record.finished if record else {}, last)
+        target = await home_of(site, learner) or back(site, learner, record.finished if record else {}, last)
         verdict = Verdict.WOULD_MOVE if target else Verdict.LEFT
         return Finding(learner.user_id, verdict, learner.state, target, _why(target))
     try:
-        tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=site.pipeline.digest)
+        tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=None)
     except StateConflict as error:
         return Finding(learner.user_id, Verdict.BUSY, learner.state, None, str(error))
     try:
@@ -140,16 +190,19 @@ async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) 
         finding = Finding(learner.user_id, Verdict.FAILED, learner.state, None, str(error))
     except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
         finding = Finding(learner.user_id, Verdict.FAILED, learner.state, None, str(Defect.at(error)))
-    await tenure.end(finding.verdict.value, finding.text, finding.target or finding.state)
+    # Whoever was retired before stays so in the ledger.
+    ending = Ending.RETIRED if finding.target == COMPLETE else finding.verdict
+    await tenure.end(ending.value, finding.text, finding.target or finding.state)
     return finding
 
 
 async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back, last: str | None) -> Finding:
     row = await site.lms.refresh(learner)
-    if row is None or row.state != learner.state:
-        where = "gone" if row is None else f"in {row.state} by now"
+    if row is None or row.retirement_id != learner.retirement_id or row.state != learner.state:
+        same = row is not None and row.retirement_id == learner.retirement_id
+        where = f"in {row.state} by now" if row and same else "gone"
         return Finding(learner.user_id, Verdict.LEFT, learner.state, None, f"the row is {where}")
-    target = back(site, row, tenure.finished, last)
+    target = await home_of(site, row) or back(site, row, tenure.finished, last)
     if target is None:
         return Finding(learner.user_id, Verdict.LEFT, row.state, None, _why(target))
     text = REDRIVEN if row.state == ERRORED else RECONCILED
@@ -173,6 +226,8 @@ def _back_from_error(site: Site, learner: Learner, ended: Collection[str], last:
 def _why(target: str | None) -> str:
     if target is None:
         return "the pipeline does not know the state they were in, so nothing is proved: set their state by hand"
+    if target == COMPLETE:
+        return "they had been retired before, and were only to enter the partner queue again"
     return "the next queue run goes on from there"
 
 
@@ -196,13 +251,20 @@ def _scope(user_id: int) -> str:
 async def cancel(site: Site, user_id: int) -> None:
     """Takes back the request of a PENDING learner. Raises `StateConflict` where there is none any more.
 
-    The learner's lease is held meanwhile, so no run can begin with them.
+    And where something of the learner may be erased already, which no cancellation brings back. The learner's
+    lease is held meanwhile, so no run can begin with them.
     """
     learner = await site.lms.find(user_id)
     if learner is None or learner.state != PENDING:
         where = "has no retirement request" if learner is None else f"is in {learner.state}, not in {PENDING}"
         raise StateConflict(f"learner {user_id} {where}: only a request that waits can be taken back")
-    tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=site.pipeline.digest)
+    tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=None)
+    record = await site.ledger.record(user_id)
+    done = sorted({each.step for each in record.attempts if each.error in MAY_HAVE_ERASED} if record else ())
+    if done:
+        text = f"learner {user_id} cannot keep the account: {', '.join(done)} was done or begun already"
+        await tenure.end("not-cancelled", text, learner.state)
+        raise StateConflict(text)
     try:
         await site.lms.cancel(learner)
     except RetirementError as error:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from retirement.config import Configuration, load
@@ -99,7 +99,9 @@ class Site:
 
     def due_at(self, learner: Learner) -> datetime:
         """When the retirement has to be complete, counted from the request."""
-        return learner.requested_at + timedelta(days=self.deadlines.days_for(learner.user_id))
+        days = timedelta(days=self.deadlines.days_for(learner.user_id))
+        # A row from the end of time is odd, and no reason to stop for everybody else.
+        return min(learner.requested_at, datetime.max.replace(tzinfo=UTC) - days) + days
 
     def met(self, error: RetirementError, user_id: int) -> None:
         """Stops the run for what everybody would meet: a ledger that cannot be written, a misconfiguration.

@@ -24,6 +24,9 @@ PARTNER_QUEUE = "retirement_partner_queue"
 QUEUED = "For a moment, to enter the partner queue again: the answer of a claim was lost."
 BACK = "Back from the partner queue."
 
+#: Entries that tell how a row came to where it is: our forced moves, and the steps that move it forward.
+_MOVES = ("learner.moved", "step.intended", "steps.voided")
+
 
 class Found(Protocol):
     """Where it is told what was found: user ids and numbers."""
@@ -89,12 +92,12 @@ class Missing:
         record = await ledger.record(row.user_id)
         self._stay()
         try:
-            tenure = await ledger.tenure(row, due_at=self._site.due_at(row), pipeline=self._site.pipeline.digest)
+            tenure = await ledger.tenure(row, due_at=self._site.due_at(row), pipeline=None)
         except StateConflict as error:
             return self._leave(row.user_id, str(error))
         state = row.state
         try:
-            state = await self._enter(row, tenure, self._step)
+            state = await self._enter(row, tenure, self._step, record.state if record else None)
             return True
         except RetirementError as error:
             if isinstance(error, (Misconfigured, LedgerError, LeaseLost)):
@@ -106,13 +109,13 @@ class Missing:
             ending = RETIRED if state == COMPLETE else ending or "closed"
             await tenure.end(ending, reason or "", state)
 
-    async def _enter(self, learner: Learner, tenure: Tenure, step: Step) -> str:
+    async def _enter(self, learner: Learner, tenure: Tenure, step: Step, last: str | None) -> str:
         """The step's call once more, in a working state; back to where the row was, which is returned."""
         row = await self._site.lms.refresh(learner)
         if row is None or row.state in (ERRORED, ABORTED):
             where = "gone" if row is None else row.state
             raise StateConflict(f"learner {learner.user_id} is {where} by now")
-        home = self._home(row, tenure, step)
+        home = await self._home(row, tenure, step, last)
         try:
             if row.state not in self._site.pipeline.working_states:
                 await self._move(row, tenure, row.state, step.start, QUEUED)
@@ -123,13 +126,13 @@ class Missing:
                 await self._move(row, tenure, step.start, home, BACK)
         return home
 
-    def _home(self, row: Learner, tenure: Tenure, step: Step) -> str:
+    async def _home(self, row: Learner, tenure: Tenure, step: Step, last: str | None) -> str:
         """Where the row belongs afterwards: where it is, but for a run of ours that died in between."""
         if row.state != step.start:
             return row.state
-        if all(each.name in tenure.finished for each in self._site.pipeline):
-            return COMPLETE
-        return proved_state(self._site.pipeline, row.state, tenure.finished) or row.state
+        if home := await home_of(self._site, row):
+            return home
+        return proved_state(self._site.pipeline, row.state, tenure.finished, last) or row.state
 
     async def _move(self, row: Learner, tenure: Tenure, before: str, after: str, text: str) -> None:
         await tenure.moved(before, after, text)
@@ -143,6 +146,30 @@ class Missing:
     def _leave(self, user_id: int, why: str) -> bool:
         self._found.left[user_id] = why
         return False
+
+
+async def home_of(site: Site, row: Learner) -> str | None:
+    """Where a row belongs that stands in a working state only to enter the queue again; None for every other row.
+
+    The last of our moves that was made took it there, no step has begun since, and the LMS says that it came
+    from where that move began. A restored backup fails the last: its row came there on the way forward.
+    """
+    if row.last_state != COMPLETE and row.last_state not in site.pipeline.queue_states:
+        return None
+    for event in await site.ledger.trail(row.user_id, row.retirement_id, _MOVES):
+        if event.kind == "learner.moved" and event.facts["before"] == row.state:
+            continue  # a move from where the row still is was never made
+        facts = {"before": row.last_state, "after": row.state, "reason": QUEUED}
+        if event.kind == "learner.moved" and facts.items() <= event.facts.items():
+            return row.last_state
+        break
+    start = next((step.start for step in site.pipeline if step.operation == PARTNER_QUEUE), None)
+    if row.state != start or row.last_state != COMPLETE:
+        return None
+    record = await site.ledger.record(row.user_id)
+    if record is None or record.retirement_id != row.retirement_id or record.retired_at is None:
+        return None
+    return COMPLETE if all(step.name in record.finished for step in site.pipeline) else None
 
 
 async def mind_twins(site: Site, usernames: Iterable[str]) -> None:

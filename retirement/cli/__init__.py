@@ -25,7 +25,7 @@ from retirement.cli import (
     site,
     status,
 )
-from retirement.cli.output import console
+from retirement.cli.output import console, without_names
 
 app = typer.Typer(
     name="retirement",
@@ -65,8 +65,29 @@ def version() -> None:
     console.print(__version__, highlight=False)
 
 
+#: Options whose value is what a learner is called.
+NAMING = ("--username", "--email")
+
+
+def _hide_names() -> None:
+    """Starts this command anew with the name of a learner on its standard input, and `-` in its place.
+
+    Nobody should have to know that arguments are seen by everybody on the machine for as long as a run lasts.
+    """
+    given = sys.argv[1:]
+    arguments, name = without_names(given, NAMING)
+    if name is None or sys.orig_argv[-len(given) :] != given:
+        return
+    reading, writing = os.pipe()
+    os.write(writing, f"{name}\n".encode())
+    os.close(writing)
+    os.dup2(reading, sys.stdin.fileno())
+    os.execv(sys.executable, [*sys.orig_argv[: -len(given)], *arguments])  # noqa: S606 - the same command again
+
+
 def main() -> None:
     """Entry point of the console script."""
+    _hide_names()
     # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     # That level does not reach the logger by which a slow server's backlog is announced.

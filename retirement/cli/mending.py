@@ -1,6 +1,7 @@
 """Commands that bring learners back: reconcile, redrive, cancel."""
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from retirement.cli.output import (
 from retirement.cli.secrets import secret_block
 from retirement.config import load
 from retirement.errors import ConfigError, StateConflict
-from retirement.reconciler import Choice, Finding
+from retirement.reconciler import Choice, Finding, Verdict
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import opened, ready
 
@@ -68,22 +69,26 @@ def redrive(
             if step and step not in site.pipeline.working_states:
                 raise ConfigError(f"--step: {step} is no step; steps are {', '.join(site.pipeline.working_states)}")
             found = [each async for each in reconciler.redrive(site, choice, limit=limit, dry_run=True)]
-            if not dry_run and found:
-                if not (yes or _agreed(found)):
+            meant = {each.user_id for each in found if each.verdict is Verdict.WOULD_MOVE and each.user_id}
+            if not dry_run and meant:
+                if not (yes or _agreed(found, len(meant))):
                     return DONE
-                found = [each async for each in reconciler.redrive(site, choice, limit=limit)]
+                # Exactly those who were shown, whoever has failed since.
+                exactly = replace(choice, user_ids=frozenset(meant))
+                found = [each for each in found if each.user_id not in meant]
+                found += [each async for each in reconciler.redrive(site, exactly, limit=limit)]
         _show(found, as_json=as_json)
         return reports.findings_code(found)
 
     run(command, as_json=as_json)
 
 
-def _agreed(found: list[Finding]) -> bool:
+def _agreed(found: list[Finding], meant: int) -> bool:
     """Previews on a terminal and asks; whoever cannot be asked has to say so before."""
     if not sys.stdin.isatty():
         raise ConfigError("--yes: nobody can be asked here; give it, or --dry-run to see whom it concerns")
     errors.print(_table(found))
-    return typer.confirm(f"bring {len(found)} learners back?", err=True)
+    return typer.confirm(f"bring {meant} learners back?", err=True)
 
 
 def _show(found: list[Finding], *, as_json: bool) -> None:
@@ -100,7 +105,7 @@ def _table(found: list[Finding]) -> Table:
     for heading in ("learner", "what", "state", "target", "text"):
         table.add_column(heading, overflow="fold")
     for each in found:
-        table.add_row(*(str(cell) for cell in reports.finding(each).values()))
+        table.add_row(*("" if cell is None else str(cell) for cell in reports.finding(each).values()))
     return table
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -95,16 +95,28 @@ def require_keepable(**options: str | None) -> None:
             raise ConfigError(f"--{option}: {REFUSAL}")
 
 
+def without_names(arguments: Sequence[str], options: Collection[str]) -> tuple[list[str], str | None]:
+    """The arguments with `-` for what a learner is called, and what it was; everybody sees a process' arguments."""
+    hidden: str | None = None
+    kept = list(arguments)
+    for place, argument in enumerate(arguments):
+        option, given, value = argument.partition("=")
+        if option in options and given:
+            kept[place], hidden = f"{option}=-", value
+        elif place and arguments[place - 1] in options:
+            kept[place], hidden = "-", argument
+    return kept, None if hidden == "-" else hidden
+
+
 def asked_for(option: str, given: str | None, *, as_json: bool) -> str | None:
     """What a learner is called, typed when asked or read from standard input; None where the option is not given.
 
-    Ends the command for anything but `-`: arguments are seen by everybody on the machine, and shells keep them.
+    Ends the command for anything but `-`, which `without_names` has put in the place of whatever else was given.
     """
     if given is None:
         return None
     if given != "-":
-        why = "this machine shows arguments to everybody; give - and type it when asked, or pipe it in"
-        fail(ConfigError(f"{option}: {why}"), as_json=as_json)
+        fail(ConfigError(f"{option}: give - and type it when asked, or pipe it in"), as_json=as_json)
     if sys.stdin.isatty():
         return str(typer.prompt(option.removeprefix("--"), hide_input=True, err=True)).strip()
     if line := sys.stdin.readline().strip():

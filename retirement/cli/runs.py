@@ -34,18 +34,20 @@ from retirement.site import Site, ready
 if TYPE_CHECKING:
     from flows.retire_queue import QueueRun
 
+UsernameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--username",
+        help="- to be asked for the original username, or to pipe it in. Only its user id is kept.",
+    ),
+]
+
 
 def retire_learner(
     user_id: Annotated[
         int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of the learner.")
     ] = None,
-    username: Annotated[
-        str | None,
-        typer.Option(
-            "--username",
-            help="- to be asked for the original username, or to pipe it in. Only its user id is kept.",
-        ),
-    ] = None,
+    username: UsernameOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retirement.errors import ConfigError, Misconfigured, NotFound
+from retirement.errors import ConfigError, Misconfigured, NotFound, Refused
 from retirement.http import Api, Judge, Patience, Reply
 from retirement.learner import Learner
 
@@ -190,6 +190,16 @@ def json_404_only(service: str, path: str) -> Judge:
     def judge(reply: Reply) -> None:
         if reply.status == 404 and reply.kind != "json":
             raise Misconfigured(service, f"POST {path}", 404, "no such route: stock services lack it")
+
+    return judge
+
+
+def empty_only(service: str, request: str) -> Judge:
+    """For routes whose only success is an empty answer: whatever says something else has not done the work."""
+
+    def judge(reply: Reply) -> None:
+        if 200 <= reply.status < 300 and reply.kind == "json":
+            raise Refused(service, request, reply.status, "an empty answer is due")
 
     return judge
 

@@ -5,7 +5,7 @@ scrubbed in the same call all the same. A licence that was assigned by e-mail an
 found by this call.
 """
 
-from retirement.connectors import Connector, Identity, Outcome, operation
+from retirement.connectors import Connector, Identity, Outcome, empty_only, operation
 from retirement.learner import Learner
 
 RETIRE = "/api/v1/retire_user"
@@ -27,5 +27,5 @@ class LicenseManager(Connector):
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Take the learner off all licences and delete their account there."""
         body = {"lms_user_id": learner.user_id, "original_username": learner.username}
-        await self.api.post(RETIRE, json=body)
+        await self.api.post(RETIRE, json=body, judge=empty_only(self.service, f"POST {RETIRE}"))
         return Outcome.ERASED

@@ -9,7 +9,16 @@ from typing import cast
 
 from pydantic import Field
 
-from retirement.connectors import Connector, Destroys, Identity, Outcome, Route, ServiceSettings, operation
+from retirement.connectors import (
+    Connector,
+    Destroys,
+    Identity,
+    Outcome,
+    Route,
+    ServiceSettings,
+    empty_only,
+    operation,
+)
 from retirement.errors import Busy, Refused, StateConflict
 from retirement.http import Judge, Patience, Reply
 from retirement.learner import Learner
@@ -74,6 +83,8 @@ class OpenEdx(Connector):
     async def retirement_unenroll(self, learner: Learner) -> Outcome:
         """End every active enrollment; the rows stay, since the partner report needs them."""
         reply = await self._ask(self._unenroll, learner, patience=Patience.SLOW)
+        if reply.status == 200 and not isinstance(reply.data, list):
+            raise Refused(self.service, f"POST {self._unenroll}", 200, "a list of organisations is due")
         return Outcome.ERASED if reply.status == 200 else Outcome.ABSENT
 
     @operation(Identity.USERNAME, route=("POST", FORUM))
@@ -110,7 +121,8 @@ class OpenEdx(Connector):
     async def retirement_retire_proctoring_data(self, learner: Learner) -> Outcome:
         """Blank exam allowances and proctoring reviews."""
         values = {"user_id": learner.user_id}
-        await self.api.post(PROCTORING, values=values, renew_on=PROCTORING_UNAUTHORIZED)
+        judge = empty_only(self.service, f"POST {PROCTORING}")
+        await self.api.post(PROCTORING, values=values, renew_on=PROCTORING_UNAUTHORIZED, judge=judge)
         return Outcome.ERASED
 
     @operation(Identity.USER_ID, route=("POST", PROCTORING_BACKEND), sample={"user_id": 0})
@@ -148,6 +160,8 @@ class OpenEdx(Connector):
                 raise StateConflict(f"{self.service}: {method} {path}: the learner is in no working state")
             if judge and judge(reply):
                 return True
+            if path != self._unenroll:
+                empty_only(self.service, f"{method} {path}")(reply)
             if reply.status == 404 and reply.kind in ("json", "empty"):
                 # In a working state nothing can be taken back any more.
                 raise StateConflict(f"{self.service}: {method} {path}: the learner has no retirement request")

@@ -138,6 +138,13 @@ class Records(Core):
             statement = statement.where(_events.c.kind == kind)
         return [_event(row) for row in await self.read(lambda book: book.rows(statement))]
 
+    async def trail(self, user_id: int, retirement_id: int, kinds: Collection[str]) -> list[Event]:
+        """Entries of these kinds about one retirement, newest first."""
+        mine = (_events.c.user_id == user_id, _events.c.kind.in_(list(kinds)))
+        statement = select(_events).where(*mine).order_by(_events.c.seq.desc())
+        found = [_event(row) for row in await self.read(lambda book: book.rows(statement))]
+        return [each for each in found if each.facts.get("retirement") == retirement_id]
+
     async def note(self, kind: str, body: Mapping[str, Any], user_id: int | None = None) -> int:
         """Enters a plain event, which changes no row; returns its number. Nothing personal belongs into it."""
         return await self.write(lambda book: book.enter(kind, user_id=user_id, facts=dict(body)))

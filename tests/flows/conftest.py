@@ -2,16 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
+
+from retirement.ledger import LedgerPlace
+
+#: Seconds after which something that is waited for will not come any more.
+PATIENCE = 120
 
 HOLD_AN_ENGINE = """
 import asyncio, signal, sys
@@ -37,7 +46,7 @@ class Platform:
     config: Path
 
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._get("state")["learners"]
+        found: dict[str, Any] = self.look("state")["learners"]
         return found
 
     def states(self) -> dict[str, str]:
@@ -46,10 +55,10 @@ class Platform:
         return {name: each["retirement"]["current_state"] for name, each in learners if each["retirement"]}
 
     def residue(self) -> Any:
-        return self._get("residue")
+        return self.look("residue")
 
     def requests(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._get("requests")["requests"]
+        found: list[dict[str, Any]] = self.look("requests")["requests"]
         return found
 
     def arm(self, *faults: dict[str, Any]) -> None:
@@ -58,7 +67,33 @@ class Platform:
     def user_id(self, name: str) -> int:
         return int(self.state()[name]["user_id"])
 
-    def _get(self, what: str) -> Any:
+    def of_learners(self) -> list[dict[str, Any]]:
+        """The requests that were about somebody, which the listings of a queue and the probes are not."""
+        return [each for each in self.requests() if each["user_id"] is not None]
+
+    def moves(self) -> int:
+        """How many times a row was moved."""
+        return sum(each["method"] == "PATCH" for each in self.requests())
+
+    def configure(self, **sections: Any) -> None:
+        """Changes the configuration file: a mapping is merged into its section, anything else replaces it."""
+        document = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        for name, value in sections.items():
+            document[name] = {**document.get(name, {}), **value} if isinstance(value, dict) else value
+        self.config.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+    def hold_up(self, path: str) -> None:
+        """Whoever calls this path tries again every few seconds, until `arm` is called without faults."""
+        self.configure(retry={"attempts": 1, "task_retries": 20, "task_delay_seconds": 3}, breaker={"learners": 1_000})
+        self.arm({"path": path, "method": "POST", "status": 503, "times": 100_000})
+
+    @property
+    def ledger(self) -> LedgerPlace:
+        """Where the commands that are given this configuration keep their evidence."""
+        return LedgerPlace(yaml.safe_load(self.config.read_text(encoding="utf-8"))["ledger"]["url"])
+
+    def look(self, what: str) -> Any:
+        """What a control endpoint of the sandbox answers."""
         return httpx.get(f"{self.urls['control']}/_sandbox/{what}", timeout=60).raise_for_status().json()
 
 
@@ -73,15 +108,30 @@ def sandbox(folder: Path, *arguments: str, seed: dict[str, Any] | None = None) -
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         where = json.loads(process.stdout.readline())
+        platform = Platform({**where["services"], "control": where["control"]}, where["clients"], config)
+        # One of its own: every sandbox gives its learners the same ids.
+        platform.configure(ledger={"url": f"sqlite:///{folder / 'ledger.sqlite'}"})
         try:
-            yield Platform({**where["services"], "control": where["control"]}, where["clients"], config)
+            yield platform
         finally:
             process.terminate()
 
 
+def until(reached: Callable[[], Any]) -> Any:
+    """Asks again and again until the answer is yes, and gives it back; whoever is asked takes their time."""
+    deadline = time.monotonic() + PATIENCE
+    while not (answer := reached()):
+        assert time.monotonic() < deadline, "what was waited for has not come"
+    return answer
+
+
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def home() -> Iterator[Path]:
+    # The account of PostgreSQL has to reach the folder, and another session of pytest closes pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="retirement-flows-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -117,18 +167,83 @@ class Answer:
 Command = Callable[..., Answer]
 
 
+@dataclass(frozen=True)
+class Started:
+    """A command that is under way."""
+
+    process: "subprocess.Popen[str]"
+
+    def ended(self) -> Answer:
+        """Waits for its end."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return Answer(self.process.returncode, out, err)
+
+
+Start = Callable[..., Started]
+
+
 @pytest.fixture
 def retirement(environment: dict[str, str]) -> Command:
-    """Runs a console command to its end."""
+    """Runs a console command to its end; `typed` is what it finds in its standard input."""
 
-    def call(*arguments: str | Path, **variables: str) -> Answer:
+    def call(*arguments: str | Path, typed: str = "", **variables: str) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "retirement", *map(str, arguments)],
             env={**environment, **variables},
+            input=typed,
             capture_output=True,
             text=True,
             check=False,
+            timeout=2 * PATIENCE,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Starts a console command and goes on; what is still there at the end is killed."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str | Path) -> Started:
+            command = [sys.executable, "-m", "retirement", *map(str, arguments)]
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            process = stack.enter_context(subprocess.Popen(command, env=environment, **pipes))
+            stack.callback(process.kill)
+            return Started(process)
+
+        yield begin
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The queue runs of one test, as the session's server knows them."""
+
+    api: str
+    earlier: frozenset[str]
+
+    def every(self) -> list[dict[str, Any]]:
+        """Those that this test has begun, the newest first."""
+        return [each for each in queue_runs(self.api) if each["id"] not in self.earlier]
+
+    def asking(self) -> str:
+        """Waits for the run that asks for an approval, and gives its id."""
+        found = until(lambda: [each["id"] for each in self.every() if each["state"]["type"] == "PAUSED"])
+        return str(found[0])
+
+    def state(self, run: str) -> str:
+        """The name of a run's state."""
+        return str(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
+
+
+def queue_runs(api: str) -> list[dict[str, Any]]:
+    body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
+    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return found
+
+
+@pytest.fixture
+def runs(engine: str) -> Runs:
+    """What this test begins on the session's server."""
+    return Runs(engine, frozenset(each["id"] for each in queue_runs(engine)))

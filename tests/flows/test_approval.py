@@ -41,9 +41,14 @@ class Asked:
         return self
 
     def said(self) -> tuple[str, Answer]:
-        """Name of the final state, and the answer that the flow got."""
+        """Name of the final state, and the answer that the flow got; Prefect has nothing of it any more."""
         state = self.until("COMPLETED", "FAILED", "CANCELLED", "CRASHED").state()
+        assert self.inputs() == []
         return state["name"], Answer(**json.loads(state["message"]))
+
+    def inputs(self) -> Any:
+        """What Prefect keeps of form and answer."""
+        return httpx.post(f"{self.api}/flow_runs/{self.flow_run}/input/filter", json={"prefix": "", "limit": 9}).json()
 
     def answer(self, given: Answer) -> None:
         """What `retirement approve` and `retirement reject` call."""
@@ -114,12 +119,17 @@ def test_a_run_in_this_process_goes_on_with_the_number_that_was_approved(
 def test_answers_that_nobody_answers_for_are_refused(environment: dict[str, str], engine: str) -> None:
     """In the command and by the form alike; the run goes on waiting for a better one."""
     with asked(environment, engine, "asks-until-complete") as run:
-        for given in (Answer(True, " ", "reason"), Answer(True, "Ada", ""), Answer(True, "Ada", "reason", 13)):
+        blank = (Answer(True, " ", "reason"), Answer(True, "Ada", ""))
+        with_address = (Answer(True, "ada@ops.example", "reason"), Answer(True, "Ada", "asked by zoe%40post.example"))
+        for given in (*blank, *with_address, Answer(True, "Ada", "reason", 13)):
             with pytest.raises(ConfigError):
                 run.answer(given)
         complete = {"approve": True, "approver": "Ada", "reason": "expected", "how_many": 3}
         for wrong in ({"approver": ""}, {"approver": "  "}, {"reason": " "}, {"how_many": 13}, {"how_many": 0}):
             assert run.resume(**{**complete, **wrong}) == "REJECT"
+        for address in ("zoe@post.example", "it was\nzoe%40post.example"):
+            assert run.resume(**{**complete, "reason": address}) == "REJECT"
+        assert len(run.inputs()) == 2  # the form and its text
         assert run.resume() == "REJECT"
         assert run.state()["type"] == "PAUSED"
         assert run.resume(approver="Ada", reason="left the switch off", how_many=3) == "ACCEPT"

@@ -121,14 +121,23 @@ def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> No
     async def is_alive(user_id: int) -> bool:
         return not 900_000 <= user_id < 900_007
 
-    assert asyncio.run(bury(lambda _: False, quiet=LATER)) == []
-    buried = asyncio.run(bury(is_alive, now=in_an_hour, page=3))
+    assert asyncio.run(bury(lambda _: False, queue_lives=False, quiet=LATER)) == []
+    buried = asyncio.run(bury(is_alive, queue_lives=False, now=in_an_hour, page=3))
 
     assert sorted(buried) == list(range(900_000, 900_007))
     assert {state(api, each) for each in (*dead, queue_of_the_dead)} == {"CRASHED"}
     assert {state(api, each) for each in (living, queue, below)} == {"RUNNING"}
-    assert set(asyncio.run(bury(lambda user_id: user_id < 900_000, now=in_an_hour))) == {900_500, 900_501}
-    assert state(api, queue) == "CRASHED"
+    rest = asyncio.run(bury(lambda user_id: user_id < 900_000, queue_lives=False, now=in_an_hour))
+    assert (set(rest), state(api, queue)) == ({900_500, 900_501}, "CRASHED")
+
+
+def test_a_queue_run_that_waits_for_an_answer_is_not_buried(api: str) -> None:
+    """It has no learner's run below it for hours; that it lives its lease says."""
+    queue = made(api, "retire-queue")
+
+    for lives, seen in ((True, "RUNNING"), (False, "CRASHED")):
+        asyncio.run(bury(lambda _: True, queue_lives=lives, now=in_an_hour))
+        assert state(api, queue) == seen
 
 
 def until(reached: Any) -> None:

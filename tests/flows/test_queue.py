@@ -96,12 +96,13 @@ def test_a_learner_who_is_refused_does_not_stop_the_others(tmp_path: Path, engin
 def test_a_queue_deeper_than_the_threshold_is_held_before_anything_is_called(
     tmp_path: Path, engine: str, retirement: Command
 ) -> None:
-    """The true depth counts, not the batch that would be cut from it."""
+    """The true depth counts, not the batch that would be cut from it. Where nobody is asked, it ends at once."""
     with sandbox(tmp_path, "--learners", "301") as platform:
+        platform.configure(guard={"wait_hours": 0})
         answer = retirement("retire-queue", "--json", "--limit", "5", "--config", platform.config)
 
         assert answer.code == 3
-        assert answer.document["errors"][0].startswith("301 learners wait, more than the threshold of 300")
+        assert answer.document["errors"][0].startswith("301 learners wait, more than queue.threshold, which is 300")
         assert set(platform.states().values()) == {"PENDING"}
         assert not [each for each in platform.requests() if each["user_id"]]
 
@@ -112,7 +113,8 @@ def test_one_learner_can_be_retired_by_user_id_and_by_username(
     """Both name the run by the LMS user id; nobody else is touched."""
     with sandbox(tmp_path, seed=learners(3)) as platform:
         by_id = retirement("retire-learner", "--user-id", "101", "--json", "--config", platform.config)
-        by_name = retirement("retire-learner", "--username", "zoe-canary-0002", "--json", "--config", platform.config)
+        named = ("retire-learner", "--username", "-", "--json", "--config", platform.config)
+        by_name = retirement(*named, typed="zoe-canary-0002\n")
         again = retirement("retire-learner", "--user-id", "101", "--json", "--config", platform.config)
         nobody = retirement("retire-learner", "--user-id", "999", "--json", "--config", platform.config)
 

@@ -334,7 +334,7 @@ async def test_a_clock_that_is_wrong_costs_nobody_anything(world: World, skew: d
     ("answer", "ending", "state"),
     [
         ({"status": 403, "body": ECHO}, Ending.STOPPED, "PENDING"),
-        ({"status": 200, "body": "[]"}, Ending.ERRORED, ERRORED),
+        ({"status": 200, "body": "[]"}, Ending.RETIRED, COMPLETE),
     ],
     ids=["forbidden", "unreadable"],
 )

@@ -1,4 +1,4 @@
-"""What changes between two looks: the request, the pipeline, a hold, or what only one learner meets."""
+"""What changes between two looks, and what is not what it says: requests, pipelines, holds, answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from retirement import reconciler
 from retirement.endings import Ending
 from retirement.engine import retire
+from retirement.errors import StateConflict
 from retirement.learner import Learner
 from retirement.pipeline import Pipeline, Step
 
@@ -143,3 +145,30 @@ async def test_a_row_that_cannot_be_read_is_no_fault_of_the_learner(world: World
 
     assert report.ending in (Ending.PARKED, Ending.STRANDED, Ending.RETIRED)
     assert world.state(USERNAME) != "ERRORED"
+
+
+async def test_nobody_keeps_an_account_that_is_erased_in_part(world: World) -> None:
+    """Side by side with the step that failed another one was done; the row is PENDING again all the same."""
+    dag = shipped("dag")
+    world.seed(holder(), states=dag.lms_states)
+    world.sandbox.arm([{"path": "/unenroll/", "method": "POST", "status": 503, "times": 99}])
+    site = world.site(Pipeline(tuple(replace(step, after=()) for step in dag.steps[:2])))
+    assert (await world.retire(site, USERNAME)).ending is Ending.PARKED
+    assert world.state(USERNAME) == "PENDING"
+
+    with pytest.raises(StateConflict, match="done or begun already"):
+        await reconciler.cancel(site, world.user_ids[USERNAME])
+
+    assert world.state(USERNAME) == "PENDING"
+
+
+@pytest.mark.parametrize("path", ["/retire_misc/", "/retire/", "/retire_forum/", "/edxnotes/", "/edx_proctoring/"])
+async def test_a_success_that_says_something_else_is_none(world: World, path: str) -> None:
+    """`200 {}` from whoever stands before the LMS: ERRORED with a reason, and never COMPLETE."""
+    world.seed(holder(), states=LINE.lms_states)
+    world.sandbox.arm([{"path": path, "status": 200, "body": "{}", "headers": {"Content-Type": "application/json"}}])
+
+    report = await world.retire(world.site(LINE), USERNAME)
+
+    assert (report.ending, world.state(USERNAME)) == (Ending.ERRORED, "ERRORED")
+    assert "an empty answer is due" in report.reason

@@ -40,9 +40,16 @@ class Deadly:
         raise Died
 
 
-@pytest.mark.parametrize("forum", ["legacy", "v2"])
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-@pytest.mark.parametrize("name", ["default", "dag"])
+@pytest.mark.parametrize(
+    ("name", "after", "forum"),
+    [("default", False, "legacy"), ("default", True, "v2"), ("dag", True, "legacy"), ("dag", False, "v2")],
+    ids=[
+        "line-before-the-work",
+        "line-after-the-work-old-forum",
+        "dag-after-the-work",
+        "dag-before-the-work-old-forum",
+    ],
+)
 async def test_a_run_that_died_anywhere_is_finished_by_the_next(
     world: World, tmp_path: Path, name: str, after: bool, forum: str
 ) -> None:

@@ -60,7 +60,7 @@ async def test_the_most_urgent_come_first(world: World, tmp_path: Path) -> None:
 
     assert names(world, [each.user_id for each in intake.waiting]) == ["d-29", "d-20", "d-9"]
     assert names(world, [each.user_id for each in intake.batch(2)]) == ["d-29", "d-20"]
-    assert (intake.depth, intake.held, intake.unreadable, intake.trips) == (3, frozenset(), (), ())
+    assert (intake.depth, intake.held, intake.unreadable, intake.trips) == (3, {}, (), ())
 
 
 async def test_who_cools_off_does_not_wait_and_is_foreseen(world: World, tmp_path: Path) -> None:
@@ -81,6 +81,7 @@ async def test_held_learners_take_nobodys_place(world: World, tmp_path: Path) ->
 
     assert names(world, sorted(intake.held)) == ["d-29"]
     assert names(world, [each.user_id for each in intake.batch(1)]) == ["d-20"]
+    assert names(world, [each.user_id for each in intake.batch(9)]) == ["d-20", "d-9"]
     assert names(world, [each.user_id for each in intake.batch(9)]) == ["d-20", "d-9"]
 
 

@@ -17,11 +17,14 @@ from retirement.ledger import Book, Ledger, LedgerPlace, opened
 from retirement.reconciler import Verdict, reconcile
 
 from .doubles import PERSONAL, AtOnce, Forward, World
-from .reporting import ORGS, PIPELINE, WAITS, Died, due, flags, learners, lose_a_claim, queued, told
+from .reporting import ORGS, PIPELINE, WAITS, Died, due, flags, learners, lose_a_claim, queued, sent, told
 
 pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
+
+#: Whatever erases anything, in whatever service.
+ERASES = ("accounts/retire/", "retire_misc", "retire_forum", "retire_user", "unenroll", "replace_usernames")
 
 
 @dataclass
@@ -134,11 +137,15 @@ async def _finish(world: World, folder: Path) -> None:
     """What the schedules of a site do: reconcile, the next report, the next queue run."""
     site = world.site(PIPELINE)
     assert not [each async for each in reconcile(site) if each.verdict in (Verdict.LEFT, Verdict.FAILED)]
+    assert {world.state(name) for name in ORGS if name != "bo"} == {"COMPLETE"}
+    assert world.state("bo") == WAITS
     delivery = await partners.deliver(site, partners.destination(folder, "https://campus.example"))
     assert (delivery.error, delivery.left, delivery.problems) == (None, {}, [])
     for name in ORGS:
         report = await world.retire(site, name)
         assert report.ending is Ending.RETIRED, report
+    # Once for bo, whom a service had kept waiting.
+    assert [sent(world, path) for path in ERASES] == [1, 0, 0, 0, 0, 0]
     calm = await partners.deliver(site, partners.destination(folder, "https://campus.example"))
     assert (calm.learners, calm.queued_again, calm.left) == (0, [], {})
 
