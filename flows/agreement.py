@@ -37,11 +37,13 @@ async def agreed(site: Site, configuration: Configuration, intake: Intake, run_i
     approver, reason = safe(answer.approver, intake.waiting), answer.reason
     if approver:  # else nobody typed it
         reason = safe(reason, intake.waiting)
-    await site.ledger.decide(number, said, approver=approver or None, reason=reason, at_most=answer.how_many)
+    # The form offers as many as wait; a run takes no more than its limit all the same.
+    allowed = min(most, answer.how_many)
+    await site.ledger.decide(number, said, approver=approver or None, reason=reason, at_most=allowed)
     if not answer.approved:
         why = "; ".join(sentences)
         raise Held(f"{why}: nothing was called, since the run was not approved ({said})")
-    return min(most, answer.how_many)
+    return allowed
 
 
 def safe(text: str, waiting: Iterable[Learner]) -> str:

@@ -46,6 +46,8 @@ def _refuse(_cursor: Any, statement: str, _parameters: Any, _context: Any) -> No
 
 
 def _remember(connection: Any, _record: Any) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
     if connection.execute("PRAGMA database_list").fetchone()[2]:  # the platform's database is in memory, and stays
         _connections.append(connection)
 
