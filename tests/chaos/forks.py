@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 #: Seconds after which a run that does not end is a failure of its own.
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 300.0
 
 #: What a run would import by itself, the second list only where there is an engine.
 WORKER = (

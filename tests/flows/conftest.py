@@ -20,7 +20,7 @@ import yaml
 from retirement.ledger import LedgerPlace
 
 #: Seconds after which something that is waited for will not come any more.
-PATIENCE = 120
+PATIENCE = 300
 
 HOLD_AN_ENGINE = """
 import asyncio, signal, sys

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,16 +18,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.dead_runs import ENDS, bury, silence_automation, watch_for_silence
 from flows.retire_learner import Ending
-from tests.flows.conftest import Platform, sandbox
+from tests.flows.conftest import Platform, sandbox, until
 
 LATER = timedelta(hours=1)
 
 
 @pytest.fixture
 def api(engine: str) -> Iterator[str]:
-    """The server of the session, for Prefect's client in this process too."""
+    """The server of the session, for Prefect's client in this process too; left without what was shortened here."""
     with temporary_settings({PREFECT_API_URL: engine}):
         yield engine
+    for each in automations(engine):
+        httpx.delete(f"{engine}/automations/{each['id']}").raise_for_status()
 
 
 def automations(api: str) -> list[dict[str, Any]]:
@@ -138,13 +139,6 @@ def test_a_queue_run_that_waits_for_an_answer_is_not_buried(api: str) -> None:
     for lives, seen in ((True, "RUNNING"), (False, "CRASHED")):
         asyncio.run(bury(lambda _: True, queue_lives=lives, now=in_an_hour))
         assert state(api, queue) == seen
-
-
-def until(reached: Any) -> None:
-    """Prefect looks at its clock every few seconds; two minutes are more than it needs."""
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert time.monotonic() < deadline
 
 
 def moved(platform: Platform) -> int:

@@ -36,7 +36,7 @@ def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
         ) as run:
             until(run, lambda: moved(platform) > 12)
             os.kill(run.pid, number)
-            _, errors = run.communicate(timeout=120)
+            _, errors = run.communicate(timeout=300)
 
         assert (run.returncode, errors) == (1, "the run was told to stop\n")
         assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())

@@ -18,17 +18,18 @@ from retirement.sandbox.tokens import access_token
 pytestmark = pytest.mark.anyio
 
 RETIRE = "/api/user/v1/accounts/retire/"
-HEADERS = {"Authorization": f"JWT {access_token(CLIENTS['worker'], 600, 'read')}"}
 
 
 @asynccontextmanager
 async def _client(sandbox: Sandbox, *, sockets: bool) -> AsyncIterator[httpx.AsyncClient]:
+    # Made for each test: one made on import is too old when these tests come late in a long run.
+    headers = {"Authorization": f"JWT {access_token(CLIENTS['worker'], 600, 'read')}"}
     if not sockets:
         transport = httpx.ASGITransport(sandbox.apps["lms"])
-        async with httpx.AsyncClient(transport=transport, base_url="http://lms", headers=HEADERS) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://lms", headers=headers) as client:
             yield client
         return
-    async with serving(sandbox) as urls, httpx.AsyncClient(base_url=urls["lms"], headers=HEADERS) as client:
+    async with serving(sandbox) as urls, httpx.AsyncClient(base_url=urls["lms"], headers=headers) as client:
         yield client
 
 
