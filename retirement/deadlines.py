@@ -7,7 +7,7 @@ datetimes; a deadline runs from the request (GDPR, article 12(3): one month from
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from retirement.learner import Learner
@@ -68,7 +68,9 @@ class Forecast:
 
 def due_at(learner: Learner, days: int) -> datetime:
     """When the retirement has to be complete, so many days after the request."""
-    return learner.requested_at + timedelta(days=days)
+    span = timedelta(days=days)
+    # A row from the end of time is odd, and no reason to stop for everybody else.
+    return min(learner.requested_at, datetime.max.replace(tzinfo=UTC) - span) + span
 
 
 def by_slack(learners: Iterable[Learner], due: Mapping[int, datetime], *, now: datetime | None = None) -> list[Learner]:

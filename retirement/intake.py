@@ -14,7 +14,7 @@ from retirement.deadlines import Forecast, Pace, Waiting
 from retirement.endings import Ending
 from retirement.guard import Facts, History, Trip
 from retirement.learner import Learner
-from retirement.ledger import Hold, QueueRun
+from retirement.ledger import QueueRun
 from retirement.site import Site
 
 #: How far back "usual" looks.
@@ -70,13 +70,8 @@ async def take_in(site: Site, configuration: Configuration, cool_off_days: int) 
     active = await site.ledger.holds()
     if any(hold.org for hold in active):
         site.orgs |= await site.lms.enrolled_in(waiting)
-    holds = {each.user_id: _on(site, active, each) for each in waiting} if active else {}
-    held = {
-        user_id: f"kept until {hold.until} by hold {hold.id}"
-        for user_id, on in holds.items()
-        for hold in on
-        if hold.service is None
-    }
+    holds = {each.user_id: site.holds_on(each, active) for each in waiting} if active else {}
+    held = {user_id: hold.sentence for user_id, on in holds.items() for hold in on if hold.service is None}
     rest = {each.user_id for each in await site.ledger.records(endings=[Ending.HELD])} if holds else set()
     runs = await site.ledger.queue_runs(now - USUAL)
     # Whoever takes a longer cool-off takes fewer at a time, and is weighed by everybody who could be taken.
@@ -112,12 +107,6 @@ def _forecast(
         runs_per_day=pace.runs_per_day,
         success=pace.success,
     )
-
-
-def _on(site: Site, holds: Sequence[Hold], learner: Learner) -> list[Hold]:
-    """Those of the holds that are on the learner, or on an organisation of theirs."""
-    orgs = {org.casefold() for org in site.orgs.get(learner.user_id, ())}
-    return [hold for hold in holds if hold.user_id == learner.user_id or (hold.org and hold.org.casefold() in orgs)]
 
 
 def _measured(run: QueueRun) -> deadlines.QueueRun:

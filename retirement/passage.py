@@ -44,7 +44,7 @@ class _RunStopped(RetirementError):
 
 
 class Passage:
-    """One run of one learner. `failure` is the first thing that went wrong, and no step starts after it."""
+    """One run of one learner. `failure` is what went wrong, or what weighs most of it; `engine` weighs."""
 
     def __init__(self, site: Site, learner: Learner) -> None:
         self.site = site
@@ -74,13 +74,13 @@ class Passage:
         if row is None:
             return await self._end(Ending.RESCINDED, "the LMS has no retirement request of this learner any more")
         self.learner = row
-        holds = [*tenure.holds, *await self.site.org_holds(row)]
+        holds = [*tenure.holds, *await self.site.with_orgs(row, tenure.org_holds)]
         return await self._kept(holds) or await self._place(tenure, row, holds)
 
     async def _kept(self, holds: Sequence[Hold]) -> Report | None:
         """A report where a hold keeps the learner wholly."""
         whole = next((hold for hold in holds if hold.service is None), None)
-        return await self._end(Ending.HELD, f"kept until {whole.until} by hold {whole.id}") if whole else None
+        return await self._end(Ending.HELD, whole.sentence) if whole else None
 
     async def _read(self, tenure: Tenure) -> Learner | None:
         """Reads the row, which is also how an LMS that was down is asked whether it is back."""

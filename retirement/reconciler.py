@@ -198,9 +198,8 @@ async def _guarded(site: Site, learner: Learner, back: _Back, *, dry_run: bool) 
 
 async def _move(site: Site, learner: Learner, tenure: Tenure, back: _Back, last: str | None) -> Finding:
     row = await site.lms.refresh(learner)
-    if row is None or row.retirement_id != learner.retirement_id or row.state != learner.state:
-        same = row is not None and row.retirement_id == learner.retirement_id
-        where = f"in {row.state} by now" if row and same else "gone"
+    if row is None or row.state != learner.state:
+        where = "gone" if row is None else f"in {row.state} by now"
         return Finding(learner.user_id, Verdict.LEFT, learner.state, None, f"the row is {where}")
     target = await home_of(site, row) or back(site, row, tenure.finished, last)
     if target is None:

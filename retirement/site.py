@@ -5,16 +5,17 @@ One connection pool per service, one token for all of them. Nothing here belongs
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from retirement.config import Configuration, load
 from retirement.connectors import Connector
 from retirement.connectors.openedx import Forum, OpenEdx
+from retirement.deadlines import due_at
 from retirement.errors import ConfigError, LedgerError, Misconfigured, RetirementError, ServiceError
 from retirement.home import home
 from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
@@ -99,9 +100,7 @@ class Site:
 
     def due_at(self, learner: Learner) -> datetime:
         """When the retirement has to be complete, counted from the request."""
-        days = timedelta(days=self.deadlines.days_for(learner.user_id))
-        # A row from the end of time is odd, and no reason to stop for everybody else.
-        return min(learner.requested_at, datetime.max.replace(tzinfo=UTC) - days) + days
+        return due_at(learner, self.deadlines.days_for(learner.user_id))
 
     def met(self, error: RetirementError, user_id: int) -> None:
         """Stops the run for what everybody would meet: a ledger that cannot be written, a misconfiguration.
@@ -117,13 +116,15 @@ class Site:
             if len(who) >= min(2, len(self.listed) or 1):
                 self.stop.set(error)
 
-    async def org_holds(self, row: Learner) -> list[Hold]:
-        """The holds on organisations that the learner belongs to; the LMS is asked only where there is one."""
-        holds = await self.ledger.org_holds()
-        if holds and row.user_id not in self.orgs:
+    async def with_orgs(self, row: Learner, org_holds: Collection[Hold]) -> list[Hold]:
+        """Those of the holds on organisations that the learner belongs to; the LMS is asked only where there is one."""
+        if org_holds and row.user_id not in self.orgs:
             self.orgs[row.user_id] = await self.lms.orgs(row)
-        orgs = {org.casefold() for org in self.orgs.get(row.user_id, ())}
-        return [hold for hold in holds if hold.org and hold.org.casefold() in orgs]
+        return self.holds_on(row, org_holds)
+
+    def holds_on(self, learner: Learner, holds: Iterable[Hold]) -> list[Hold]:
+        """Those of the holds that are on the learner, or on an organisation that they are known to belong to."""
+        return [hold for hold in holds if hold.is_on(learner.user_id, self.orgs.get(learner.user_id, ()))]
 
     async def preflight(self) -> None:
         """Asks what every learner would stumble over: token, permission, states, routes. Changes nothing.

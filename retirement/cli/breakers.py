@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from retirement.cli.output import ConfigOption, JsonOption, console, require_keepable, run, show_json
+from retirement.cli.output import ByOption, ConfigOption, JsonOption, console, require_keepable, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import load
 from retirement.errors import ConfigError
@@ -16,7 +16,6 @@ app = typer.Typer(help="Stop calling a service, or call it again.", no_args_is_h
 
 ServiceArgument = Annotated[str, typer.Argument(help="Service, such as CREDENTIALS.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; kept in the ledger. Names nobody.")]
-ByOption = Annotated[str, typer.Option("--by", help="Who says so; a role or a login, kept in the ledger.")]
 
 
 @app.command("open")

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from retirement.cli.output import (
     LARGEST_ID,
+    ByOption,
     ConfigOption,
     JsonOption,
     console,
@@ -23,8 +24,6 @@ from retirement.reports import DONE
 from retirement.site import ledger_place
 
 app = typer.Typer(help="Legal or operational reasons not to erase, with an end.", no_args_is_help=True)
-
-ByOption = Annotated[str, typer.Option("--by", help="Who says so; a role or a login, kept in the ledger.")]
 
 
 @app.command()

@@ -31,6 +31,7 @@ ConfigOption = Annotated[
 UserIdOption = Annotated[
     int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of one learner.")
 ]
+ByOption = Annotated[str, typer.Option("--by", help="Who says so; a role or a login, kept in the ledger.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
 
 

@@ -1,6 +1,6 @@
 """Holds: registered reasons not to erase somebody, or not at one service, until a date."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -33,6 +33,17 @@ class Hold:
     released_by: str | None = None
     released_at: datetime | None = None
     release_reason: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What it does, for reports: nothing personal."""
+        return f"kept until {self.until} by hold {self.id}"
+
+    def is_on(self, user_id: int, orgs: Collection[str]) -> bool:
+        """Whether it is on this learner, or on one of these organisations, which are theirs; case does not matter."""
+        if self.org is None:
+            return self.user_id == user_id
+        return self.org.casefold() in {org.casefold() for org in orgs}
 
 
 class Holds(Core):
@@ -75,10 +86,6 @@ class Holds(Core):
             return await self.read(active_holds)
         statement = select(tables.hold).order_by(tables.hold.c.id)
         return [_hold(row) for row in await self.read(lambda book: book.rows(statement))]
-
-    async def org_holds(self) -> list[Hold]:
-        """Those that hold today, on organisations: the caller knows who belongs to one."""
-        return [hold for hold in await self.holds() if hold.org is not None]
 
 
 def active_holds(book: Book) -> list[Hold]:

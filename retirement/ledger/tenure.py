@@ -29,7 +29,7 @@ class _Began:
     lease: Lease
     finished: dict[str, str]
     begun: frozenset[str]
-    holds: tuple[Hold, ...]
+    holds: list[Hold]
     of_another_pipeline: bool
 
 
@@ -46,7 +46,9 @@ class Tenure:
         self.lease = began.lease
         self.finished = began.finished
         self.begun = began.begun
-        self.holds = began.holds  #: on this learner; those on organisations are `Ledger.org_holds`
+        self.holds = tuple(hold for hold in began.holds if hold.user_id == self.user_id)
+        #: Those on organisations: the caller knows who belongs to one.
+        self.org_holds = tuple(hold for hold in began.holds if hold.org is not None)
         #: Whether the last run that proved anything had other steps than this one.
         self.of_another_pipeline = began.of_another_pipeline
         self._ledger = ledger
@@ -69,7 +71,7 @@ class Tenure:
             self._fence(book)
             for hold in active_holds(book):
                 if hold.user_id == self.user_id and hold.service in (None, service):
-                    raise Kept(f"kept until {hold.until} by hold {hold.id}", hold.service)
+                    raise Kept(hold.sentence, hold.service)
             probe = breakers.admit(book, service, operation, self._ledger.patience)
             row = self._attempt(book, step) | {"service": service, "operation": operation}
             self._enter(book, "step.intended", New(_attempts, row), step=step)
@@ -176,11 +178,8 @@ class Tenure:
             row = book.row(tables.learner, self.user_id, self.retirement_id)
             if row is None or not is_ours(book, self.lease):
                 return
-            row |= {"ending": ending, "reason": reason, "state": state, "ended_at": book.at}
-            if ending == RETIRED and row["retired_at"] is None:
-                row["retired_at"] = book.at
             facts = {"ending": ending, "reason": reason, "state": state}
-            self._enter(book, "run.ended", Changed(tables.learner, row), **facts)
+            self._enter(book, "run.ended", _ended_with(book, row, facts), **facts)
             give_back(book, self.lease)
 
         try:
@@ -242,11 +241,9 @@ class Tenures(Leases):
             row = book.row(tables.learner, user_id, retirement_id)
             if row is None or row["ending"] is not None or is_live(book, f"learner:{user_id}"):
                 return False
-            row |= {"ending": ending, "reason": reason, "state": state, "ended_at": book.at}
-            if ending == RETIRED and row["retired_at"] is None:
-                row["retired_at"] = book.at
-            facts = {"retirement": retirement_id, "ending": ending, "reason": reason, "state": state}
-            book.enter("run.closed", Changed(tables.learner, row), user_id=user_id, facts=facts)
+            facts = {"ending": ending, "reason": reason, "state": state}
+            told = {"retirement": retirement_id, **facts}
+            book.enter("run.closed", _ended_with(book, row, facts), user_id=user_id, facts=told)
             return True
 
         return await self.write(close)
@@ -269,9 +266,14 @@ class Tenures(Leases):
         finished = {each["step"]: each["outcome"] for each in attempts if each["outcome"] and not each["voided_at"]}
         newest = {each["step"]: each for each in attempts}
         begun = frozenset(step for step, each in newest.items() if not each["ended_at"] and step not in finished)
-        holds = tuple(hold for hold in active_holds(book) if hold.user_id == user_id)
         changed = bool(finished and pipeline and last and last != pipeline)
-        return _Began(lease, finished, begun, holds, changed)
+        return _Began(lease, finished, begun, active_holds(book), changed)
+
+
+def _ended_with(book: Book, row: Mapping[str, Any], facts: Mapping[str, str]) -> Changed:
+    """A learner's row at the end of a run; who was retired once stays so since then."""
+    retired_at = row["retired_at"] or (book.at if facts["ending"] == RETIRED else None)
+    return Changed(tables.learner, {**row, **facts, "ended_at": book.at, "retired_at": retired_at})
 
 
 def attempts_of(book: Book, user_id: int, retirement_id: int) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ SIDEWAYS = {
     ("retirement.reconciler", "retirement.proof"),
     ("retirement.reconciler", "retirement.site"),
     ("retirement.reconciler", "retirement.unreported"),
+    ("retirement.site", "retirement.deadlines"),
     ("retirement.reports", "retirement.endings"),
     ("retirement.reports", "retirement.reconciler"),
     ("retirement.unreported", "retirement.proof"),

@@ -22,7 +22,7 @@ def test_holds_last_until_their_day_or_their_release(desk: Desk) -> None:
             await ledger.add_hold(user_id=None, org="MITx", service="LMS", basis="audit", until=day, by="legal")
             tenure = await begin(ledger)
             assert [first] == [each.id for each in tenure.holds]
-            assert ["MITx"] == [each.org for each in await ledger.org_holds()]
+            assert ["MITx"] == [each.org for each in await ledger.holds() if each.org is not None]
             await ledger.release_hold(first, by="legal", reason="settled")
             with pytest.raises(StateConflict):
                 await ledger.release_hold(first, by="legal", reason="again")
