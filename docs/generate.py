@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import typer
+from pydantic.fields import FieldInfo
 
 from retirement.cli import app
-from retirement.connectors import Connector, Operation, registry
+from retirement.connectors import Connector, FollowUp, Operation, Repeats, registry
 from retirement.errors import RateLimited, ServiceError, Transient
 from retirement.http import Reply, classify, translate
 
@@ -23,7 +25,7 @@ KINDS = ("json", "empty", "text", "html", "unreadable")
 
 def pages() -> dict[str, str]:
     """Every page by file name."""
-    return {"commands.md": commands(), "operations.md": operations(), "errors.md": errors()}
+    return {"commands.md": commands(), "operations.md": operations(), "services.md": services(), "errors.md": errors()}
 
 
 def commands() -> str:
@@ -98,8 +100,17 @@ def operations() -> str:
 
 
 def _operation(connector: type[Connector], declared: Operation) -> tuple[str, ...]:
-    destroys = connector.destroys_username(connector.Settings(url=NOWHERE), declared.name).value
+    nowhere = connector.Settings.model_construct(url=NOWHERE)
+    destroys = connector.destroys_username(nowhere, declared.name).value
     remarks = []
+    if declared.batch:
+        remarks.append(f"up to {declared.batch} learners in one call, where `batch_size` says so")
+    if declared.looks_up_in:
+        remarks.append(f"looks the learner up in {declared.looks_up_in}, before the username is destroyed there")
+    if declared.repeats is not Repeats.SAFE:
+        remarks.append("looks first whether it has been done")
+    if declared.follow_up:
+        remarks.append(_follow_up(declared.follow_up))
     if declared.comes_last:
         remarks.append("steps of this service that are told the username end before it")
     if declared.goes_with:
@@ -117,6 +128,57 @@ def _operation(connector: type[Connector], declared: Operation) -> tuple[str, ..
         _yes(declared.absent_on_404),
         "; ".join(remarks),
     )
+
+
+def _follow_up(when: FollowUp) -> str:
+    again = f", and once more {_days(when.again)} after that" if when.again else ""
+    return (
+        f"asked about after {_days(when.first)}, then every {_days(when.every)}, until it confirms{again}; "
+        f"overdue after {_days(when.overdue)}"
+    )
+
+
+def _days(span: timedelta) -> str:
+    """In the largest unit that it is a whole number of."""
+    for unit, seconds in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if span.total_seconds() % seconds == 0 and span.total_seconds() >= seconds:
+            return f"{int(span.total_seconds() // seconds)} {unit}"
+    return f"{span.total_seconds():g} seconds"
+
+
+def services() -> str:
+    """Every setting of every service, what the service allows, and the reference's keys for it."""
+    lines = ["# Services", "", NOTE, "", "The sections below `services` in a configuration file."]
+    for connector in registry().values():
+        if not connector.__module__.startswith("retirement."):
+            continue
+        doc = _flat((connector.__doc__ or "").partition("\n")[0])
+        lines += ["", f"## {connector.service}", "", doc, ""]
+        fields = connector.Settings.model_fields.items()
+        lines += _table(("setting", "default", "meaning"), [_setting(name, field) for name, field in fields])
+        if limits := _limits(connector):
+            lines += ["", f"Limits kept: {limits}."]
+        if connector.reference_keys:
+            pairs = ", ".join(f"`{theirs}` is `{ours}`" for theirs, ours in connector.reference_keys.items())
+            lines += ["", f"In the configuration of the reference scripts: {pairs}."]
+    return _page(lines)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str]:
+    if field.is_required():
+        default = "*required*"
+    else:
+        value = field.get_default(call_default_factory=True)
+        default = "" if value in (None, "", (), {}) else f"`{str(getattr(value, 'value', value)).lower()}`"
+    return f"`{name}`", default, _flat(field.description)
+
+
+def _limits(connector: type[Connector]) -> str:
+    limits = connector.limits
+    told = [f"{limits.at_once} requests at a time"] if limits.at_once else []
+    for beginning, rate in limits.rates.items():
+        told.append(f"{rate.calls} in {rate.seconds:g} s{f' of `{beginning}`' if beginning else ''}")
+    return ", ".join(told)
 
 
 def errors() -> str:

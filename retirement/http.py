@@ -1,4 +1,4 @@
-"""Talking to services: send, wait, renew the token, and turn every answer into a reply or one error.
+"""Talking to services: send, wait, and turn every answer into a reply or one error. Who signs is `auth`.
 
 Nothing that a remote sent, and no value that was put into a path, leaves this module inside an error or a
 log line: errors name the path template and the status (`retirement.errors`).
@@ -7,8 +7,7 @@ log line: errors name the path template and the status (`retirement.errors`).
 import asyncio
 import json as jsonlib
 import logging
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,9 +18,9 @@ from urllib.parse import quote
 
 import httpx
 import tenacity
-from pydantic import SecretStr
 
 from retirement.errors import Misconfigured, NotFound, RateLimited, Refused, ServiceError, Transient
+from retirement.limits import Gate, Limits
 
 # httpx logs the whole URL of every request at INFO, and usernames are part of some.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -54,9 +53,17 @@ class Reply:
 #: Looks at an answer before the general table does. True: take it as the reply. None: the table decides.
 Judge = Callable[[Reply], bool | None]
 
+#: How requests are signed; made by `auth`.
+Auth = httpx.Auth
+#: Connections to one host.
+Pool = httpx.AsyncClient
+
 #: Statuses at which a token is renewed once. Proctoring answers 403 where others answer 401.
 UNAUTHORIZED = frozenset({401})
 
+
+#: How long an answer may take where the request itself does not say; operations declare it.
+patience_of_operation: ContextVar[Patience] = ContextVar("patience", default=Patience.ERASURE)
 
 #: Called before each try of a call; raises once whoever makes it has lost the right to go on.
 permission: ContextVar[Callable[[], None] | None] = ContextVar("permission", default=None)
@@ -103,121 +110,29 @@ class Retry:
         )
 
 
-class TokenSource:
-    """JWTs of the retirement worker, fetched when first needed and shared by all services and learners.
-
-    Raises `Misconfigured` for credentials that the LMS does not know. Source: contract, section 3.
-    """
-
-    PATH = "/oauth2/access_token"
-    MARGIN_SECONDS = 60.0
-
-    def __init__(
-        self,
-        client: httpx.AsyncClient,
-        client_id: str,
-        client_secret: SecretStr,
-        *,
-        retry: Retry | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._api = Api("LMS", client, retry=retry or Retry())
-        self._form = {"grant_type": "client_credentials", "client_id": client_id, "token_type": "jwt"}
-        self._secret = client_secret
-        self._clock = clock
-        self._renewal: asyncio.Task[None] | None = None
-        self._token = ""
-        self._good_until = 0.0
-
-    async def current(self) -> str:
-        """A token that is good for a while yet."""
-        return await self._fetch(lambda: not self._token or self._clock() >= self._good_until)
-
-    async def renewed(self, refused: str) -> str:
-        """A token other than the one that was just refused; learners at the same time share one request."""
-        return await self._fetch(lambda: self._token == refused)
-
-    async def _fetch(self, stale: Callable[[], bool]) -> str:
-        if stale():
-            if self._renewal is None:
-                self._renewal = asyncio.create_task(self._renew())
-                self._renewal.add_done_callback(self._renewal_ended)
-            # One request, and one failure, for all who wait; a learner who is cancelled ends it for nobody.
-            await asyncio.shield(self._renewal)
-        return self._token
-
-    async def _renew(self) -> None:
-        form = self._form | {"client_secret": self._secret.get_secret_value()}
-        try:
-            # Once: whoever needed the token owns the retry.
-            reply = await self._api.post(self.PATH, form=form, judge=_refusal_of_a_client, once=True)
-        except (NotFound, Refused) as error:
-            # Never the answer to what was asked with the token: `absent`, or a learner who is refused.
-            raise Misconfigured(error.service, error.request, error.status, "the endpoint gives no token") from None
-        token, lifetime = _token_of(reply)
-        self._token = token
-        self._good_until = self._clock() + lifetime - min(self.MARGIN_SECONDS, lifetime / 2)
-
-    def _renewal_ended(self, renewal: asyncio.Task[None]) -> None:
-        self._renewal = None
-        if not renewal.cancelled():
-            renewal.exception()  # retrieved, even when all who waited are gone
-
-
-def _refusal_of_a_client(reply: Reply) -> None:
-    if reply.status in (400, 401, 403):
-        raise Misconfigured(
-            "LMS",
-            f"POST {TokenSource.PATH}",
-            reply.status,
-            "the LMS does not accept client_id and client_secret",
-        )
-
-
-def _token_of(reply: Reply) -> tuple[str, float]:
-    data = reply.data if isinstance(reply.data, dict) else {}
-    token, lifetime, kind = data.get("access_token"), data.get("expires_in"), data.get("token_type")
-    if not isinstance(token, str) or not isinstance(lifetime, (int, float)) or str(kind).upper() != "JWT":
-        raise Misconfigured("LMS", f"POST {TokenSource.PATH}", reply.status, "the answer holds no JWT")
-    return token, float(lifetime)
-
-
-class JwtAuth(httpx.Auth):
-    """`Authorization: JWT …` as Open edX wants it, renewed once when the service no longer takes it."""
-
-    def __init__(self, tokens: TokenSource) -> None:
-        self._tokens = tokens
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        token = await self._tokens.current()
-        request.headers["Authorization"] = f"JWT {token}"
-        response = yield request
-        if response.status_code in request.extensions.get("renew_on", UNAUTHORIZED):
-            request.headers["Authorization"] = f"JWT {await self._tokens.renewed(token)}"
-            yield request
-
-
-def pool(url: str, at_once: int) -> httpx.AsyncClient:
+def pool(url: str, at_once: int) -> Pool:
     """The connections to one service, enough for that many learners at the same time."""
     limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once * 2)
     return httpx.AsyncClient(base_url=url, limits=limits)
 
 
 class Api:
-    """One service: its connection pool, its credentials and its share of patience."""
+    """One service: its connection pool, its credentials, its limits and its share of patience."""
 
     def __init__(
         self,
         service: str,
-        client: httpx.AsyncClient,
+        client: Pool,
         *,
-        auth: httpx.Auth | None = None,
+        auth: Auth | None = None,
         retry: Retry | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.service = service
         self.retry = retry or Retry()
         self._client = client
         self._auth = auth
+        self._gate = gate or Gate(Limits(), sleep=self.retry.sleep)
 
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.send("GET", path, **options)
@@ -231,6 +146,9 @@ class Api:
     async def patch(self, path: str, **options: Any) -> Reply:
         return await self.send("PATCH", path, **options)
 
+    async def delete(self, path: str, **options: Any) -> Reply:
+        return await self.send("DELETE", path, **options)
+
     async def send(
         self,
         method: str,
@@ -240,7 +158,8 @@ class Api:
         params: Sequence[tuple[str, str]] = (),
         json: Any = None,
         form: Mapping[str, str] | None = None,
-        patience: Patience = Patience.ERASURE,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
         once: bool = False,
         renew_on: frozenset[int] = UNAUTHORIZED,
         judge: Judge | None = None,
@@ -257,8 +176,8 @@ class Api:
             params=list(params) or None,
             json=json,
             data=form,
-            timeout=patience.value,
-            headers={"Accept": "application/json"},
+            timeout=(patience or patience_of_operation.get()).value,
+            headers={"Accept": "application/json", **(headers or {})},
         )
         request.extensions["renew_on"] = renew_on
         if once:
@@ -269,7 +188,8 @@ class Api:
         return reply
 
     async def _attempt(self, name: str, request: httpx.Request, judge: Judge | None) -> Reply:
-        reply = await self._exchange(name, request)
+        async with self._gate.passing(name):
+            reply = await self._exchange(name, request)
         if (judge is None or not judge(reply)) and (error := classify(self.service, name, reply)):
             raise error
         return reply

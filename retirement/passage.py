@@ -7,7 +7,7 @@ than what was done, never more, and a ledger that says what may have been begun.
 
 from collections.abc import Sequence
 
-from retirement.connectors import Outcome
+from retirement.connectors import Erasure, Outcome
 from retirement.endings import Ending, Report, StepReport
 from retirement.errors import (
     BreakerOpen,
@@ -27,7 +27,7 @@ from retirement.errors import (
 )
 from retirement.http import permission
 from retirement.learner import Learner
-from retirement.ledger import Hold, Tenure
+from retirement.ledger import Given, Hold, Tenure
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, ERRORED, PENDING, Pipeline, Step
 from retirement.proof import behind, proved_steps
 from retirement.row import Row
@@ -154,14 +154,16 @@ class Passage:
                 await self._row.still_ours()
             self._tried.add(step.name)
             await self._row.enter(step)
-            outcome = await self._call(tenure, step)
+            erasure = await self._call(tenure, step)
         except (LeaseLost, LedgerError, BreakerOpen, Kept, _RunStopped):
             raise
         except RetirementError as error:
             await tenure.fail(step.name, error.service if isinstance(error, ServiceError) else step.service, error)
             raise
-        await tenure.prove(step.name, outcome.value)
-        return outcome
+        follow_up = self.site.connectors[step.service].operations()[step.operation].follow_up
+        given = Given(erasure.receipt, follow_up.first if follow_up else None) if erasure.receipt is not None else None
+        await tenure.prove(step.name, erasure.outcome.value, given)
+        return erasure.outcome
 
     async def _probe(self, tenure: Tenure, step: Step) -> None:
         """Asks a service that was down, by the operation's own harmless read, whether it is back.
@@ -180,7 +182,7 @@ class Passage:
             raise
         await tenure.probed(step.service, answered=True, reason="it answered")
 
-    async def _call(self, tenure: Tenure, step: Step) -> Outcome:
+    async def _call(self, tenure: Tenure, step: Step) -> Erasure:
         connector = self.site.connectors[step.service]
         lane = self.site.forum_lane
         if is_forum := (step.service, step.operation) == ("LMS", _FORUM):

@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from retirement.auth import TokenSource, lms_tokens
 from retirement.config import Configuration, load
 from retirement.connectors import Connector
 from retirement.connectors.openedx import Forum, OpenEdx
 from retirement.deadlines import due_at
 from retirement.errors import ConfigError, LedgerError, Misconfigured, RetirementError, ServiceError
 from retirement.home import home
-from retirement.http import Api, JwtAuth, Retry, TokenSource, pool
+from retirement.http import Api, Pool, Retry, pool
 from retirement.learner import Learner
 from retirement.ledger import Hold, Ledger, LedgerPlace
 from retirement.ledger import opened as opened_ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline
+from retirement.wiring import Wiring
 
 
 class Stop:
@@ -151,8 +153,6 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
 
     Raises `LedgerError` and `ConfigError` where the ledger cannot be opened.
     """
-    at_once = configuration.queue.at_once
-    retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
             opened_ledger(
@@ -163,26 +163,42 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
                 breaker_longest_seconds=configuration.breaker.longest_seconds,
             )
         )
-        lms_pool = await stack.enter_async_context(pool(configuration.lms.url, at_once))
-        tokens = TokenSource(lms_pool, configuration.lms.client_id, configuration.lms.client_secret, retry=retry)
-        auth = JwtAuth(tokens)
-        apis = {"LMS": Api("LMS", lms_pool, auth=auth, retry=retry)}
-        for service in configuration.connectors:
-            if service not in apis:
-                client = await stack.enter_async_context(pool(configuration.services[service].url, at_once))
-                apis[service] = Api(service, client, auth=auth, retry=retry)
+        tokens, wiring = await _wired(configuration, stack)
+        connectors = {
+            service: connector.connected(service, configuration.services[service], wiring)
+            for service, connector in configuration.connectors.items()
+        }
+        for each in connectors.values():
+            stack.push_async_callback(each.close)
         yield Site(
             pipeline=configuration.pipeline,
-            lms=Lms(apis["LMS"], configuration.pipeline.lms_states),
+            lms=Lms(wiring.api("LMS", configuration.lms.url, auth=wiring.jwt), configuration.pipeline.lms_states),
             tokens=tokens,
-            connectors={
-                service: connector(configuration.services[service], apis[service])
-                for service, connector in configuration.connectors.items()
-            },
+            connectors=connectors,
             ledger=ledger,
             deadlines=Deadlines(configuration.deadline_days, configuration.deadline_days_by_country),
             forum_lane=ForumLane(narrow=_has_old_forum(configuration)),
         )
+
+
+async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[TokenSource, Wiring]:
+    """What the connectors of a process talk through; one pool for each host, closed with the stack."""
+    lms, at_once = configuration.lms, configuration.queue.at_once
+    retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
+    pools: dict[str, Pool] = {}
+
+    def pool_of(url: str) -> Pool:
+        if url not in pools:
+            pools[url] = pool(url, at_once)
+        return pools[url]
+
+    async def close() -> None:
+        for each in pools.values():
+            await each.aclose()
+
+    stack.push_async_callback(close)
+    tokens = lms_tokens(Api("LMS", pool_of(lms.url), retry=retry), lms.client_id, lms.client_secret)
+    return tokens, Wiring(pool_of, tokens, retry=retry)
 
 
 def ledger_place(configuration: Configuration) -> LedgerPlace:

@@ -72,9 +72,28 @@ class _Loader:
     ) -> None:
         self._draft = draft
         self._sections = sections
-        self._connectors = connectors
         self._problems = problems
         self._root = draft.root.entries
+        self._connectors = {**connectors, **self._given(connectors)}
+
+    def _given(self, connectors: Mapping[str, type[Connector]]) -> dict[str, type[Connector]]:
+        """Connectors by the names of services that say which one serves them, with `connector: NAME`."""
+        given: dict[str, type[Connector]] = {}
+        for name, node in self._section("services").entries.items():
+            if (place := node.entries.get("connector")) is None:
+                continue
+            wanted = shown(place.text)
+            if wanted not in connectors:
+                self._problems.add(
+                    place.line, place.key, f"there is no connector {wanted}{nearest(wanted, connectors)}"
+                )
+            elif name in connectors and name != wanted:
+                self._problems.add(
+                    place.line, place.key, f"{name} has a connector of its own; name the service otherwise"
+                )
+            else:
+                given[name] = connectors[wanted]
+        return given
 
     def configuration(self) -> Configuration:
         lms = self._sections.read(LmsSettings, self._section("lms"), "lms", {"url": self._url_problem})
@@ -228,6 +247,8 @@ class _Loader:
 
     def _service(self, name: str, node: Node, *, used: bool) -> dict[str, ServiceSettings]:
         needed = used or self._draft.dialect == "own"
+        if isinstance(node.data, dict):
+            node = moved(node, {key: each for key, each in node.entries.items() if key != "connector"})
         checks = {"url": self._url_problem} if needed else {}
         settings = self._sections.read(self._connectors[name].Settings, node, f"services.{name}", checks)
         if settings and not needed and (text := self._url_problem(settings.model_dump())):

@@ -129,7 +129,7 @@ def identity(
         connector = connectors[destroyer.service]
         settings = services.get(destroyer.service)
         verdict = connector.destroys_username(settings, destroyer.operation) if settings else Destroys.NO
-        for step in _too_late(steps, destroyer, connector):
+        for step in _too_late(steps, destroyer, connectors, services):
             node = next(each for each in placed if each.step.name == step.name).at("operation")
             why = f"{step.name} looks the learner up by username"
             if verdict is Destroys.YES:
@@ -140,12 +140,19 @@ def identity(
                 problems.warn(node.line, node.key, f"{text}; put {step.name} first, or {remedy}")
 
 
-def _too_late(steps: Pipeline, destroyer: Step, connector: type[Connector]) -> Iterator[Step]:
+def _too_late(
+    steps: Pipeline,
+    destroyer: Step,
+    connectors: Mapping[str, type[Connector]],
+    services: Mapping[str, ServiceSettings],
+) -> Iterator[Step]:
     before = steps.ancestors(destroyer.name)
-    operations = connector.operations()
+    comes_last = connectors[destroyer.service].operations()[destroyer.operation].comes_last
     for step in steps:
-        if step.service != destroyer.service or step.name == destroyer.name or step.name in before:
+        if step.name == destroyer.name or step.name in before:
             continue
-        told = Identity.USERNAME in operations[step.operation].needs
-        if operations[step.operation].finds_by_username or (told and operations[destroyer.operation].comes_last):
+        operation = connectors[step.service].declared(services.get(step.service))[step.operation]
+        told = Identity.USERNAME in operation.needs
+        same = step.service == destroyer.service and (operation.finds_by_username or (told and comes_last))
+        if same or operation.looks_up_in == destroyer.service:
             yield step

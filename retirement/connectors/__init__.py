@@ -6,50 +6,46 @@ before the first learner. Connectors of third parties register under the entry-p
 `retirement.connectors`, as ours do.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from retirement.errors import ConfigError, Misconfigured, NotFound, Refused
-from retirement.http import Api, Judge, Patience, Reply
+from retirement.connectors.batching import Batches
+from retirement.connectors.declaration import Destroys, Identity, Operation, Repeats, Route, operation
+from retirement.connectors.evidence import Erasure, FollowUp, Outcome, Verdict
+from retirement.errors import ConfigError, Defect, Misconfigured, NotFound, Refused
+from retirement.http import Api, Auth, Judge, Patience, Reply, patience_of_operation
 from retirement.learner import Learner
+from retirement.limits import Limits, Rate
+from retirement.wiring import Wiring
+
+__all__ = [
+    "BatchSettings",
+    "Connector",
+    "Destroys",
+    "Erasure",
+    "FollowUp",
+    "Identity",
+    "Limits",
+    "Operation",
+    "Outcome",
+    "Rate",
+    "Repeats",
+    "Route",
+    "ServiceSettings",
+    "Verdict",
+    "empty_only",
+    "json_404_only",
+    "operation",
+    "registry",
+]
 
 ENTRY_POINTS = "retirement.connectors"
-
-
-class Outcome(StrEnum):
-    """What became of the learner's data in one service."""
-
-    ERASED = "erased"  #: removed, as far as the service's answer goes
-    ABSENT = "absent"  #: the service holds nothing of this learner
-    ACCEPTED = "accepted"  #: the service will do it later
-    MANUAL = "manual"  #: a person has to do it
-    RETAINED = "retained"  #: kept on a legal basis
-
-
-class Identity(StrEnum):
-    """What an operation needs to know about the learner."""
-
-    USER_ID = "user_id"
-    USERNAME = "username"
-    EMAIL = "email"
-    NAME = "name"
-    RETIRED_USERNAME = "retired_username"
-    RETIRED_EMAIL = "retired_email"
-
-
-class Destroys(StrEnum):
-    """Whether an operation destroys the username that others of the same service look up."""
-
-    NO = "no"
-    YES = "yes"
-    #: Some releases of the service do and some do not, and nobody said which one this is.
-    PERHAPS = "perhaps"
+#: Longest receipt, in characters: an id or a few, never a document.
+LONGEST_RECEIPT = 2_000
 
 
 class ServiceSettings(BaseModel):
@@ -63,84 +59,50 @@ class ServiceSettings(BaseModel):
         description="Permit an http:// address that is not on this machine. For closed networks only.",
     )
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where an operation goes, as method and path template; `doctor` asks whether it exists."""
-
-    method: str
-    path: str
-    sample: Mapping[str, object]
+    @property
+    def base_url(self) -> str:
+        """Where requests go; a vendor with regions knows its hosts, and `url` is then for others."""
+        return self.url
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """The declared policy of one operation; its doc is its first docstring line, the operator's manual."""
+class BatchSettings(ServiceSettings):
+    """Settings of a service that takes many learners in one call."""
 
-    name: str
-    doc: str
-    needs: frozenset[Identity]
-    finds_by_username: bool
-    destroys_username: bool
-    comes_last: bool
-    absent_on_404: bool
-    route: Route | None
-    goes_with: str | None
-    refused_because: str | None
-
-
-Method = Callable[[Any, Learner], Awaitable[Outcome]]
-
-
-def operation(
-    *needs: Identity,
-    route: tuple[str, str] | None = None,
-    sample: Mapping[str, object] | None = None,
-    finds_by_username: bool = False,
-    destroys_username: bool = False,
-    comes_last: bool = False,
-    absent_on_404: bool = False,
-    goes_with: str | None = None,
-    refused_because: str | None = None,
-) -> Callable[[Method], Method]:
-    """Declares a method of a connector as an operation.
-
-    `needs` is what it is told about the learner. `route` is where it goes; `sample` fills the template for a
-    harmless question. `finds_by_username`: the service looks its data up by the account's current username.
-    `destroys_username`: after it such a look-up finds nothing. `comes_last`: every step of the service that is
-    told the username has to end before. `absent_on_404`: the service's own 404 means
-    that it holds nothing (never an HTML page). `goes_with`: it has no request of its own any more, another
-    operation does its work and has to be in the pipeline. `refused_because`: known, and never to be used.
-    """
-
-    def declare(method: Method) -> Method:
-        declared = Operation(
-            name=method.__name__,
-            doc=(method.__doc__ or "").strip().partition("\n")[0],
-            needs=frozenset(needs),
-            finds_by_username=finds_by_username,
-            destroys_username=destroys_username,
-            comes_last=comes_last,
-            absent_on_404=absent_on_404,
-            route=Route(*route, sample or {}) if route else None,
-            goes_with=goes_with,
-            refused_because=refused_because,
-        )
-        method.__operation__ = declared  # type: ignore[attr-defined]  # functions take attributes; typing has no word for it
-        return method
-
-    return declare
+    batch_size: int = Field(default=1, ge=1, description="Most learners of a run that share one call; 1: none do.")
+    batch_seconds: float = Field(
+        default=2, ge=0, le=60, description="How long the first learner of a batch waits for others."
+    )
 
 
 class Connector:
     """Base of connectors: one service, its settings and its operations. Building one does no I/O."""
 
+    #: Name of the service, unless a configuration gives the connector to a service of another name.
     service: ClassVar[str]
     Settings: ClassVar[type[ServiceSettings]] = ServiceSettings
+    #: What the service allows; shared by all who talk to it.
+    limits: ClassVar[Limits] = Limits()
+    #: Keys of the reference scripts' configuration file, and the settings that they are here.
+    reference_keys: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, settings: ServiceSettings, api: Api) -> None:
         self.settings = settings
         self.api = api
+        self._batches: dict[str, Batches] = {}
+
+    @classmethod
+    def connected(cls, service: str, settings: ServiceSettings, wiring: Wiring) -> Self:
+        """The connector of a service, with what it talks through."""
+        auth = cls.sign_in(service, settings, wiring)
+        return cls(settings, wiring.api(service, settings.base_url, auth=auth, limits=cls.limits))
+
+    @classmethod
+    def sign_in(cls, service: str, settings: Any, wiring: Wiring) -> Auth | None:
+        """How requests are signed: by default with the JWT of the retirement worker, as Open edX has it."""
+        return wiring.jwt
+
+    async def close(self) -> None:
+        """Gives back what the connector has opened for itself; pools belong to the process."""
 
     @classmethod
     def operations(cls) -> dict[str, Operation]:
@@ -150,20 +112,50 @@ class Connector:
         return {each.name: each for each in declared if isinstance(each, Operation)}
 
     @classmethod
+    def declared(cls, settings: ServiceSettings | None) -> dict[str, Operation]:
+        """The operations as they are with these settings, where those say what an operation needs."""
+        return cls.operations()
+
+    @classmethod
     def destroys_username(cls, settings: ServiceSettings, name: str) -> Destroys:
         """Whether an operation destroys the username here, with these settings."""
         return Destroys.YES if cls.operations()[name].destroys_username else Destroys.NO
 
-    async def perform(self, name: str, learner: Learner) -> Outcome:
+    async def perform(self, name: str, learner: Learner) -> Erasure:
         """Does one operation for one learner. Raises `ServiceError` and `StateConflict`."""
         declared = self.operations()[name]
-        method: Method = getattr(type(self), name)
+        patience_of_operation.set(declared.patience)
         try:
-            return await method(self, learner)
+            done = await self._in_batch(declared, learner) if declared.batch else await getattr(self, name)(learner)
         except NotFound:
-            if declared.absent_on_404:
-                return Outcome.ABSENT
-            raise
+            if not declared.absent_on_404:
+                raise
+            done = Outcome.ABSENT
+        erasure = done if isinstance(done, Erasure) else Erasure(done)
+        if erasure.receipt is not None and not _may_be_kept(erasure.receipt, learner):
+            raise Defect(f"a defect in the connector of {self.api.service}: {name} gave a receipt that cannot be kept")
+        return erasure
+
+    async def _in_batch(self, declared: Operation, learner: Learner) -> Erasure:
+        if declared.name not in self._batches:
+            size, seconds = 1, 0.0
+            if isinstance(self.settings, BatchSettings):
+                size, seconds = min(self.settings.batch_size, declared.batch or 1), self.settings.batch_seconds
+            send = getattr(self, declared.name)
+            self._batches[declared.name] = Batches(send, size=size, seconds=seconds, sleep=self.api.retry.sleep)
+        return await self._batches[declared.name].erase(learner)
+
+    async def ask(self, name: str, receipt: str, learner: Learner | None) -> Verdict:
+        """What became of an erasure, read-only. `learner` is None once the LMS has forgotten them.
+
+        Raises `ServiceError`, and `LookupError` for an operation that cannot be asked about.
+        """
+        asks = self.operations()[name].asks
+        if asks is None:
+            raise LookupError(f"{self.api.service} {name} cannot be asked about")
+        patience_of_operation.set(Patience.LOOKUP)
+        verdict: Verdict = await getattr(self, asks)(receipt, learner)
+        return verdict
 
     def route(self, name: str) -> Route | None:
         """Where an operation goes with these settings; None where it sends nothing."""
@@ -178,10 +170,17 @@ class Connector:
                 if 400 <= reply.status < 500 and reply.kind in ("html", "text"):
                     # A web server's page: it does not serve this host, wants another scheme, or lacks the route.
                     why = "no such route: wrong base URL, or the feature is off"
-                    raise Misconfigured(self.service, f"GET {route.path}", reply.status, why)
+                    raise Misconfigured(self.api.service, f"GET {route.path}", reply.status, why)
                 return reply.status == 405
 
             await self.api.get(route.path, values=route.sample, patience=Patience.LOOKUP, judge=knows)
+
+
+def _may_be_kept(receipt: str, learner: Learner) -> bool:
+    """Whether a receipt is short and names nobody, as far as this learner's own texts show."""
+    personal = (learner.username, learner.email, learner.name)
+    shown = receipt.casefold()
+    return len(receipt) <= LONGEST_RECEIPT and not any(text and text.casefold() in shown for text in personal)
 
 
 def json_404_only(service: str, path: str) -> Judge:

@@ -31,5 +31,5 @@ class Ecommerce(Connector):
     @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True)
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Retire the account through a route that only private builds have; a stock service lacks it."""
-        await self.api.post(RETIRE, json={"username": learner.username}, judge=json_404_only(self.service, RETIRE))
+        await self.api.post(RETIRE, json={"username": learner.username}, judge=json_404_only(self.api.service, RETIRE))
         return Outcome.ERASED

@@ -27,5 +27,5 @@ class LicenseManager(Connector):
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Take the learner off all licences and delete their account there."""
         body = {"lms_user_id": learner.user_id, "original_username": learner.username}
-        await self.api.post(RETIRE, json=body, judge=empty_only(self.service, f"POST {RETIRE}"))
+        await self.api.post(RETIRE, json=body, judge=empty_only(self.api.service, f"POST {RETIRE}"))
         return Outcome.ERASED

@@ -79,12 +79,12 @@ class OpenEdx(Connector):
     def _unenroll(self) -> str:
         return UNENROLL[cast(OpenEdx.Settings, self.settings).unenroll_version]
 
-    @operation(Identity.USERNAME, route=("POST", UNENROLL[1]), finds_by_username=True)
+    @operation(Identity.USERNAME, route=("POST", UNENROLL[1]), finds_by_username=True, patience=Patience.SLOW)
     async def retirement_unenroll(self, learner: Learner) -> Outcome:
         """End every active enrollment; the rows stay, since the partner report needs them."""
-        reply = await self._ask(self._unenroll, learner, patience=Patience.SLOW)
+        reply = await self._ask(self._unenroll, learner)
         if reply.status == 200 and not isinstance(reply.data, list):
-            raise Refused(self.service, f"POST {self._unenroll}", 200, "a list of organisations is due")
+            raise Refused(self.api.service, f"POST {self._unenroll}", 200, "a list of organisations is due")
         return Outcome.ERASED if reply.status == 200 else Outcome.ABSENT
 
     @operation(Identity.USERNAME, route=("POST", FORUM))
@@ -121,7 +121,7 @@ class OpenEdx(Connector):
     async def retirement_retire_proctoring_data(self, learner: Learner) -> Outcome:
         """Blank exam allowances and proctoring reviews."""
         values = {"user_id": learner.user_id}
-        judge = empty_only(self.service, f"POST {PROCTORING}")
+        judge = empty_only(self.api.service, f"POST {PROCTORING}")
         await self.api.post(PROCTORING, values=values, renew_on=PROCTORING_UNAUTHORIZED, judge=judge)
         return Outcome.ERASED
 
@@ -144,7 +144,7 @@ class OpenEdx(Connector):
     )
     async def retirement_deactivate_logout(self, learner: Learner) -> Outcome:
         """Never to be used: it addresses the worker's own account."""
-        raise Refused(self.service, "POST deactivate_logout", None, "this operation is never sent")
+        raise Refused(self.api.service, "POST deactivate_logout", None, "this operation is never sent")
 
     async def _ask(
         self,
@@ -152,28 +152,27 @@ class OpenEdx(Connector):
         learner: Learner,
         *,
         method: str = "POST",
-        patience: Patience = Patience.ERASURE,
         judge: Judge | None = None,
     ) -> Reply:
         def guarded(reply: Reply) -> bool | None:
             if reply.status in (400, 405, 500) and reply.says("not a valid state to perform retirement actions"):
-                raise StateConflict(f"{self.service}: {method} {path}: the learner is in no working state")
+                raise StateConflict(f"{self.api.service}: {method} {path}: the learner is in no working state")
             if judge and judge(reply):
                 return True
             if path != self._unenroll:
-                empty_only(self.service, f"{method} {path}")(reply)
+                empty_only(self.api.service, f"{method} {path}")(reply)
             if reply.status == 404 and reply.kind in ("json", "empty"):
                 # In a working state nothing can be taken back any more.
-                raise StateConflict(f"{self.service}: {method} {path}: the learner has no retirement request")
+                raise StateConflict(f"{self.api.service}: {method} {path}: the learner has no retirement request")
             return None
 
         body = {"username": learner.username}
-        return await self.api.send(method, path, json=body, patience=patience, judge=guarded)
+        return await self.api.send(method, path, json=body, judge=guarded)
 
     def _vendor_said_no(self, reply: Reply) -> None:
         if reply.status == 500 and isinstance(reply.data, dict):
             # The body names back ends and whether each of them deleted; at least one did not.
-            raise Refused(self.service, f"POST {PROCTORING_BACKEND}", 500, "a proctoring vendor did not delete")
+            raise Refused(self.api.service, f"POST {PROCTORING_BACKEND}", 500, "a proctoring vendor did not delete")
 
 
 def _forum_has_no_such_user(reply: Reply) -> bool | None:

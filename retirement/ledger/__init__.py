@@ -13,7 +13,7 @@ from retirement.ledger.holds import Hold
 from retirement.ledger.leases import Lease, LiveLease
 from retirement.ledger.place import LedgerPlace
 from retirement.ledger.queue_runs import Decision, History, QueueRun
-from retirement.ledger.receipts import Receipt
+from retirement.ledger.receipts import Given, Receipt
 from retirement.ledger.records import Attempt, Event, LearnerRecord
 from retirement.ledger.schema import migrate
 from retirement.ledger.tenure import RETIRED, Tenure
@@ -31,6 +31,7 @@ __all__ = [
     "Claim",
     "Decision",
     "Event",
+    "Given",
     "Head",
     "History",
     "Hold",

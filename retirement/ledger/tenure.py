@@ -17,6 +17,7 @@ from retirement.ledger import breakers, chain, tables
 from retirement.ledger.book import Book, Change, Changed, New
 from retirement.ledger.holds import Hold, active_holds
 from retirement.ledger.leases import Lease, Leases, give_back, is_live, is_ours, take
+from retirement.ledger.receipts import Given, receipt_row
 
 #: The ending that makes a learner count as retired.
 RETIRED = "retired"
@@ -92,13 +93,22 @@ class Tenure:
             self._probing[service] = None
         return probe
 
-    async def prove(self, step: str, outcome: str) -> None:
-        """Enters the outcome of a step, called by this run or found out about an earlier one. Raises `LeaseLost`."""
+    async def prove(self, step: str, outcome: str, given: Given | None = None) -> None:
+        """Enters the outcome of a step, called by this run or found out about an earlier one. Raises `LeaseLost`.
+
+        `given` is what the service is asked about later; it is kept with the outcome or not at all.
+        """
 
         def prove(book: Book) -> None:
             self._fence(book)
             change = self._ended(book, step, {"outcome": outcome})
-            self._enter(book, "step.proved", change, step=step, outcome=outcome)
+            changes: list[Change] = [change]
+            if given:
+                about = {name: change.row[name] for name in ("user_id", "retirement_id", "step", "service")}
+                ask_at = None if given.ask_after is None else book.now + given.ask_after
+                about["operation"] = None if ask_at is None else change.row["operation"]
+                changes.append(New(tables.receipt, receipt_row(book, about, given.reference, ask_at)))
+            self._enter(book, "step.proved", *changes, step=step, outcome=outcome)
             if service := change.row["service"]:
                 breakers.succeeded(book, service)
 

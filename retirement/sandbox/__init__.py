@@ -76,12 +76,14 @@ class Sandbox:
     def state(self) -> dict[str, Any]:
         """The truth per learner, with the places that survive by contract."""
         with self._platform.database.transaction() as db:
+            self._platform.settle(db)
             return report.state(db, self._platform.states, self._platform.people)
 
     def residue(self, username: str | None = None) -> list[dict[str, str]]:
         """Every place that still holds a learner's original identity; without a name, of all in COMPLETE."""
         people = self._platform.people
         with self._platform.database.transaction() as db:
+            self._platform.settle(db)
             if username is None:
                 done = report.complete(db, self._platform.states)
                 wanted = [person for person in people.values() if person.user_id in done]
@@ -90,6 +92,10 @@ class Sandbox:
             else:
                 raise LookupError("the seed has no learner of this name")
             return [place for places in residue.residue(db, wanted).values() for place in places]
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass at the vendors, who do much of their work later."""
+        self._platform.advance(seconds)
 
     def arm(self, faults: Iterable[dict[str, Any]]) -> None:
         """Replaces the faults for the next requests."""

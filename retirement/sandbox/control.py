@@ -47,6 +47,11 @@ def _residue(sandbox: Sandbox, request: Request) -> Answer:
         return as_json({"detail": str(error)}, 404)
 
 
+def _clock(sandbox: Sandbox, request: Request) -> Answer:
+    sandbox.advance(float(_body(request, {})["advance_seconds"]))
+    return NO_CONTENT
+
+
 def _body(request: Request, nothing: Any) -> Any:
     """The body, whatever its content type says: people use curl here."""
     return json.loads(request.body) if request.body else nothing
@@ -59,6 +64,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("DELETE", "faults"): _disarm,
     ("GET", "requests"): _requests,
     ("GET", "residue"): _residue,
+    ("POST", "clock"): _clock,
 }
 
 

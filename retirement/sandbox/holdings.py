@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from retirement.sandbox import schema
 from retirement.sandbox.database import timestamp
+from retirement.sandbox.vendors import VENDORS
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -36,6 +37,9 @@ def of(person: Person) -> Iterator[Holding]:
     if person.seed.get("discovery"):
         user = {"username": person.username, "email": person.email, "full_name": person.name}
         yield schema.discovery_user, {**user, "referral_tracking_id": f"referral-{person.user_id}"}
+    known_to = person.seed.get("vendors", ())
+    for name in VENDORS if known_to == "all" else known_to:
+        yield from VENDORS[name].holds(person)
 
 
 def _account(person: Person) -> Iterator[Holding]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from retirement.sandbox.vendors import VENDORS
+
 Step = dict[str, Any]
 
 
@@ -20,6 +22,8 @@ _PROCTORING = _step("RETIRING_PROCTORING", "PROCTORING_COMPLETE", "LMS", "retire
 _PARTNERS = _step("ADDING_TO_PARTNER_QUEUE", "PARTNER_QUEUE_COMPLETE", "LMS", "retirement_partner_queue")
 _CREDENTIALS = _step("RETIRING_CREDENTIALS", "CREDENTIALS_COMPLETE", "CREDENTIALS", "replace_usernames")
 _LICENSES = _step("RETIRING_LICENSES", "LICENSES_COMPLETE", "LICENSE_MANAGER", "retire_learner")
+_ECOMMERCE = _step("RETIRING_ECOMMERCE", "ECOMMERCE_COMPLETE", "ECOMMERCE", "replace_usernames")
+_DISCOVERY = _step("RETIRING_DISCOVERY", "DISCOVERY_COMPLETE", "DISCOVERY", "replace_usernames")
 _MISC = _step("RETIRING_LMS_MISC", "LMS_MISC_COMPLETE", "LMS", "retirement_lms_retire_misc")
 _RETIRE = _step("RETIRING_LMS", "LMS_COMPLETE", "LMS", "retirement_lms_retire")
 
@@ -44,6 +48,16 @@ PIPELINES: dict[str, list[Step]] = {
     # What old sample configurations say; current releases have no route for its first step (lms.md 4.6).
     "reference": [_EMAIL_LISTS, _ENROLLMENTS, _MISC, _RETIRE],
     "minimal": [_ENROLLMENTS, _MISC, _RETIRE],
+    # Every connector. Vendors go first: they are looked up by what the steps of the LMS destroy.
+    "all": [
+        *(step for vendor in VENDORS.values() for step in vendor.steps),
+        _ENROLLMENTS,
+        *_INDEPENDENT,
+        _ECOMMERCE,
+        _DISCOVERY,
+        _MISC,
+        _RETIRE,
+    ],
 }
 _URLS = {
     "CREDENTIALS": "credentials",
@@ -63,6 +77,13 @@ def configuration(name: str, urls: Mapping[str, str], client: Mapping[str, str])
     """The content of a configuration file for a running sandbox; `client` is its worker."""
     steps = PIPELINES[name]
     used = dict.fromkeys(step["service"] for step in steps if step["service"] != "LMS")
+    vendors = {vendor.service: vendor for vendor in VENDORS.values()}
+    services = {
+        service: vendors[service].settings(urls[vendors[service].name], urls)
+        if service in vendors
+        else {"url": urls[_URLS[service]]}
+        for service in used
+    }
     return {
         "lms": {
             "url": urls["lms"],
@@ -70,6 +91,6 @@ def configuration(name: str, urls: Mapping[str, str], client: Mapping[str, str])
             "client_secret": client["client_secret"],
         },
         "cool_off_days": 7,
-        "services": {service: {"url": urls[_URLS[service]]} for service in used},
+        "services": services,
         "pipeline": [dict(step) for step in steps],
     }

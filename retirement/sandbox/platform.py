@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from retirement.sandbox import credentials, discovery, ecommerce, license_manager, lms, notes
 from retirement.sandbox.database import Database
@@ -16,6 +19,7 @@ from retirement.sandbox.routing import Service
 from retirement.sandbox.seeding import People, plant
 from retirement.sandbox.states import DEFAULT_STATES, States
 from retirement.sandbox.tokens import Authenticator
+from retirement.sandbox.vendors import VENDORS
 from retirement.sandbox.wire import Answer, Request
 
 ROUTES = {
@@ -40,6 +44,9 @@ class Platform:
         self.database = Database()
         self.authenticator = Authenticator()
         self.services = {name: Service(name, self, routes) for name, routes in ROUTES.items()}
+        for vendor in VENDORS.values():
+            self.services[vendor.name] = Service(vendor.name, self, vendor.routes, vendor.manners, vendor.settle)
+        self._ahead = timedelta()
         self._background: set[asyncio.Task[Any]] = set()
         self.seed({})
 
@@ -47,6 +54,7 @@ class Platform:
         for task in self._background:
             task.cancel()
         self.people: People = {}
+        self._ahead = timedelta()
         settings = _checked(seed)
         self.token_lifetime_s = int(settings.get("token_lifetime_s", DEFAULT_TOKEN_LIFETIME_S))
         self.token_rate = RateLimit(settings.get("token_rate_per_minute"))
@@ -75,6 +83,19 @@ class Platform:
         done = await service.answer(request) if fault.works else Lost()
         answer = Lost() if fault.drop else fault.answer or done
         return Lost(answer) if fault.truncate and isinstance(answer, Answer) else answer
+
+    def now(self) -> datetime:
+        """The time at the vendors, who do much of their work days later."""
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass at the vendors."""
+        self._ahead += timedelta(seconds=seconds)
+
+    def settle(self, db: Connection) -> None:
+        """Has every vendor do what is due by now."""
+        for vendor in VENDORS.values():
+            vendor.settle(db, self.now())
 
     def in_background(self, work: Coroutine[Any, Any, Answer | Lost]) -> asyncio.Task[Answer | Lost]:
         """Work that goes on when the request that began it is over; the next seed ends it."""

@@ -14,6 +14,7 @@ from sqlalchemy import Column, Connection, RowMapping, String, Table, select
 
 from retirement.sandbox import schema
 from retirement.sandbox.seeding import Person
+from retirement.sandbox.vendors import VENDORS
 
 #: A service, a table, a column, and what it holds: username, email or name.
 Place = dict[str, str]
@@ -46,6 +47,7 @@ SURVIVORS: dict[Column[Any], Callable[[RowMapping], bool]] = {
     # The gap: licences assigned by e-mail, with their histories (services.md A4).
     schema.license_.c.user_email: _never_activated,
     schema.license_history.c.user_email: _never_activated,
+    **{column: when for vendor in VENDORS.values() for column, when in vendor.survivors.items()},
 }
 _SEARCHED = [
     (table, [column for column in table.c if isinstance(column.type, String)])

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: A username that a path can carry (contract lms.md 1.5); others do not match, hence HTML 404.
 PLACEHOLDERS = {"username": r"[\w .@_+-]+", "user_id": r"\d+", "rest": r".*"}
+#: Any other placeholder: one part of a path, decoded.
+ONE_PART = r"[^/]+"
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class Route:
             return None
         parts = re.split(r"\{(\w+)\}", self.path)
         return re.compile(
-            "".join(f"(?P<{p}>{PLACEHOLDERS[p]})" if i % 2 else re.escape(p) for i, p in enumerate(parts))
+            "".join(f"(?P<{p}>{PLACEHOLDERS.get(p, ONE_PART)})" if i % 2 else re.escape(p) for i, p in enumerate(parts))
         )
 
     @property
@@ -73,12 +76,33 @@ class Route:
         return ", ".join([*(m for m in order if m in methods), "OPTIONS"])
 
 
+@dataclass(frozen=True)
+class Manners:
+    """How a service answers what none of its routes does: by default as Django and its REST framework."""
+
+    not_found: Answer = PAGE_NOT_FOUND
+    failed: Answer = SERVER_ERROR
+    #: What a wrong method gets; None: 405 as the REST framework has it.
+    wrong_method: Answer | None = None
+    #: Whether a missing final slash is mended by a redirect.
+    redirects: bool = True
+
+
 class Service:
     """One service of the platform; `answer` is the whole of it, sockets are somebody else's matter."""
 
-    def __init__(self, name: str, platform: Platform, routes: Sequence[Route]) -> None:
+    def __init__(
+        self,
+        name: str,
+        platform: Platform,
+        routes: Sequence[Route],
+        manners: Manners | None = None,
+        settle: Callable[[Connection, datetime], None] | None = None,
+    ) -> None:
         self.name = name
+        self._settle = settle
         self.platform = platform
+        self.manners = manners or Manners()
         self._exact = {route.path: route for route in routes if route.pattern is None}
         self._patterns = [(route.pattern, route) for route in routes if route.pattern is not None]
 
@@ -102,8 +126,10 @@ class Service:
             principal = route.gate(request, self.platform)
             view = route.views.get("GET" if request.method == "HEAD" else request.method)
             if view is None:
-                return _no_such_method(request, route)
+                return self.manners.wrong_method or _no_such_method(request, route)
             with self.platform.database.transaction() as db:
+                if self._settle:
+                    self._settle(db, self.platform.now())
                 result = view(Call(request, self.platform, db, principal, arguments))
         except ApiError as error:
             return error.answer()
@@ -111,15 +137,15 @@ class Service:
             return abort.answer
         except Exception:  # Django answers whatever leaves a view with its HTML page
             logger.debug("%s %s", self.name, request.method, exc_info=True)
-            return SERVER_ERROR
+            return self.manners.failed
         return result if isinstance(result, Answer) else await result
 
     def _not_routed(self, request: Request) -> Answer:
         """301 when only the final slash is missing, whatever the method and credentials (1.5)."""
-        if not request.path.endswith("/") and self.find(request.path + "/"):
+        if self.manners.redirects and not request.path.endswith("/") and self.find(request.path + "/"):
             query = f"?{request.query_string}" if request.query_string else ""
             return empty(301, location=f"{request.raw_path}/{query}")
-        return PAGE_NOT_FOUND
+        return self.manners.not_found
 
 
 def _no_such_method(request: Request, route: Route) -> Answer:

@@ -3,6 +3,7 @@
 Section 5 of the contract lms.md and sections A1 to A8 of services.md list them. Every table has a column
 `learner`: the LMS user id of the person whose data the row holds. In LMS tables it stands for the foreign
 key to the account. In the other services it is a mark for the sandbox' reports: their code never reads it.
+The tables of vendors stand beside their routes, in `vendors`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table,
 metadata = MetaData()
 
 
-def _table(service: str, name: str, *columns: str | Column[int] | Column[bool] | Column[str]) -> Table:
+def table_of(service: str, name: str, *columns: str | Column[int] | Column[bool] | Column[str]) -> Table:
     """A table of a service; a column given by name holds text."""
     return Table(
         name,
@@ -25,7 +26,7 @@ def _table(service: str, name: str, *columns: str | Column[int] | Column[bool] |
 
 
 def _lms(name: str, *columns: str | Column[int] | Column[bool] | Column[str]) -> Table:
-    return _table("lms", name, *columns)
+    return table_of("lms", name, *columns)
 
 
 def _flag(name: str) -> Column[bool]:
@@ -130,8 +131,8 @@ partner_report = _lms(
 )  # fmt: skip
 
 # The other services (services.md A1 to A7)
-note = _table("notes", "note", "user", "text", "quote")
-credentials_user = _table(
+note = table_of("notes", "note", "user", "text", "quote")
+credentials_user = table_of(
     "credentials",
     "core_user",
     "username",
@@ -142,26 +143,26 @@ credentials_user = _table(
     _number("lms_user_id"),
 )
 Index("credentials_username_key", credentials_user.c.username, unique=True)
-user_credential = _table("credentials", "credentials_usercredential", "username", "uuid")
-user_grade = _table("credentials", "records_usergrade", "username", "letter_grade")
-license_user = _table("license_manager", "license_manager_user", "username", "email")
+user_credential = table_of("credentials", "credentials_usercredential", "username", "uuid")
+user_grade = table_of("credentials", "records_usergrade", "username", "letter_grade")
+license_user = table_of("license_manager", "license_manager_user", "username", "email")
 Index("license_manager_username_key", license_user.c.username, unique=True)
 _LICENSE = ("status", "user_email", "activation_key", "assigned_date", "activation_date")
-license_ = _table("license_manager", "subscriptions_license", *_LICENSE, _number("lms_user_id"))
-license_history = _table(
+license_ = table_of("license_manager", "subscriptions_license", *_LICENSE, _number("lms_user_id"))
+license_history = table_of(
     "license_manager",
     "subscriptions_historicallicense",
     _number("license_id"),
     "user_email",
     _number("lms_user_id"),
 )
-license_source = _table(
+license_source = table_of(
     "license_manager", "subscriptions_subscriptionlicensesource", _number("license_id"), "source_id"
 )
-ecommerce_user = _table("ecommerce", "ecommerce_user", "username", "email", "full_name", _number("lms_user_id"))
+ecommerce_user = table_of("ecommerce", "ecommerce_user", "username", "email", "full_name", _number("lms_user_id"))
 Index("ecommerce_username_key", ecommerce_user.c.username, unique=True)
-sdn_failure = _table("ecommerce", "payment_sdncheckfailure", "username", "full_name", "city", "country")
-discovery_user = _table("discovery", "discovery_user", "username", "email", "full_name", "referral_tracking_id")
+sdn_failure = table_of("ecommerce", "payment_sdncheckfailure", "username", "full_name", "city", "country")
+discovery_user = table_of("discovery", "discovery_user", "username", "email", "full_name", "referral_tracking_id")
 Index("discovery_username_key", discovery_user.c.username, unique=True)
 for _key in (
     *(note.c.user, user_credential.c.username, user_grade.c.username, sdn_failure.c.username),

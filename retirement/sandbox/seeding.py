@@ -3,7 +3,8 @@
 A learner with a request gets the rows as they are after it, so seeding is one bulk insert for each table.
 Beyond the format a learner may have `ecommerce` and `discovery` (true: a user there), `proctoring_backends`
 (vendor to whether it obeys a deletion), `country` (of the profile; null: not given), `is_staff` (of the account;
-no API tells it of others), and `why` (a sentence for readers).
+no API tells it of others), `vendors` (names of those who know the learner, or "all"), and `why` (a sentence
+for readers).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _KEYS = frozenset(
         *("username", "email", "name", "state", "last_state", "requested_days_ago", "account_retired", "why"),
         *("enrollments", "forum", "notes", "proctoring", "proctoring_backends", "partner_report"),
         *("credentials", "licenses", "license_user", "ecommerce", "discovery"),
-        *("country", "is_staff"),
+        *("country", "is_staff", "vendors"),
     )
 )
 

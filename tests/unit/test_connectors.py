@@ -43,7 +43,7 @@ async def prepared(world: World, state: str = WORKING, forum: str = "legacy", **
 
 async def perform(world: World, operation: str, service: str = "LMS", **seed: Any) -> Outcome:
     site, learner = await prepared(world, **seed)
-    return await site.connectors[service].perform(operation, learner)
+    return (await site.connectors[service].perform(operation, learner)).outcome
 
 
 async def error_of(world: World, operation: str, service: str = "LMS", **seed: Any) -> RetirementError:
@@ -120,7 +120,7 @@ async def test_old_forums_rename_the_account(world: World, generation: str, acti
     site, learner = await prepared(world, forum=generation)
     lms = site.connectors["LMS"]
     await lms.perform("retirement_retire_forum", learner)
-    outcome = await lms.perform("retirement_unenroll", learner)
+    outcome = (await lms.perform("retirement_unenroll", learner)).outcome
 
     assert (Outcome.ABSENT if active else Outcome.ERASED) is outcome
     assert active == truth(world)["enrollments"][0]["active"]
@@ -134,7 +134,7 @@ async def test_a_learner_whom_the_forum_does_not_know_is_done(world: World, gene
     learner = await world.learner(site, USERNAME)
     await world.force(USERNAME, WORKING)
 
-    assert expected == await site.connectors["LMS"].perform("retirement_retire_forum", learner)
+    assert expected == (await site.connectors["LMS"].perform("retirement_retire_forum", learner)).outcome
     assert world.naps.taken == []
 
 
@@ -154,7 +154,7 @@ async def test_two_learners_between_an_old_forum_and_the_account_collide(world: 
     assert names_nobody(str(caught.value))
 
     await lms.perform("retirement_lms_retire", ana)
-    assert Outcome.ERASED is await lms.perform("retirement_retire_forum", bo)
+    assert Outcome.ERASED is (await lms.perform("retirement_retire_forum", bo)).outcome
 
 
 @pytest.mark.parametrize("operation", [name for name in GUARDED if name != "retirement_partner_queue"])
@@ -227,7 +227,7 @@ async def test_work_that_was_half_done_is_finished(world: World, operation: str)
     site, learner = await prepared(world)
     world.sandbox.arm([{"path": OPERATIONS[operation], "partial": True}])
 
-    assert Outcome.ERASED is await site.connectors["LMS"].perform(operation, learner)
+    assert Outcome.ERASED is (await site.connectors["LMS"].perform(operation, learner)).outcome
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ async def test_the_newer_unenroll_route_is_used_where_it_is_configured(world: Wo
     learner = await world.learner(site, USERNAME)
     await world.force(USERNAME, WORKING)
 
-    assert Outcome.ERASED is await site.connectors["LMS"].perform("retirement_unenroll", learner)
+    assert Outcome.ERASED is (await site.connectors["LMS"].perform("retirement_unenroll", learner)).outcome
     route = site.connectors["LMS"].route("retirement_unenroll")
     assert route is not None
     assert route.path == "/api/enrollment/v2/enrollment/unenroll/"

@@ -41,7 +41,7 @@ async def test_a_service_takes_the_retired_name(world: World, service: str) -> N
     site, learner = await prepared(world)
 
     for _ in range(2):
-        assert Outcome.ERASED is await site.connectors[service].perform("replace_usernames", learner)
+        assert Outcome.ERASED is (await site.connectors[service].perform("replace_usernames", learner)).outcome
 
     left = [place for place in world.sandbox.residue(USERNAME) if place["service"] == CONNECTORS[service][1]]
     assert [place for place in left if place["what"] == "username"] == []
@@ -160,7 +160,7 @@ async def test_a_private_build_may_retire(
     """Its own JSON 404 says that it does not know the person."""
     connector = CONNECTORS[service][0](ServiceSettings(url="https://svc.example"), Script(answer).api())
 
-    assert expected is await connector.perform("retire_learner", ana)
+    assert expected is (await connector.perform("retire_learner", ana)).outcome
 
 
 @pytest.mark.parametrize("service", ["CREDENTIALS", "ECOMMERCE"])
@@ -185,7 +185,7 @@ async def test_the_license_manager_says_404_when_no_account_was_left(
     """The licences are scrubbed in the same call either way (contract, A4)."""
     site, learner = await prepared(world, **seed)
 
-    assert expected is await site.connectors["LICENSE_MANAGER"].perform("retire_learner", learner)
+    assert expected is (await site.connectors["LICENSE_MANAGER"].perform("retire_learner", learner)).outcome
 
     left = world.sandbox.state()["learners"][USERNAME]["license_manager"]
     assert not left["user"]
@@ -197,7 +197,7 @@ async def test_a_second_call_of_the_license_manager_is_absent(world: World) -> N
     site, learner = await prepared(world)
     manager = site.connectors["LICENSE_MANAGER"]
 
-    outcomes = [await manager.perform("retire_learner", learner) for _ in range(2)]
+    outcomes = [(await manager.perform("retire_learner", learner)).outcome for _ in range(2)]
 
     assert outcomes == [Outcome.ERASED, Outcome.ABSENT]
 

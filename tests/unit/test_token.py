@@ -12,10 +12,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from retirement.auth import TokenAuth, lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.license_manager import LicenseManager
 from retirement.errors import Misconfigured, RateLimited, ServiceError, Transient
-from retirement.http import Api, JwtAuth, Retry, TokenSource
+from retirement.http import Api, Retry
 from retirement.learner import Learner
 from retirement.lms import Lms
 
@@ -42,8 +43,8 @@ class Platform:
         self.naps, self.clock = Naps(), Clock()
         client = httpx.AsyncClient(base_url="https://lms.example", transport=httpx.MockTransport(self))
         retry = Retry(sleep=self.naps)
-        self.tokens = TokenSource(client, "worker", SecretStr(SECRET), retry=retry, clock=self.clock)
-        self.api = Api("SVC", client, auth=JwtAuth(self.tokens), retry=retry)
+        self.tokens = lms_tokens(Api("LMS", client, retry=retry), "worker", SecretStr(SECRET), clock=self.clock)
+        self.api = Api("SVC", client, auth=TokenAuth(self.tokens), retry=retry)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0)

@@ -75,7 +75,8 @@ def _learners() -> None:
         "receipt",
         *(_number(name, key=name == "id") for name in ("id", "user_id", "retirement_id")),
         *(_text(name) for name in ("step", "service", "reference", "received_at")),
-        *(_text(name, empty=True) for name in ("next_check_at", "checked_at", "result")),
+        *(_text(name, empty=True) for name in ("operation", "next_check_at", "checked_at", "verdict")),
+        *(_text(name, empty=True) for name in ("confirmed_at", "evidence", "evidence_by", "result")),
         _of_a_retirement(),
     )
     op.create_index("ix_receipt_retirement", "receipt", ["user_id", "retirement_id"])
