@@ -1,4 +1,4 @@
-"""What `retirement serve` keeps on offer: queue and reconciler on their schedules, one learner on request."""
+"""What `retirement serve` keeps on offer: queue, reconciler and follow-up on schedules, one learner on request."""
 
 import asyncio
 from typing import Any
@@ -9,9 +9,10 @@ from flows.dead_runs import watch_for_silence
 from flows.reconcile import reconcile
 from flows.retire_learner import retire_learner
 from flows.retire_queue import retire_queue
+from flows.verify_erasure import verify_erasure
 
 
-async def serve_all(schedule: str | None, reconcile_schedule: str | None) -> None:
+async def serve_all(schedule: str | None, reconcile_schedule: str | None, verify_schedule: str | None) -> None:
     """Serves all deployments until it is cancelled; the schedules are cron lines, or None for none.
 
     Their names differ from those in prefect.yaml, whose runs belong to a work pool. A cancellation tells the
@@ -20,7 +21,12 @@ async def serve_all(schedule: str | None, reconcile_schedule: str | None) -> Non
     """
     await watch_for_silence()
     runner = Runner(pause_on_shutdown=True)
-    for flow, name, cron in ((retire_queue, "queue-here", schedule), (reconcile, "reconcile-here", reconcile_schedule)):
+    offered = (
+        (retire_queue, "queue-here", schedule),
+        (reconcile, "reconcile-here", reconcile_schedule),
+        (verify_erasure, "verify-here", verify_schedule),
+    )
+    for flow, name, cron in offered:
         options: dict[str, Any] = {"cron": cron} if cron else {}
         await runner.aadd_deployment(await flow.ato_deployment(name=name, concurrency_limit=1, **options))
     await runner.aadd_deployment(await retire_learner.ato_deployment(name="learner-here"))

@@ -160,7 +160,8 @@ class Passage:
         except RetirementError as error:
             await tenure.fail(step.name, error.service if isinstance(error, ServiceError) else step.service, error)
             raise
-        follow_up = self.site.connectors[step.service].operations()[step.operation].follow_up
+        connector = self.site.connectors[step.service]
+        follow_up = connector.declared(connector.settings)[step.operation].follow_up
         given = Given(erasure.receipt, follow_up.first if follow_up else None) if erasure.receipt is not None else None
         await tenure.prove(step.name, erasure.outcome.value, given)
         return erasure.outcome

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from retirement.confirmation import Checked, What
 from retirement.endings import Ending, Report
 from retirement.reconciler import Finding, Verdict
 
@@ -72,3 +73,30 @@ def findings_code(findings: Iterable[Finding]) -> int:
     """0 when everybody who was looked at is fine or on the way, 1 when somebody could not be brought back."""
     bad = (Verdict.FAILED, Verdict.LEFT)
     return SOME_FAILED if any(each.verdict in bad for each in findings) else DONE
+
+
+def checked(answer: Checked) -> dict[str, Any]:
+    """What asking about one receipt came to, as a row."""
+    return {
+        "receipt": answer.receipt,
+        "learner": answer.user_id,
+        "step": answer.step,
+        "service": answer.service,
+        "what": answer.what.value,
+        "overdue": answer.overdue,
+        "text": answer.text,
+    }
+
+
+def checked_summary(answers: Sequence[Checked]) -> str:
+    """What the services said and how often, in one line."""
+    counts = Counter(each.what for each in answers)
+    parts = [f"{counts[what]} {what.value}" for what in What if counts[what]]
+    if overdue := sum(each.overdue for each in answers):
+        parts.append(f"{overdue} overdue")
+    return ", ".join(parts) or "nothing to ask about"
+
+
+def checked_code(answers: Iterable[Checked]) -> int:
+    """0 while services confirm or work on it, 1 when a person has to look."""
+    return SOME_FAILED if any(each.troubles for each in answers) else DONE

@@ -10,6 +10,7 @@ import typer
 from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, asked_for, console, run, show_json
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
+from retirement.confirmation import is_overdue
 from retirement.errors import ConfigError
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord, Ledger
@@ -143,6 +144,9 @@ async def _everybody(configuration: Configuration, site: Site) -> dict[str, Any]
     parked = await site.ledger.records(endings=["parked", "stranded"])
     document["parked_often"] = [each.user_id for each in parked if _failures(each) >= OFTEN]
     document["services_down"] = [each.service for each in await site.ledger.breakers() if each.state == "open"]
+    receipts = [each for each in await site.ledger.receipts(open_only=True) if each.operation]
+    document["open_receipts"] = len(receipts)
+    document["overdue_receipts"] = [each.id for each in receipts if is_overdue(site, each)]
     document["holds"] = len(await site.ledger.holds())
     return document
 

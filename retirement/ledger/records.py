@@ -98,6 +98,10 @@ class Records(Core):
         found = await self.read(lambda book: _find(book, _learners.c.user_id == user_id))
         return found[-1] if found else None
 
+    async def retirements(self, user_ids: Collection[int]) -> list[LearnerRecord]:
+        """Every retirement of these learners, a second request as one of its own."""
+        return await self.read(lambda book: _find(book, _learners.c.user_id.in_(list(user_ids))))
+
     async def records(
         self,
         *,

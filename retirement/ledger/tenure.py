@@ -106,7 +106,7 @@ class Tenure:
             if given:
                 about = {name: change.row[name] for name in ("user_id", "retirement_id", "step", "service")}
                 ask_at = None if given.ask_after is None else book.now + given.ask_after
-                about["operation"] = None if ask_at is None else change.row["operation"]
+                about["operation"] = change.row["operation"]
                 changes.append(New(tables.receipt, receipt_row(book, about, given.reference, ask_at)))
             self._enter(book, "step.proved", *changes, step=step, outcome=outcome)
             if service := change.row["service"]:

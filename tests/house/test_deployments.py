@@ -50,12 +50,12 @@ def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
     assert type(getattr(module, name)).__name__ == "Flow"
 
 
-def test_queue_and_reconciler_are_scheduled_and_never_doubled() -> None:
+def test_queue_reconciler_and_follow_up_are_scheduled_and_never_doubled() -> None:
     """As `retirement serve` has them; a learner is retired on request only."""
-    queue, reconcile, learner = PREFECT["deployments"]
+    *scheduled, learner = PREFECT["deployments"]
 
-    assert [queue["name"], reconcile["name"], learner["name"]] == ["queue", "reconcile", "learner"]
-    for each in (queue, reconcile):
+    assert [each["name"] for each in (*scheduled, learner)] == ["queue", "reconcile", "verify", "learner"]
+    for each in scheduled:
         assert each["schedules"]
         assert each["concurrency_limit"] == 1
     assert "schedules" not in learner

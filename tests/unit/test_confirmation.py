@@ -1,0 +1,221 @@
+"""Receipts are asked about until the service confirms, and once more; who came back is erased again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from retirement import confirmation
+from retirement.confirmation import Checked, What
+from retirement.connectors import registry
+from retirement.endings import Ending
+from retirement.engine import retire
+from retirement.ledger import Receipt
+from retirement.pipeline import Pipeline
+from retirement.sandbox.vendors import VENDORS, braze
+from retirement.site import Site
+
+from .doubles import PERSONAL, USERNAME, World, holder, line
+
+pytestmark = pytest.mark.anyio
+
+PIPELINE = line(
+    ("BRAZE", "BRAZE", "delete_user"),
+    ("MISC", "LMS", "retirement_lms_retire_misc"),
+    ("LMS", "LMS", "retirement_lms_retire"),
+)
+
+
+class Case:
+    """Learners whom Braze knows, retired; time passes at the vendor and in the ledger together."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def site(self, pipeline: Pipeline = PIPELINE, **settings: Any) -> Site:
+        site = self.world.site(pipeline)
+        wiring, _ = self.world.wiring()
+        kind = registry()["BRAZE"]
+        section = VENDORS["braze"].settings("http://braze.sandbox", {}) | settings
+        site.connectors = {**site.connectors, "BRAZE": kind.connected("BRAZE", kind.Settings(**section), wiring)}
+        return site
+
+    async def retired(self, *names: str, vendors: tuple[str, ...] = ("braze",)) -> Site:
+        self.world.seed(*(holder(name, vendors=list(vendors)) for name in names), states=PIPELINE.lms_states)
+        site = self.site()
+        for name in names:
+            report = await self.world.retire(site, name)
+            assert report.ending is Ending.RETIRED, report
+        return site
+
+    def pass_by(self, **time: float) -> None:
+        self.world.calendar.pass_by(**time)
+        self.world.sandbox.advance(timedelta(**time).total_seconds())
+
+    async def verify(self, site: Site, *, every: bool = False) -> list[Checked]:
+        return [each async for each in confirmation.confirm(site, every=every)]
+
+    async def receipts(self, name: str = USERNAME) -> list[Receipt]:
+        return await self.world.ledger.receipts(user_id=self.world.user_ids[name])
+
+    def returns(self, name: str = USERNAME) -> None:
+        """An event that was still queued somewhere makes the profile anew."""
+        with self.world.sandbox._platform.database.transaction() as db:
+            row = {"learner": self.world.user_ids[name], "external_id": str(self.world.user_ids[name])}
+            db.execute(braze.profile.insert(), [row | {"email": PERSONAL[2], "first_name": "Ana", "delete_at": None}])
+
+
+@pytest.fixture
+def case(world: World) -> Case:
+    return Case(world)
+
+
+async def test_a_receipt_is_kept_with_its_outcome_and_asked_about_when_its_time_has_come(case: Case) -> None:
+    """Not before; then it is confirmed, asked once more two weeks later, and settled."""
+    site = await case.retired(USERNAME)
+    (kept,) = await case.receipts()
+    assert (kept.service, kept.operation, kept.reference) == ("BRAZE", "delete_user", str(kept.user_id))
+    assert await case.verify(site) == []
+    case.pass_by(minutes=16)
+    (gone,) = await case.verify(site)
+    assert await case.verify(site) == []
+    case.pass_by(days=15)
+    (confirmed,) = await case.verify(site)
+    (settled,) = await case.receipts()
+
+    assert [each.what for each in (gone, confirmed)] == [What.GONE, What.CONFIRMED]
+    assert (settled.result, settled.verdict) == ("confirmed", "gone")
+    assert settled.confirmed_at is not None
+    assert await case.verify(site, every=True) == []
+
+
+async def test_a_service_that_accepted_has_time(case: Case) -> None:
+    """While it works nothing is sent anew; then it is overdue, and asked to do it once more."""
+    site = await case.retired(USERNAME)
+    (early,) = await case.verify(site, every=True)
+    calls = case.world.calls("braze")
+    assert (early.what, early.overdue) == (What.WAITING, False)
+    case.world.calendar.pass_by(days=3)  # for us, and not for Braze
+    (late,) = await case.verify(site)
+
+    assert (late.what, late.overdue) == (What.ERASED_AGAIN, False)
+    assert case.world.calls("braze") == calls + 2
+
+
+async def test_who_comes_back_is_erased_again_and_the_lms_row_stays(case: Case) -> None:
+    """With an attempt and a receipt of its own; the second pass confirms."""
+    site = await case.retired(USERNAME)
+    case.pass_by(minutes=16)
+    await case.verify(site)
+    case.returns()
+    case.pass_by(days=15)
+    (again,) = await case.verify(site)
+    first, second = await case.receipts()
+    case.pass_by(minutes=16)
+    (gone,) = await case.verify(site)
+    record = await case.world.ledger.record(case.world.user_ids[USERNAME])
+
+    assert (again.what, first.result, second.result) == (What.ERASED_AGAIN, "returned", None)
+    assert gone.what is What.GONE
+    assert case.world.state(USERNAME) == "COMPLETE"
+    assert record is not None
+    assert (record.ending, [each.outcome for each in record.attempts if each.step == "RETIRING_BRAZE"]) == (
+        "retired",
+        ["accepted", "accepted"],
+    )
+    assert [place for place in case.world.sandbox.residue(USERNAME) if place["service"] == "braze"] == []
+
+
+async def test_a_service_that_does_not_answer_is_asked_by_the_next_run(case: Case) -> None:
+    """One learner's answer that is lost is nobody else's; a wrong key silences the service for this run."""
+    site = await case.retired(USERNAME, "bo")
+    case.pass_by(minutes=16)
+    case.world.sandbox.arm([{"service": "braze", "path": "/users/export", "status": 503, "times": 4}])
+    down, fine = await case.verify(site)
+    wrong = await case.verify(case.site(api_key="wrong"), every=True)
+    mended = await case.verify(site)
+
+    assert [each.what for each in (down, fine)] == [What.UNANSWERED, What.GONE]
+    assert {each.what for each in wrong} == {What.UNANSWERED}
+    assert [each.what for each in mended] == [What.GONE]
+    assert not any(each.troubles for each in (down, fine, *wrong))
+
+
+async def test_a_receipt_that_nobody_can_ask_about_is_named(case: Case) -> None:
+    """The pipeline has lost its step: a person has to look."""
+    await case.retired(USERNAME)
+    case.pass_by(days=1)
+    (odd,) = await case.verify(case.world.site(PIPELINE))
+
+    assert (odd.what, odd.troubles) == (What.UNASKABLE, True)
+    assert "retirement confirm" in odd.text
+
+
+async def test_who_is_held_is_not_erased_again(case: Case) -> None:
+    """A hold that was placed since then counts, and it is said."""
+    site = await case.retired(USERNAME)
+    case.pass_by(minutes=16)
+    await case.verify(site)
+    case.returns()
+    calls = case.world.calls("braze")
+    until = case.world.calendar.now + timedelta(days=99)
+    await case.world.ledger.add_hold(
+        user_id=case.world.user_ids[USERNAME],
+        org=None,
+        service="BRAZE",
+        basis="Art. 17(3)(e)",
+        until=until.date(),
+        by="legal",
+    )
+    case.pass_by(days=15)
+    (kept,) = await case.verify(site)
+
+    assert (kept.what, kept.troubles) == (What.STILL_THERE, True)
+    assert case.world.calls("braze") == calls + 1  # the question
+
+
+async def test_who_is_gone_from_the_lms_cannot_be_erased_again(case: Case) -> None:
+    """Nobody knows any more who they were."""
+    site = await case.retired(USERNAME)
+    case.pass_by(minutes=16)
+    await case.verify(site)
+    case.returns()
+    case.world.seed({"username": "zed"}, holder("bo"), states=PIPELINE.lms_states)
+    with case.world.sandbox._platform.database.transaction() as db:
+        (receipt,) = await case.world.ledger.receipts()
+        row = {"learner": 0, "external_id": receipt.reference, "email": "", "first_name": "", "delete_at": None}
+        db.execute(braze.profile.insert(), [row])
+    case.pass_by(days=15)
+    (left,) = await case.verify(case.site())
+
+    assert (left.what, left.overdue) == (What.STILL_THERE, True)
+    assert "by hand" in left.text
+
+
+async def test_nothing_that_is_said_names_anybody(case: Case) -> None:
+    """Neither texts nor what the ledger keeps."""
+    site = await case.retired(USERNAME)
+    case.pass_by(minutes=16)
+    said = await case.verify(site)
+    case.returns()
+    case.pass_by(days=15)
+    case.world.sandbox.arm([{"service": "braze", "path": "/users/delete", "status": 400}])
+    said += await case.verify(site)
+    events = await case.world.ledger.events()
+
+    shown = f"{said} {events}".casefold()
+    assert said[-1].what is What.STILL_THERE
+    assert not any(secret.casefold() in shown for secret in PERSONAL)
+
+
+async def test_a_learner_who_is_retired_a_second_time_has_receipts_of_their_own(case: Case) -> None:
+    """A report of the same step in another run is another receipt; each is settled by itself."""
+    site = await case.retired(USERNAME, "bo")
+    case.pass_by(minutes=16)
+    found = await case.verify(site)
+
+    assert {each.user_id for each in found} == set(case.world.user_ids.values())
+    assert len({each.receipt for each in found}) == 2
+    assert (await retire(site, await case.world.learner(site, "bo"))).reason == "was COMPLETE already"
