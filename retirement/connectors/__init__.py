@@ -17,7 +17,7 @@ from retirement.connectors.batching import Batches
 from retirement.connectors.declaration import Destroys, Identity, Operation, Repeats, Route, operation
 from retirement.connectors.evidence import Erasure, FollowUp, Outcome, Verdict
 from retirement.errors import ConfigError, Defect, Misconfigured, NotFound, Refused
-from retirement.http import Api, Auth, Judge, Patience, Reply, patience_of_operation
+from retirement.http import Api, Auth, Judge, Patience, Reply, patience_of_operation, pool
 from retirement.learner import Learner
 from retirement.limits import Limits, Rate
 from retirement.wiring import Wiring
@@ -39,6 +39,7 @@ __all__ = [
     "Verdict",
     "empty_only",
     "json_404_only",
+    "offline",
     "operation",
     "registry",
 ]
@@ -84,6 +85,8 @@ class Connector:
     limits: ClassVar[Limits] = Limits()
     #: Keys of the reference scripts' configuration file, and the settings that they are here.
     reference_keys: ClassVar[Mapping[str, str]] = {}
+    #: Keys of that file whose use the vendor has ended, and one sentence each: what to configure instead.
+    withdrawn_keys: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, settings: ServiceSettings, api: Api) -> None:
         self.settings = settings
@@ -123,7 +126,7 @@ class Connector:
 
     async def perform(self, name: str, learner: Learner) -> Erasure:
         """Does one operation for one learner. Raises `ServiceError` and `StateConflict`."""
-        declared = self.operations()[name]
+        declared = self.declared(self.settings)[name]
         patience_of_operation.set(declared.patience)
         try:
             done = await self._in_batch(declared, learner) if declared.batch else await getattr(self, name)(learner)
@@ -150,7 +153,7 @@ class Connector:
 
         Raises `ServiceError`, and `LookupError` for an operation that cannot be asked about.
         """
-        asks = self.operations()[name].asks
+        asks = self.declared(self.settings)[name].asks
         if asks is None:
             raise LookupError(f"{self.api.service} {name} cannot be asked about")
         patience_of_operation.set(Patience.LOOKUP)
@@ -159,7 +162,7 @@ class Connector:
 
     def route(self, name: str) -> Route | None:
         """Where an operation goes with these settings; None where it sends nothing."""
-        return self.operations()[name].route
+        return self.declared(self.settings)[name].route
 
     async def probe(self, name: str) -> None:
         """Asks whether the route of an operation exists, without doing anything. Raises `ServiceError`."""
@@ -201,6 +204,11 @@ def empty_only(service: str, request: str) -> Judge:
             raise Refused(service, request, reply.status, "an empty answer is due")
 
     return judge
+
+
+def offline(service: str, wiring: Wiring) -> Api:
+    """For a connector that sends no requests: its name and its patience. What is sent all the same goes nowhere."""
+    return Api(service, pool("http://offline.invalid", 1), retry=wiring.retry)
 
 
 @cache

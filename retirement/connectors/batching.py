@@ -86,10 +86,7 @@ class Batches:
             return
         permission.set(lambda: _all_may_go(batch))
         try:
-            erasures = await self._send([place.learner for place in batch])
-            for place, erasure in zip(batch, erasures, strict=True):
-                if not place.answer.done():
-                    place.answer.set_result(erasure)
+            await self._ask(batch)
         except LeaseLost:
             await self._go([place for place in batch if place.may_go()], patience)
         except Refused as error:
@@ -102,6 +99,14 @@ class Batches:
             _fail(batch, error)
         except Exception as error:  # noqa: BLE001 - whatever a connector does, everybody who waits has to know
             _fail(batch, Defect.at(error))
+
+    async def _ask(self, batch: Sequence[_Place]) -> None:
+        erasures = await self._send([place.learner for place in batch])
+        if len(erasures) != len(batch):
+            raise Defect(f"a defect in a connector: {len(erasures)} outcomes for {len(batch)} learners")
+        for place, erasure in zip(batch, erasures, strict=True):
+            if not place.answer.done():
+                place.answer.set_result(erasure)
 
 
 def _all_may_go(batch: Sequence[_Place]) -> None:

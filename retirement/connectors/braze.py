@@ -68,6 +68,7 @@ class Braze(Connector):
         Identity.USER_ID,
         route=("POST", DELETE),
         batch=50,
+        safer_after="SEGMENT.delete_and_suppress_learner",
         asks="is_exported",
         follow_up=FollowUp(
             first=timedelta(minutes=15), every=timedelta(hours=1), overdue=timedelta(days=2), again=timedelta(days=14)

@@ -63,6 +63,7 @@ class Policy(TypedDict, total=False):
     follow_up: FollowUp
     goes_with: str
     refused_because: str
+    safer_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Operation:
     goes_with: str | None = None
     #: Known, and never to be used.
     refused_because: str | None = None
+    #: `SERVICE.operation` that ends what would bring the user back (sessions, events): best done before this one.
+    safer_after: str | None = None
 
 
 def operation(

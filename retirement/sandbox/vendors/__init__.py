@@ -8,9 +8,37 @@ does later it does when the platform's clock has passed that moment (`Platform.n
 
 from __future__ import annotations
 
-from retirement.sandbox.vendors import braze
+from retirement.sandbox.vendors import (
+    amplitude,
+    braze,
+    che,
+    commerce_coordinator,
+    crm,
+    demographics,
+    hubspot,
+    keycloak,
+    mailchimp,
+    plugin_table,
+    salesforce,
+    segment,
+    zendesk,
+)
 from retirement.sandbox.vendors.vendor import Vendor
 
 #: In the order in which `--pipeline all` asks them: what brings somebody back comes first.
-_LISTED: tuple[Vendor, ...] = (braze.VENDOR,)
+_LISTED: tuple[Vendor, ...] = (
+    keycloak.VENDOR,
+    che.VENDOR,
+    segment.VENDOR,
+    braze.VENDOR,
+    amplitude.VENDOR,
+    hubspot.VENDOR,
+    mailchimp.VENDOR,
+    zendesk.VENDOR,
+    salesforce.VENDOR,
+    commerce_coordinator.VENDOR,
+    demographics.VENDOR,
+    crm.VENDOR,
+    plugin_table.VENDOR,
+)
 VENDORS: dict[str, Vendor] = {vendor.name: vendor for vendor in _LISTED}

@@ -1,0 +1,234 @@
+"""Amplitude: puts learners into the deletion job of a day, by LMS user id.
+
+Contract of the services, section B3.1: the User Privacy API v1. The newer v2, always for the whole organisation,
+is not used, since its description contradicts itself. A request is merged into the job of some later day; the
+job runs within 30 days, and up to 5 days later the backups are gone as well, which is when it is `done`. Whoever
+is queued is named by Amplitude ids of Amplitude's own making, so these are what the receipt keeps.
+
+Whose Amplitude ids are whose: the answer is asked to map them to user ids (`include_mapped_user_ids`). Where it
+does not, and several learners share the request, each of them is sent again alone. That changes nothing, since
+whoever is queued stays in their job, and then what the answer names belongs to one learner.
+
+New events make a new user with another Amplitude id, which no job shows: so nobody is asked about a second time
+after the end, and whatever sends events has to be stopped first (Segment suppresses them).
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field, SecretStr
+
+from retirement.auth import basic
+from retirement.connectors import (
+    LONGEST_RECEIPT,
+    BatchSettings,
+    Connector,
+    Erasure,
+    FollowUp,
+    Identity,
+    Limits,
+    Outcome,
+    Rate,
+    Verdict,
+    operation,
+)
+from retirement.errors import Misconfigured, Refused
+from retirement.http import Auth, Patience, Reply
+from retirement.learner import Learner
+from retirement.wiring import Wiring
+
+DELETIONS = "/api/2/deletions/users"
+#: A job begins at most so long after the request, and is looked for as long around its day; half a year is allowed.
+MONTH = timedelta(days=30)
+
+#: Amplitude ids by the day of their job: the receipt.
+Wanted = dict[str, list[int]]
+_VERDICTS = {"staging": Verdict.WORKING, "submitted": Verdict.WORKING, "done": Verdict.GONE}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The deletions of one day in one project, as far as an answer tells of them."""
+
+    #: Empty only where nobody is to be deleted.
+    day: str
+    status: str
+    #: User ids by the Amplitude id; None where it is not said.
+    ids: Mapping[int, str | None]
+    #: User ids that the project does not know.
+    unknown: frozenset[str]
+
+    @classmethod
+    def read(cls, job: object) -> "_Job":
+        """Raises `ValueError` for what is no job."""
+        if not isinstance(job, dict) or not {"day", "invalid_ids"} & job.keys():
+            raise ValueError("it names no job")
+        ids = dict(_entry(each) for each in _list(job.get("amplitude_ids")))
+        day = job.get("day") or ""
+        if not _is_day(day) and (day or ids):
+            raise ValueError("the day of a job is missing")
+        unknown = frozenset(str(each) for each in _list(job.get("invalid_ids")))
+        return cls(day, str(job.get("status")).lower(), ids, unknown)
+
+
+class Amplitude(Connector):
+    """The product analytics platform Amplitude."""
+
+    service = "AMPLITUDE"
+    limits = Limits(rates={"": Rate(1, 1)})
+    reference_keys: ClassVar[Mapping[str, str]] = {
+        "amplitude_api_key": "api_key",
+        "amplitude_secret_key": "secret_key",
+    }
+
+    class Settings(BatchSettings):
+        url: str = Field(default="", description="Base URL, where it is neither the US nor the EU one of Amplitude.")
+        region: Literal["us", "eu"] = Field(default="us", description="Where the project's data is kept: `us` or `eu`.")
+        api_key: SecretStr = Field(description="API key of the project.")
+        secret_key: SecretStr = Field(description="Secret key of the project.")
+        org_wide: bool = Field(
+            default=False,
+            description="Delete in all projects of the organisation, which has to allow it, and not in this one only.",
+        )
+        requester: str = Field(
+            default="user-retirement-pipeline",
+            min_length=1,
+            description="Who asks, as Amplitude notes it and writes to the administrators of the project.",
+        )
+
+        @property
+        def base_url(self) -> str:
+            european = self.region == "eu"
+            return self.url or ("https://analytics.eu.amplitude.com" if european else "https://amplitude.com")
+
+    @classmethod
+    def sign_in(cls, service: str, settings: Settings, wiring: Wiring) -> Auth:
+        return basic(settings.api_key.get_secret_value(), settings.secret_key)
+
+    @operation(
+        Identity.USER_ID,
+        route=("POST", DELETIONS),
+        batch=100,
+        safer_after="SEGMENT.delete_and_suppress_learner",
+        asks="is_scrubbed",
+        # 30 days until the job, 5 for the backups.
+        follow_up=FollowUp(first=timedelta(days=7), every=timedelta(days=1), overdue=timedelta(days=36)),
+    )
+    async def delete_user(self, learners: Sequence[Learner]) -> Sequence[Erasure]:
+        """Queue all events and properties of the user whose id is the LMS user id for deletion."""
+        jobs = await self._request(learners)
+        if len(learners) == 1:
+            return [self._erasure(jobs, learners[0], alone=True)]
+        erasures = []
+        for learner in learners:
+            told = any(str(learner.user_id) in {*job.ids.values(), *job.unknown} for job in jobs)
+            if told or not any(None in job.ids.values() for job in jobs):
+                erasures.append(self._erasure(jobs, learner))
+            else:
+                erasures.append(self._erasure(await self._request([learner]), learner, alone=True))
+        return erasures
+
+    async def is_scrubbed(self, receipt: str, _learner: Learner | None) -> Verdict:
+        """Whether the jobs that the learner was put into are done, backups included."""
+        wanted: Wanted = json.loads(receipt)
+        days = [date.fromisoformat(day) for day in wanted]
+        jobs = await self._jobs(min(days) - MONTH, max(days) + MONTH)
+        org_wide = cast(Amplitude.Settings, self.settings).org_wide
+        # Jobs of other projects may show with the keys of these only; else somebody has taken the learner out.
+        missing = Verdict.WORKING if org_wide else Verdict.FAILED
+        verdicts = {_VERDICTS.get(status) if status else missing for status in _statuses(wanted, jobs)}
+        if None in verdicts:
+            raise Refused(self.api.service, f"GET {DELETIONS}", 200, "a job with an unknown status")
+        return next(each for each in (Verdict.FAILED, Verdict.WORKING, Verdict.GONE) if each in verdicts)
+
+    async def probe(self, name: str) -> None:
+        """Lists the jobs of a day on which Amplitude had none yet."""
+        day = date(2012, 1, 1)
+        await self._jobs(day, day)
+
+    async def _request(self, learners: Sequence[Learner]) -> list[_Job]:
+        own = cast(Amplitude.Settings, self.settings)
+        body: dict[str, Any] = {
+            "user_ids": [str(learner.user_id) for learner in learners],
+            "requester": own.requester,
+            # Without it one unknown id fails them all. Its documentation spells it both ways.
+            "ignore_invalid_id": "true",
+            "ignore_invalid_ids": "true",
+            "include_mapped_user_ids": "true",
+        }
+        if own.org_wide:
+            body["delete_from_org"] = "True"
+        return self._read(await self.api.post(DELETIONS, json=body, judge=self._route_exists), "POST")
+
+    async def _jobs(self, first: date, last: date) -> list[_Job]:
+        params = [("start_day", first.isoformat()), ("end_day", last.isoformat())]
+        options: dict[str, Any] = {"patience": Patience.LOOKUP, "judge": self._route_exists}
+        return self._read(await self.api.get(DELETIONS, params=params, **options), "GET")
+
+    def _route_exists(self, reply: Reply) -> None:
+        if reply.status == 404:
+            # An unknown id is never a 404 here (contract, section E).
+            raise Misconfigured(self.api.service, f"POST {DELETIONS}", 404, "no such route: wrong base URL")
+
+    def _read(self, reply: Reply, method: str) -> list[_Job]:
+        """One job or a list of them."""
+        try:
+            return [_Job.read(each) for each in (reply.data if isinstance(reply.data, list) else [reply.data])]
+        except ValueError as error:
+            raise Refused(self.api.service, f"{method} {DELETIONS}", reply.status, str(error)) from None
+
+    def _erasure(self, jobs: Sequence[_Job], learner: Learner, *, alone: bool = False) -> Erasure:
+        """What the jobs mean for one learner; `alone` in the request they are whoever is not named."""
+        user_id = str(learner.user_id)
+        queued: Wanted = {}
+        for job in jobs:
+            unnamed = alone and user_id not in job.unknown
+            if ids := [each for each, whose in job.ids.items() if whose == user_id or (whose is None and unnamed)]:
+                queued.setdefault(job.day, []).extend(ids)
+        if queued:
+            return Erasure(Outcome.ACCEPTED, _receipt(queued))
+        if any(user_id in job.unknown for job in jobs):
+            return Erasure(Outcome.ABSENT)
+        raise Refused(self.api.service, f"POST {DELETIONS}", 200, "the learner is neither queued nor called unknown")
+
+
+def _receipt(queued: Wanted) -> str:
+    """The jobs and whom they delete, as JSON; without the ids where a learner has too many of them."""
+    whole = json.dumps({day: sorted(ids) for day, ids in sorted(queued.items())}, separators=(",", ":"))
+    return whole if len(whole) <= LONGEST_RECEIPT else json.dumps({day: [] for day in sorted(queued)})
+
+
+def _statuses(wanted: Wanted, jobs: Sequence[_Job]) -> Iterator[str | None]:
+    """The status of every id's job, None for one that no job deletes; that of the day's job, where no id is known."""
+    ordered = sorted(jobs, key=lambda job: job.day)
+    for day, ids in wanted.items():
+        for each in ids:
+            # A job may be put off, and one before it belongs to an earlier request.
+            yield next((job.status for job in ordered if job.day >= day and each in job.ids), None)
+        if not ids:
+            yield next((job.status for job in ordered if job.day == day), None)
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
+def _list(value: object) -> list[Any]:
+    if value is None or isinstance(value, list):
+        return value or []
+    raise ValueError("a list is none")
+
+
+def _entry(entry: object) -> tuple[int, str | None]:
+    """An Amplitude id, and the user id where it is said."""
+    found = entry if isinstance(entry, dict) else {}
+    amplitude_id, user_id = str(found.get("amplitude_id")), found.get("user_id")
+    if not amplitude_id.isdecimal():
+        raise ValueError("an Amplitude id is missing")
+    return int(amplitude_id), None if user_id is None else str(user_id)

@@ -1,0 +1,143 @@
+"""What connectors share that talk to a Keycloak realm: signing in to it, and finding one learner there.
+
+Contract of the services, sections C10, D0, D1 and D3. Older servers ignore `exact` without a word and search for
+parts of a name, so what a search returns is compared here: Keycloak writes usernames and e-mails in lower case.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, model_validator
+
+from retirement.connectors import Identity, ServiceSettings
+from retirement.errors import Misconfigured, Refused
+from retirement.http import Api, Auth, Judge, Patience, Reply
+from retirement.learner import Learner
+from retirement.wiring import Wiring
+
+USERS, USER = "/users", "/users/{id}"
+#: Most hits that a search is asked for. A full list may lack somebody, so it proves nothing.
+MOST_HITS = 100
+
+
+class RealmSettings(ServiceSettings):
+    """How to sign in: as a client with a service account, or as a user through a client that lets users."""
+
+    realm: str = Field(min_length=1, description="Realm that the learners are in.")
+    client_id: str = Field(min_length=1, description="Client to get tokens with; `admin-cli` for an administrator.")
+    client_secret: SecretStr | None = Field(
+        default=None, description="Secret of the client; without username it signs in as its service account."
+    )
+    username: str | None = Field(
+        default=None, min_length=1, description="Account to sign in as, where the client has no service account."
+    )
+    password: SecretStr | None = Field(default=None, description="Password of that account.")
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together; give both, or client_secret alone")
+        if self.client_secret is None and self.username is None:
+            raise ValueError("needs client_secret, or username and password")
+        return self
+
+    def form(self) -> dict[str, str]:
+        """What the token endpoint is sent."""
+        form = {"client_id": self.client_id, "grant_type": "client_credentials"}
+        if self.client_secret is not None:
+            form["client_secret"] = self.client_secret.get_secret_value()
+        if self.username is not None and self.password is not None:
+            form |= {"grant_type": "password", "username": self.username}
+            form["password"] = self.password.get_secret_value()
+        return form
+
+
+def tokens(service: str, keycloak: str, realm: str, settings: RealmSettings, wiring: Wiring) -> Auth:
+    """Signs with access tokens of a realm at a Keycloak's base URL."""
+    url = f"{keycloak.rstrip('/')}/realms/{quote(realm, safe='')}"
+    return wiring.oauth(service, url, "/protocol/openid-connect/token", settings.form)
+
+
+def admin_url(keycloak: str, realm: str) -> str:
+    """Where a realm is administered."""
+    return f"{keycloak.rstrip('/')}/admin/realms/{quote(realm, safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a search found: the ids of users who are the learner, and whether there were others only."""
+
+    ids: frozenset[str]
+    others_only: bool
+
+
+async def search(api: Api, learner: Learner, key: Identity) -> Hits:
+    """Users of the realm whose username or e-mail is the learner's. Raises `ServiceError`."""
+    request = f"GET {USERS}"
+    field, wanted = ("email", learner.email) if key is Identity.EMAIL else ("username", learner.username)
+    wanted = wanted.lower()
+    if not wanted.strip():
+        # An empty filter is no filter: everybody would be found.
+        raise Refused(api.service, request, None, f"the learner has no {field} to look for")
+    params = [(field, wanted), ("exact", "true"), ("max", str(MOST_HITS))]
+    reply = await api.get(USERS, params=params, patience=Patience.LOOKUP, judge=no_absence(api.service, request))
+    users = reply.data
+    if not isinstance(users, list) or not all(_is_user(each) for each in users):
+        raise Refused(api.service, request, reply.status, "a list of users is due")
+    if len(users) >= MOST_HITS:
+        raise Refused(api.service, request, reply.status, "it finds too many users to tell who is meant")
+    ids = frozenset(each["id"] for each in users if str(each.get(field) or "").lower() == wanted)
+    return Hits(ids, others_only=bool(users) and not ids)
+
+
+def _is_user(value: object) -> bool:
+    return isinstance(value, Mapping) and isinstance(value.get("id"), str) and bool(value["id"])
+
+
+async def one_for_each(api: Api, learner: Learner, *keys: Identity) -> list[str | None]:
+    """The id of the one user that each key leads to, None where it leads to nobody.
+
+    Raises `Refused` where a key leads to several, or to others only: a person has to say who is meant.
+    """
+    found: list[str | None] = []
+    for key in keys:
+        hits = await search(api, learner, key)
+        if len(hits.ids) > 1:
+            raise Refused(api.service, f"GET {USERS}", 200, f"several users have this {key.value}")
+        if hits.others_only:
+            reason = f"it finds only users whose {key.value} is another one: somebody has to look who is meant"
+            raise Refused(api.service, f"GET {USERS}", 200, reason)
+        found.append(next(iter(hits.ids), None))
+    return found
+
+
+def no_absence(service: str, request: str) -> Judge:
+    """For searches and counts, which find nobody with an empty list and never with 404."""
+
+    def judge(reply: Reply) -> None:
+        if reply.status == 404:
+            raise Misconfigured(service, request, 404, "no such realm: check url and realm")
+        if reply.status == 403:
+            raise Misconfigured(service, request, 403, "the client needs the roles view-users and query-users")
+
+    return judge
+
+
+def own_404_only(service: str, request: str) -> Judge:
+    """For what belongs to one user: a 404 counts when Keycloak says it, and says it of that and not of the realm.
+
+    403 is what a client without the right to query gets for a user who is gone, so it proves nothing.
+    """
+
+    def judge(reply: Reply) -> None:
+        if reply.status == 403:
+            raise Misconfigured(service, request, 403, "the client needs manage-users, view-users and query-users")
+        if reply.status == 404:
+            said = reply.data if isinstance(reply.data, dict) else {}
+            text = str(said.get("error") or said.get("errorMessage") or "")
+            if not text or text.lower().startswith("realm"):
+                raise Misconfigured(service, request, 404, "no such realm or route: check url and realm")
+
+    return judge
