@@ -21,6 +21,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from flows import rates
 from flows.agreement import agreed
 from flows.outlook import show_forecast, show_services
 from flows.redaction import redact_logs
@@ -93,7 +94,7 @@ async def retire_queue(
 
 
 async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None, path: str | None) -> None:
-    async with ready(path, secret_block) as (configuration, site):
+    async with ready(path, secret_block, rates.turn) as (configuration, site):
         days = configuration.cool_off_days if cool_off_days is None else cool_off_days
         lease = await site.ledger.lease("queue", what="the queue")
         try:

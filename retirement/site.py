@@ -5,8 +5,8 @@ One connection pool per service, one token for all of them. Nothing here belongs
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from retirement.http import Api, Pool, Retry, pool
 from retirement.learner import Learner
 from retirement.ledger import Hold, Ledger, LedgerPlace
 from retirement.ledger import opened as opened_ledger
+from retirement.limits import Gate, Limits
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline
 from retirement.wiring import Wiring
@@ -77,6 +78,37 @@ class Deadlines:
         return self.by_country.get(self.countries.get(user_id, ""), self.days)
 
 
+#: Waits for a turn that several processes share: told the service, its limits and the request.
+Turn = Callable[[str, Limits, str], AbstractAsyncContextManager[None]]
+
+
+class Turns:
+    """Makes the gates of a site's services; a run of a shared engine brings the turn that they wait for first."""
+
+    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self.shared: Turn | None = None
+        self._sleep = sleep
+
+    def gate(self, service: str, limits: Limits) -> Gate:
+        """The gate of one service, which keeps the limits of this process in any case."""
+        return _SharedGate(self, service, limits, self._sleep)
+
+
+class _SharedGate(Gate):
+    def __init__(self, turns: Turns, service: str, limits: Limits, sleep: Callable[[float], Awaitable[None]]) -> None:
+        super().__init__(limits, sleep=sleep)
+        self._turns, self._service = turns, service
+
+    @asynccontextmanager
+    async def passing(self, request: str) -> AsyncIterator[None]:
+        """Waits for the turn among processes, and then among the learners of this one."""
+        async with AsyncExitStack() as stack:
+            if self._turns.shared and (self.limits.at_once or self.limits.rates):
+                await stack.enter_async_context(self._turns.shared(self._service, self.limits, request))
+            await stack.enter_async_context(super().passing(request))
+            yield
+
+
 @dataclass
 class Site:
     """Everything that the learners of one process share."""
@@ -90,6 +122,7 @@ class Site:
     stop: Stop = field(default_factory=Stop)
     forum_lane: ForumLane = field(default_factory=ForumLane)
     clock: Callable[[], float] = time.monotonic
+    turns: Turns = field(default_factory=Turns)
     #: Rows that the queue has just listed, so that nobody has to look a user id up again.
     listed: dict[int, Learner] = field(default_factory=dict)
     #: Organisations of learners, asked for together where a hold is on one.
@@ -163,7 +196,8 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
                 breaker_longest_seconds=configuration.breaker.longest_seconds,
             )
         )
-        tokens, wiring = await _wired(configuration, stack)
+        turns = Turns()
+        tokens, wiring = await _wired(configuration, stack, turns)
         connectors = {
             service: connector.connected(service, configuration.services[service], wiring)
             for service, connector in configuration.connectors.items()
@@ -178,10 +212,11 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
             ledger=ledger,
             deadlines=Deadlines(configuration.deadline_days, configuration.deadline_days_by_country),
             forum_lane=ForumLane(narrow=_has_old_forum(configuration)),
+            turns=turns,
         )
 
 
-async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[TokenSource, Wiring]:
+async def _wired(configuration: Configuration, stack: AsyncExitStack, turns: Turns) -> tuple[TokenSource, Wiring]:
     """What the connectors of a process talk through; one pool for each host, closed with the stack."""
     lms, at_once = configuration.lms, configuration.queue.at_once
     retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
@@ -198,7 +233,7 @@ async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[T
 
     stack.push_async_callback(close)
     tokens = lms_tokens(Api("LMS", pool_of(lms.url), retry=retry), lms.client_id, lms.client_secret)
-    return tokens, Wiring(pool_of, tokens, retry=retry)
+    return tokens, Wiring(pool_of, tokens, retry=retry, gate=turns.gate)
 
 
 def ledger_place(configuration: Configuration) -> LedgerPlace:
@@ -220,17 +255,20 @@ _ready: ContextVar[tuple[Configuration, Site]] = ContextVar("ready")
 
 @asynccontextmanager
 async def ready(
-    path: str | Path | None, secret_block: Callable[[str], str] | None = None
+    path: str | Path | None, secret_block: Callable[[str], str] | None = None, turn: Turn | None = None
 ) -> AsyncIterator[tuple[Configuration, Site]]:
     """A configuration and its site, loaded, opened and asked whether they work; once per process and run.
 
+    `turn` is what a run of an engine waits for before it asks a service that has limits.
     Raises `ConfigError` and `ServiceError` before any learner is touched.
     """
     if found := _ready.get(None):
+        found[1].turns.shared = turn or found[1].turns.shared
         yield found
         return
     configuration = load(path, secret_block=secret_block)
     async with opened(configuration) as site:
+        site.turns.shared = turn
         try:
             await site.preflight()
         except ConfigError as error:

@@ -1,14 +1,17 @@
 """Commands that look at a site and change nothing: doctor and plan."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+from rich.markup import escape
 from rich.table import Table
 
+from retirement import coverage as reach
 from retirement import doctor as checks
 from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, console, errors, run, show_json
 from retirement.cli.secrets import secret_block
-from retirement.config import load
-from retirement.errors import ConfigError, LedgerError
+from retirement.config import Configuration, load
+from retirement.errors import ConfigError, LedgerError, ServiceError
 from retirement.learner import Learner
 from retirement.pipeline import COMPLETE
 from retirement.reports import DONE, MISCONFIGURED, SOME_FAILED
@@ -21,11 +24,25 @@ _MARKS = {
 }
 
 
-def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+_GAPS = {
+    reach.Kind.SERVICE: "Services that no step calls",
+    reach.Kind.OPERATION: "Operations that are not in the pipeline",
+    reach.Kind.STATE: "States of the LMS that no step uses",
+    reach.Kind.STORE: "Places that hold learners, and that nothing here erases",
+}
+
+CoverageOption = Annotated[
+    bool, typer.Option("--coverage", help="Instead: list what the pipeline does not reach, as far as can be told.")
+]
+
+
+def doctor(config: ConfigOption = None, coverage: CoverageOption = False, as_json: JsonOption = False) -> None:
     """Check file, token, permission, every state and route, clock and deadline; changes nothing."""
 
     async def command() -> int:
         configuration = load(config, secret_block=secret_block)
+        if coverage:
+            return await _coverage(configuration, as_json=as_json)
         found: list[checks.Check] = []
         try:
             async with opened(configuration) as site:
@@ -44,6 +61,36 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         return MISCONFIGURED if any(each.verdict is checks.Verdict.FAILURE for each in found) else DONE
 
     run(command, as_json=as_json)
+
+
+async def _coverage(configuration: Configuration, *, as_json: bool) -> int:
+    """Lists the gaps; the LMS is asked for its states, and without an answer the rest is told all the same."""
+    known: list[str] | None = None
+    problem = ""
+    try:
+        async with opened(configuration) as site:
+            known = await site.lms.known_states(reach.candidates(configuration))
+    except (ServiceError, LedgerError, ConfigError) as error:
+        problem = f"the LMS could not be asked for its states: {error}"
+    found = [*reach.unused_states(configuration, known or ()), *reach.gaps(configuration)]
+    if as_json:
+        show_json({"gaps": reach.rows(found), "lms_asked": known is not None, "problem": problem or None})
+        return DONE
+    for kind in reach.Kind:
+        if gaps := [gap for gap in found if gap.kind is kind]:
+            console.print(_gap_table(_GAPS[kind], gaps))
+    if problem:
+        errors.print(problem, highlight=False, markup=False)
+    return DONE
+
+
+def _gap_table(title: str, gaps: list[reach.Gap]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("", "what it is", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for gap in gaps:
+        table.add_row(escape(gap.name), escape(gap.detail), escape(gap.fix))
+    return table
 
 
 def _show_check(check: checks.Check, *, as_json: bool) -> None:

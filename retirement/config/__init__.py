@@ -5,6 +5,7 @@ from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
     BreakerSettings,
     Configuration,
+    DatabaseSettings,
     GeneralSettings,
     GuardSettings,
     LedgerSettings,
@@ -18,6 +19,7 @@ __all__ = [
     "DEFAULT_PATH",
     "BreakerSettings",
     "Configuration",
+    "DatabaseSettings",
     "GeneralSettings",
     "GuardSettings",
     "LedgerSettings",

@@ -36,6 +36,19 @@ def problem_of(url: str) -> str | None:
     return None
 
 
+_READABLE = re.compile(r"(mysql(\+pymysql|\+mysqldb)?|postgresql(\+psycopg)?)://\S+")
+
+
+def problem_of_reading(url: str) -> str | None:
+    """Why nobody can look for residue at this address; MySQL is among those that can be read. Repeats nothing."""
+    if url.startswith(SQLITE):
+        return problem_of(url)
+    if url.startswith("mysql"):
+        problem = problem_of(url.replace(url.partition("://")[0], "postgresql", 1)) if _READABLE.fullmatch(url) else ""
+        return None if problem is None else "is no address of MySQL; write it as mysql://USER:PASSWORD@HOST/DATABASE"
+    return problem_of(url) if _READABLE.fullmatch(url) else f"is no address of a database to read; {_FORM}"
+
+
 def absolute(url: str, folder: Path) -> str:
     """The address with the path of a SQLite file made absolute; relative ones start at `folder`."""
     return f"{SQLITE}{folder / Path(url.removeprefix(SQLITE)).expanduser()}" if url.startswith(SQLITE) else url

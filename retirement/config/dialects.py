@@ -6,7 +6,7 @@ from retirement.config.draft import Draft
 from retirement.config.problems import Problems, nearest, shown
 
 
-def draft(root: Node, problems: Problems, services: frozenset[str]) -> Draft | None:
+def draft(root: Node, problems: Problems, connectors: tubular.Connectors) -> Draft | None:
     """The file as a draft of whichever dialect it is; None where `problems` says why not."""
     found: dict[str, Node] = {}
     for name, node in root.entries.items():
@@ -21,7 +21,7 @@ def draft(root: Node, problems: Problems, services: frozenset[str]) -> Draft | N
         case "own":
             return own.draft(root, problems)
         case "tubular":
-            return tubular.draft(root, problems, services)
+            return tubular.draft(root, problems, connectors)
         case "ansible":
             return ansible.draft(root, problems)
     for name, node in root.entries.items():

@@ -3,21 +3,24 @@
 import os
 import stat
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from retirement.config import cron, databases, dialects, document, rules, urls
+from retirement.config import cron, databases, dialects, document, rules
 from retirement.config.document import Node
-from retirement.config.draft import Draft, moved
-from retirement.config.problems import Problems, nearest, shown
+from retirement.config.draft import Draft
+from retirement.config.problems import Problems
 from retirement.config.references import References, SecretBlock
 from retirement.config.rules import Placed
 from retirement.config.sections import Sections
+from retirement.config.services import Services, Telling
 from retirement.config.settings import (
     BreakerSettings,
     Configuration,
+    DatabaseSettings,
     GeneralSettings,
     GuardSettings,
     LedgerSettings,
@@ -27,7 +30,7 @@ from retirement.config.settings import (
     StepSettings,
 )
 from retirement.connectors import Connector, ServiceSettings, registry
-from retirement.pipeline import STATE_NAME_LENGTH, Step
+from retirement.pipeline import STATE_NAME_LENGTH, Pipeline, Step
 
 DEFAULT_PATH = "retirement.yaml"
 
@@ -50,11 +53,15 @@ def load(
     problems = Problems(str(file))
     known = registry() if connectors is None else connectors
     root = document.read(file, problems)
-    draft = dialects.draft(root, problems, frozenset(known)) if root else None
+    draft = dialects.draft(root, problems, known) if root else None
     if draft is None:
         raise problems.error
-    references = References(file.parent, environ, secret_block, problems, exposed=_others_can_read(file))
-    return _Loader(draft, Sections(draft, references, problems), known, problems).configuration()
+    exposed = _others_can_read(file)
+
+    def telling(told: Problems) -> Sections:
+        return Sections(draft, References(file.parent, environ, secret_block, told, exposed=exposed), told)
+
+    return _Loader(draft, telling, known, problems).configuration()
 
 
 def _others_can_read(file: Path) -> bool:
@@ -67,56 +74,44 @@ def _path_problem(path: str) -> str | None:
 
 
 class _Loader:
+    """Checks one draft."""
+
     def __init__(
-        self, draft: Draft, sections: Sections, connectors: Mapping[str, type[Connector]], problems: Problems
+        self,
+        draft: Draft,
+        telling: Telling,
+        connectors: Mapping[str, type[Connector]],
+        problems: Problems,
     ) -> None:
         self._draft = draft
-        self._sections = sections
+        self._sections = telling(problems)
         self._problems = problems
         self._root = draft.root.entries
-        self._connectors = {**connectors, **self._given(connectors)}
-
-    def _given(self, connectors: Mapping[str, type[Connector]]) -> dict[str, type[Connector]]:
-        """Connectors by the names of services that say which one serves them, with `connector: NAME`."""
-        given: dict[str, type[Connector]] = {}
-        for name, node in self._section("services").entries.items():
-            if (place := node.entries.get("connector")) is None:
-                continue
-            wanted = shown(place.text)
-            if wanted not in connectors:
-                self._problems.add(
-                    place.line, place.key, f"there is no connector {wanted}{nearest(wanted, connectors)}"
-                )
-            elif name in connectors and name != wanted:
-                self._problems.add(
-                    place.line, place.key, f"{name} has a connector of its own; name the service otherwise"
-                )
-            else:
-                given[name] = connectors[wanted]
-        return given
+        self._services = Services(draft, telling, connectors, problems)
+        self._connectors = self._services.connectors
 
     def configuration(self) -> Configuration:
-        lms = self._sections.read(LmsSettings, self._section("lms"), "lms", {"url": self._url_problem})
+        lms = self._sections.read(LmsSettings, self._section("lms"), "lms", self._services.url_checks(LmsSettings))
         queue = self._sections.read(QueueSettings, self._section("queue"), "queue")
         guard = self._sections.read(GuardSettings, self._section("guard"), "guard")
         retry = self._sections.read(RetrySettings, self._section("retry"), "retry")
         breaker = self._breaker()
         ledger = self._ledger()
+        stores = self._databases()
         general = self._general()
         placed, unreadable = self._steps()
-        known = rules.known(placed, self._connectors, self._problems)
-        services = self._services(lms, known)
+        sound = [each for each in placed if not self._services.misnamed(each.step.service)]
+        known = rules.known(sound, self._connectors, self._problems)
+        services = self._services.read(lms, known)
         rules.repeated(known, self._connectors, self._problems)
         steps = rules.shape(placed, unreadable, self._problems)
         self._check_states(lms, placed)
         if steps and len(known) == len(placed):
-            remedy = "set services.LMS.forum"
-            if self._draft.dialect != "own":
-                remedy = "convert the file (`config import`) and set services.LMS.forum"
-            rules.identity(steps, placed, self._connectors, services, self._problems, remedy=remedy)
-        if self._problems or not (lms and ledger and queue and guard and retry and breaker and general and steps):
+            self._check_order(steps, placed, services)
+        if self._problems or not (
+            lms and ledger and queue and guard and retry and breaker and stores and general and steps
+        ):
             raise self._problems.error
-        used = {step.service for step in steps}
         return Configuration(
             source=self._problems.source,
             dialect=self._draft.dialect,
@@ -127,11 +122,24 @@ class _Loader:
             guard=guard,
             retry=retry,
             breaker=breaker,
+            databases=stores,
             services=services,
-            connectors={name: each for name, each in self._connectors.items() if name in used},
+            connectors=self._meant(steps),
             pipeline=steps,
             warnings=self._problems.warnings,
         )
+
+    def _check_order(self, steps: Pipeline, placed: list[Placed], services: Mapping[str, ServiceSettings]) -> None:
+        remedy = "set services.LMS.forum"
+        if self._draft.dialect != "own":
+            remedy = "convert the file (`config import`) and set services.LMS.forum"
+        rules.identity(steps, placed, self._connectors, services, self._problems, remedy=remedy)
+        rules.sessions(steps, placed, self._connectors, services, self._problems)
+
+    def _meant(self, steps: Pipeline) -> dict[str, type[Connector]]:
+        """Those that the file names are part of what it means, whether or not a step uses them."""
+        used = {step.service for step in steps} | set(self._services.named)
+        return {name: each for name, each in self._connectors.items() if name in used}
 
     def _section(self, name: str) -> Node:
         return self._root.get(name) or Node(None, 1, name)
@@ -141,6 +149,7 @@ class _Loader:
         checks = {
             "schedule": lambda values: cron.problem_of(values["schedule"]),
             "reconcile_schedule": lambda values: cron.problem_of(values["reconcile_schedule"]),
+            "verify_schedule": lambda values: cron.problem_of(values["verify_schedule"]),
         }
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
         if general:
@@ -179,6 +188,20 @@ class _Loader:
             placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), folder))
         return ledger.model_copy(update=placed)
 
+    def _databases(self) -> DatabaseSettings | None:
+        """As of the ledger: the path of a SQLite file starts at the folder of this one."""
+
+        def problem(name: str, values: Mapping[str, Any]) -> str | None:
+            return databases.problem_of_reading(values[name])
+
+        checks = {name: partial(problem, name) for name in DatabaseSettings.model_fields}
+        found = self._sections.read(DatabaseSettings, self._section("databases"), "databases", checks)
+        if found is None:
+            return None
+        folder = Path(self._problems.source).absolute().parent
+        placed = {name: SecretStr(databases.absolute(url, folder)) for name, url in found.given().items()}
+        return found.model_copy(update=placed)
+
     def _breaker(self) -> BreakerSettings | None:
         node = self._section("breaker")
         breaker = self._sections.read(BreakerSettings, node, "breaker")
@@ -212,54 +235,6 @@ class _Loader:
                 start = each.at(("start",))
                 unreadable.add(start.text or start.key)
         return placed, unreadable
-
-    def _services(self, lms: LmsSettings | None, placed: list[Placed]) -> dict[str, ServiceSettings]:
-        given = self._section("services")
-        if not isinstance(given.data, dict | None):
-            self._problems.add(given.line, given.key, "must be a mapping of services, such as `CREDENTIALS: {url: …}`")
-        first_use = {each.step.service: each for each in reversed(placed)}
-        found: dict[str, ServiceSettings] = {}
-        for name, node in {"LMS": Node({}, 1, "services.LMS"), **given.entries}.items():
-            if name not in self._connectors:
-                hint = nearest(shown(name), self._connectors)
-                self._problems.add(node.line, node.key, f"is no service that a connector serves{hint}")
-            elif name == "LMS":
-                found |= self._lms_service(lms, node)
-            else:
-                found |= self._service(name, node, used=name in first_use)
-        for name in sorted(first_use.keys() - given.entries.keys() - {"LMS"}):
-            place = first_use[name].at("service")
-            found |= self._service(name, Node({}, place.line, f"services.{name}"), used=True)
-        return found
-
-    def _lms_service(self, lms: LmsSettings | None, node: Node) -> dict[str, ServiceSettings]:
-        for name in ("url", "allow_insecure"):
-            if name in node.entries:
-                place = node.entries[name]
-                self._problems.add(place.line, place.key, f"is given once for all, as lms.{name}; remove it here")
-        rest = {name: each for name, each in node.entries.items() if name not in ("url", "allow_insecure")}
-        url = Node("https://lms.invalid", node.line, node.key)
-        data = rest | {"url": url} if isinstance(node.data, dict | None) else node.data
-        settings = self._sections.read(self._connectors["LMS"].Settings, moved(node, data), "services.LMS")
-        if settings and lms:
-            settings = settings.model_copy(update={"url": lms.url, "allow_insecure": lms.allow_insecure})
-        return {"LMS": settings} if settings else {}
-
-    def _service(self, name: str, node: Node, *, used: bool) -> dict[str, ServiceSettings]:
-        needed = used or self._draft.dialect == "own"
-        if isinstance(node.data, dict):
-            node = moved(node, {key: each for key, each in node.entries.items() if key != "connector"})
-        checks = {"url": self._url_problem} if needed else {}
-        settings = self._sections.read(self._connectors[name].Settings, node, f"services.{name}", checks)
-        if settings and not needed and (text := self._url_problem(settings.model_dump())):
-            place = node.at(("url",))
-            self._problems.warn(place.line, place.key, f"{text}; no step uses {name}, so it is left out")
-            return {}
-        return {name: settings} if settings else {}
-
-    def _url_problem(self, values: Mapping[str, Any]) -> str | None:
-        permitted = str(values.get("allow_insecure", "")).lower() in ("true", "yes", "on", "1")
-        return urls.problem_of(values["url"], allow_insecure=permitted, remedy=self._draft.insecure_remedy)
 
     def _check_states(self, lms: LmsSettings | None, placed: list[Placed]) -> None:
         node = self._section("lms").entries.get("states")

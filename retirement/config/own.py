@@ -5,7 +5,7 @@ from retirement.config.draft import Draft
 from retirement.config.problems import Problems, nearest, shown
 from retirement.config.settings import GeneralSettings
 
-SECTIONS = ("lms", "ledger", "queue", "guard", "retry", "breaker", "services", "pipeline")
+SECTIONS = ("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "services", "pipeline")
 KEYS = (*SECTIONS, *GeneralSettings.model_fields)
 
 

@@ -1,5 +1,6 @@
 """A configuration as plain data and as a file of our own dialect; neither holds a secret."""
 
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -9,13 +10,19 @@ from pydantic import BaseModel, SecretStr
 
 from retirement.config import databases
 from retirement.config.references import escaped, is_reference
-from retirement.config.settings import Configuration, LedgerSettings
+from retirement.config.settings import Configuration, DatabaseSettings, LedgerSettings
 from retirement.pipeline import Pipeline
 
 MASK = "**********"
 CLIENT_SECRET = "${RETIREMENT_CLIENT_SECRET}"  # noqa: S105  # the name of a variable, no secret
 
 LEDGER_PASSWORD = "${RETIREMENT_LEDGER_PASSWORD}"  # noqa: S105  # the name of a variable, no secret
+
+#: Left out, a key means its default, and null is not the default of these.
+_NULL_MEANS_OFF = ("reconcile_schedule", "verify_schedule")
+
+#: What names of variables do not have.
+_NO_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 #: What to write for the secret at this place, and for any other text.
 Secret = Callable[[tuple[str, ...]], str]
@@ -52,7 +59,7 @@ def as_own_dialect(configuration: Configuration, secret: str = CLIENT_SECRET) ->
         if place[0] == "ledger":
             return LEDGER_PASSWORD
         # Connectors' secrets get variables named by their place: RETIREMENT_HUBSPOT_TOKEN.
-        return secret if place[0] == "lms" else f"${{RETIREMENT_{'_'.join(place[1:]).upper()}}}"
+        return secret if place[0] == "lms" else f"${{RETIREMENT_{_NO_NAME.sub('_', '_'.join(place[1:])).upper()}}}"
 
     data = _document(configuration, reference, escaped)
     data["pipeline"] = [_Row(step) for step in data["pipeline"]]
@@ -63,7 +70,10 @@ def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[
     def plain(value: Any, *place: str) -> Any:
         return _plain(value, place, secret, text)
 
-    services = {name: plain(settings, "services", name) for name, settings in sorted(configuration.services.items())}
+    services = {
+        name: _connector(configuration, name) | plain(settings, "services", name)
+        for name, settings in sorted(configuration.services.items())
+    }
     for key in ("url", "allow_insecure"):
         services.get("LMS", {}).pop(key, None)
     data = {
@@ -77,13 +87,14 @@ def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[
         "guard": plain(configuration.guard, "guard"),
         "retry": plain(configuration.retry, "retry"),
         "breaker": plain(configuration.breaker, "breaker"),
+        "databases": _databases(configuration.databases, secret, text) or None,
         "schedule": configuration.schedule and text(configuration.schedule),
         "reconcile_schedule": configuration.reconcile_schedule and text(configuration.reconcile_schedule),
+        "verify_schedule": configuration.verify_schedule and text(configuration.verify_schedule),
         "services": {name: settings for name, settings in services.items() if settings},
         "pipeline": _steps(configuration.pipeline, text),
     }
-    # Left out, a key means its default, and null is not the default of this one.
-    return {name: value for name, value in data.items() if value is not None or name == "reconcile_schedule"}
+    return {name: value for name, value in data.items() if value is not None or name in _NULL_MEANS_OFF}
 
 
 def _ledger(ledger: LedgerSettings, secret: Secret, text: Text) -> dict[str, Any]:
@@ -93,14 +104,27 @@ def _ledger(ledger: LedgerSettings, secret: Secret, text: Text) -> dict[str, Any
     return {name: value for name, value in {"url": url, **places}.items() if value is not None}
 
 
+def _connector(configuration: Configuration, service: str) -> dict[str, str]:
+    """Which connector serves a service that is not named after its own."""
+    connector = configuration.connectors.get(service)
+    return {"connector": connector.service} if connector and connector.service != service else {}
+
+
+def _databases(stores: DatabaseSettings, secret: Secret, text: Text) -> dict[str, str]:
+    """As of the ledger's address only the password is a secret."""
+    place = {name: ("databases", name, "database", "password") for name in stores.given()}
+    return {name: databases.without_password(url, secret(place[name]), text) for name, url in stores.given().items()}
+
+
 def _plain(value: Any, place: tuple[str, ...], secret: Secret, text: Text) -> Any:
     if isinstance(value, SecretStr):
         return secret(place)
     if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
+        # Left out, a setting means its default; in a mapping that a service is sent, null is a value.
+        fields = {info.alias or name: getattr(value, name) for name, info in type(value).model_fields.items()}
+        value = {name: each for name, each in fields.items() if each is not None}
     if isinstance(value, dict):
-        pairs = ((str(name), _plain(each, (*place, str(name)), secret, text)) for name, each in value.items())
-        return {name: each for name, each in pairs if each is not None}
+        return {str(name): _plain(each, (*place, str(name)), secret, text) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(each, (*place, str(index)), secret, text) for index, each in enumerate(value)]
     if isinstance(value, Enum):

@@ -133,11 +133,33 @@ def identity(
             node = next(each for each in placed if each.step.name == step.name).at("operation")
             why = f"{step.name} looks the learner up by username"
             if verdict is Destroys.YES:
-                text = f"{why}, which {destroyer.name} destroys in {step.service}; let it end before {destroyer.name}"
+                text = (
+                    f"{why}, which {destroyer.name} destroys in {destroyer.service}; let it end before {destroyer.name}"
+                )
                 problems.add(node.line, node.key, text)
             elif verdict is Destroys.PERHAPS:
-                text = f"{why}, and some releases of {step.service} change it in {destroyer.name}"
+                text = f"{why}, and some releases of {destroyer.service} change it in {destroyer.name}"
                 problems.warn(node.line, node.key, f"{text}; put {step.name} first, or {remedy}")
+
+
+def sessions(
+    steps: Pipeline,
+    placed: Sequence[Placed],
+    connectors: Mapping[str, type[Connector]],
+    services: Mapping[str, ServiceSettings],
+    problems: Problems,
+) -> None:
+    """Services that make a user anew at the next sign of life: what ends those should have ended before."""
+    for step in steps:
+        declared = connectors[step.service].declared(services.get(step.service))[step.operation]
+        service, _, name = (declared.safer_after or "").partition(".")
+        there = [other for other in steps if connectors[other.service].service == service]
+        before = steps.ancestors(step.name)
+        if there and not any(other.operation == name and other.name in before for other in there):
+            node = next(each for each in placed if each.step.name == step.name).at("operation")
+            text = f"{step.name} does not come after {name} of {there[0].service}"
+            why = "a live session or a late event brings the user back"
+            problems.warn(node.line, node.key, f"{text}, so {why}; let {name} end before")
 
 
 def _too_late(

@@ -93,7 +93,8 @@ class Sections:
             name = str(detail["loc"][0])
             ours = f"{path}.{name}" if path else name
             theirs = self._draft.named(ours)
-            key = theirs if theirs != ours or node.key == "file" else f"{node.key}.{name}"
+            ours_too = node.key == "file" or path.startswith("services.")
+            key = theirs if theirs != ours or ours_too else f"{node.key}.{name}"
             self._problems.add(node.line, key, f"is missing; give it: {fields[name].description or name}")
             return
         words = _PLAIN_WORDS.get(detail["type"])
@@ -130,7 +131,7 @@ class Sections:
             return self._boolean(node, node.data, kinds)
         if isinstance(node.data, int | float):
             # What looks like a number is text all the same where text is due: a client id of digits.
-            return node.data if kinds & {int, float} else node.text
+            return node.data if kinds & {int, float, Any} or _has_model(kinds) else node.text
         if isinstance(node.data, str):
             resolve = self._references.secret if SecretStr in kinds else self._references.text
             found = resolve(node, node.data)
@@ -142,6 +143,11 @@ class Sections:
             self._problems.add(node.line, node.key, "must be a number, not true or false")
             return _UNRESOLVED
         return data
+
+
+def _has_model(kinds: set[Any]) -> bool:
+    """Whether a value is read by a model of its own, which knows where numbers are due."""
+    return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
 
 
 def _whole(values: list[Any]) -> Any:

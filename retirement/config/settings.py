@@ -117,6 +117,34 @@ class BreakerSettings(_Settings):
     longest_seconds: float = Field(default=3600, ge=1, le=604_800, description="Longest such wait.")
 
 
+class DatabaseSettings(_Settings):
+    """Databases of the site in which `retirement residue` may look, best as a user that can only read."""
+
+    lms: SecretStr | None = Field(
+        default=None, description="Database of the LMS, `mysql://USER:PASSWORD@HOST/DATABASE`, to look for residue."
+    )
+    credentials: SecretStr | None = Field(
+        default=None, description="Database of credentials, in the same form, to look for residue."
+    )
+    license_manager: SecretStr | None = Field(
+        default=None, description="Database of license-manager, in the same form, to look for residue."
+    )
+    ecommerce: SecretStr | None = Field(
+        default=None, description="Database of ecommerce, in the same form, to look for residue."
+    )
+    discovery: SecretStr | None = Field(
+        default=None, description="Database of course-discovery, in the same form, to look for residue."
+    )
+    enterprise_access: SecretStr | None = Field(
+        default=None, description="Database of enterprise-access, in the same form, to look for residue."
+    )
+
+    def given(self) -> dict[str, str]:
+        """The addresses of those that are given, by the catalogue's name of the database. They are secrets."""
+        found = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: url.get_secret_value() for name, url in found if url is not None}
+
+
 class GeneralSettings(_Settings):
     """What stands at the top level of our own dialect beside the sections."""
 
@@ -137,6 +165,10 @@ class GeneralSettings(_Settings):
     reconcile_schedule: Text | None = Field(
         default="7 * * * *",
         description="Cron line by which `serve` gives back what dead runs left; null: only queue runs do.",
+    )
+    verify_schedule: Text | None = Field(
+        default="37 * * * *",
+        description="Cron line by which `serve` asks services whether they have erased; null: only `verify` does.",
     )
 
 
@@ -168,8 +200,10 @@ class Configuration:
     guard: GuardSettings
     retry: RetrySettings
     breaker: BreakerSettings
+    databases: DatabaseSettings
     schedule: str | None
     reconcile_schedule: str | None
+    verify_schedule: str | None
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline

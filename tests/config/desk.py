@@ -1,9 +1,10 @@
 """Writes configuration files into a folder and reads them back, for the tests of this package."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from retirement.config import Configuration, load
+from retirement.connectors import Connector
 from retirement.errors import ConfigError
 
 SECRET = "hunter2-the-secret"
@@ -52,7 +53,9 @@ def line_of(text: str, part: str) -> int:
 
 
 class Desk:
-    """One folder with one file in it."""
+    """One folder with one file in it, and the connectors that are installed, unless a test brings others."""
+
+    connectors: Mapping[str, type[Connector]] | None = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,7 +70,8 @@ class Desk:
         self, content: str | bytes, *, mode: int = 0o600, block: Callable[[str], str] | None = None, **environ: str
     ) -> Configuration:
         """What the content means; extra names are environment variables."""
-        return load(self.write(content, mode), environ=ENVIRON | environ, secret_block=block)
+        path = self.write(content, mode)
+        return load(path, environ=ENVIRON | environ, secret_block=block, connectors=self.connectors)
 
     def problems(
         self, content: str | bytes, *, mode: int = 0o600, block: Callable[[str], str] | None = None, **environ: str
@@ -79,8 +83,8 @@ class Desk:
             return [self.short(line) for line in error.args]
         return []
 
-    def warnings(self, content: str, mode: int = 0o600) -> list[str]:
-        return [self.short(line) for line in self.load(content, mode=mode).warnings]
+    def warnings(self, content: str, mode: int = 0o600, **environ: str) -> list[str]:
+        return [self.short(line) for line in self.load(content, mode=mode, **environ).warnings]
 
     def short(self, line: str) -> str:
         return line.removeprefix(f"{self.folder}/")

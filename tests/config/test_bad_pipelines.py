@@ -1,5 +1,7 @@
 """Pipelines that could not run, each answered with file, line, key and the nearest right thing."""
 
+from retirement.connectors import registry
+
 from .desk import ACCOUNT, CREDENTIALS, ENROLLMENTS, FORUMS, LMS, MISC, OWN, Desk, pipeline
 
 
@@ -16,7 +18,7 @@ def test_an_unknown_service(desk: Desk) -> None:
     assert desk.problems(text) == [
         (
             "retirement.yaml:6: pipeline[0].service: no connector serves CREDENTAILS; did you mean CREDENTIALS?; "
-            "services are CREDENTIALS, DISCOVERY, ECOMMERCE, LICENSE_MANAGER, LMS"
+            f"services are {', '.join(registry())}"
         )
     ]
 

@@ -1,4 +1,4 @@
-"""What the code accepts and what `docs/configuration.md` says are the same."""
+"""What the code accepts and what `docs/configuration.md` and the pages made from the code say are the same."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from docs.generate import pages
 from retirement.config import (
     BreakerSettings,
+    DatabaseSettings,
     GeneralSettings,
     GuardSettings,
     LedgerSettings,
@@ -16,7 +18,7 @@ from retirement.config import (
     RetrySettings,
     StepSettings,
 )
-from retirement.connectors import registry
+from retirement.connectors import Connector, registry
 
 from .desk import ENVIRON, Desk
 
@@ -29,8 +31,8 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("guard.", GuardSettings),
     ("retry.", RetrySettings),
     ("breaker.", BreakerSettings),
+    ("databases.", DatabaseSettings),
     ("pipeline[].", StepSettings),
-    *((f"services.{name}.", connector.Settings) for name, connector in registry().items()),
 ]
 KINDS = {
     "tuple[typing.Annotated[int": "list of whole numbers",
@@ -56,19 +58,33 @@ def row(prefix: str, name: str, field: FieldInfo) -> str:
 
 @pytest.mark.parametrize(("prefix", "model"), SECTIONS)
 def test_every_setting_is_documented(prefix: str, model: type[BaseModel]) -> None:
-    """With its type, its default and its description, word for word; the LMS' address stands under `lms`."""
+    """With its type, its default and its description, word for word."""
     for name, field in model.model_fields.items():
-        if prefix == "services.LMS." and name in ("url", "allow_insecure"):
-            continue
         assert field.description
         assert row(prefix, name, field) in DOCUMENT
 
 
+@pytest.mark.parametrize("connector", registry().values())
+def test_every_setting_of_a_service_is_in_the_reference(connector: type[Connector]) -> None:
+    """In the section of the service, with its description; so are the reference's keys for it."""
+    section = pages()["services.md"].partition(f"## {connector.service}\n")[2].partition("\n## ")[0]
+
+    for name, field in connector.Settings.model_fields.items():
+        assert field.description
+        assert f"| `{name}` | " in section
+        assert " ".join(field.description.split()) in section
+    assert all(f"`{theirs}` is `{ours}`" in section for theirs, ours in connector.reference_keys.items())
+
+
 def test_every_operation_is_named() -> None:
-    """An operator finds there what a step may do."""
+    """An operator finds in the reference what a step may do, and the way there in the document."""
+    page = pages()["operations.md"]
+
     for name, connector in registry().items():
         for operation in connector.operations().values():
-            assert f"| `{name}` | `{operation.name}` | {operation.doc} |" in DOCUMENT
+            assert f"| `{name}` | `{operation.name}` | {operation.doc} |" in page
+    assert "reference/operations.md" in DOCUMENT
+    assert "reference/services.md" in DOCUMENT
 
 
 def test_the_configuration_in_the_document_loads(desk: Desk) -> None:

@@ -15,7 +15,7 @@ EXPECTED = [
     ("ansible", "ansible", 3, 1),
     ("dag", "own", 8, 0),
     ("own", "own", 7, 0),
-    ("tubular", "tubular", 8, 2),
+    ("tubular", "tubular", 8, 3),
     ("tutor", "tubular", 6, 1),
 ]
 

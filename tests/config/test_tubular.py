@@ -1,6 +1,11 @@
 """The dialect of the reference scripts: their files load as they are."""
 
+from retirement.connectors import registry
+
 from .desk import TUBULAR, Desk, line_of
+
+#: Services of Open edX itself; every other one is a vendor's.
+OPEN_EDX = ("CREDENTIALS", "DISCOVERY", "ECOMMERCE", "LICENSE_MANAGER", "LMS")
 
 DOCUMENTED_SAMPLE = """\
 client_id: <client ID for the retirement service user>
@@ -61,6 +66,8 @@ def test_the_documented_sample_loads(desk: Desk) -> None:
 
 def test_every_key_of_the_scripts_is_known_and_one_warning_lists_the_unused(desk: Desk) -> None:
     """Vendors without a connector, partner reports and the archive."""
+    desk.connectors = {name: registry()[name] for name in OPEN_EDX}
+
     (warning,) = desk.warnings(TUBULAR + ALL_KEYS)
 
     assert warning.startswith("retirement.yaml:9: fetch_ecommerce_segment_id: not used by this version: ")
@@ -70,6 +77,7 @@ def test_every_key_of_the_scripts_is_known_and_one_warning_lists_the_unused(desk
 
 def test_base_urls_of_services_without_connector_are_listed_too(desk: Desk) -> None:
     """What nobody calls needs no connector."""
+    desk.connectors = {name: registry()[name] for name in OPEN_EDX}
     text = TUBULAR.replace("base_urls:\n", "base_urls:\n    segment: https://s.example.com\n    demographics: x\n")
 
     assert desk.warnings(text) == [
@@ -136,14 +144,16 @@ def test_a_row_that_is_not_of_four_is_named(desk: Desk) -> None:
 
 
 def test_a_step_of_a_service_without_connector_names_those_that_exist(desk: Desk) -> None:
-    """Nobody finds out at night that Braze was never called."""
-    text = TUBULAR + "    - ['RETIRING_BRAZE', 'BRAZE_COMPLETE', 'BRAZE', 'delete_user']\nbraze_api_key: key-of-braze\n"
+    """Nobody finds out at night that Sailthru was never called."""
+    text = (
+        TUBULAR + "    - ['RETIRING_MAIL', 'MAIL_COMPLETE', 'SAILTHRU', 'delete_user']\nsailthru_key: key-of-sailthru\n"
+    )
 
     (problem,) = desk.problems(text)
 
     assert problem == (
-        "retirement.yaml:9: retirement_pipeline[2][2]: no connector serves BRAZE; "
-        "services are CREDENTIALS, DISCOVERY, ECOMMERCE, LICENSE_MANAGER, LMS"
+        "retirement.yaml:9: retirement_pipeline[2][2]: no connector serves SAILTHRU; "
+        f"services are {', '.join(registry())}"
     )
 
 
