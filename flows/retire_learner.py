@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import State, Task, flow, task
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import FlowRunCreate
@@ -19,14 +20,17 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.flow_engine import run_flow_async
 from prefect.states import Cancelled, Completed, Failed, Pending, to_state_create
 
+from flows import rates
 from flows.records import settled
 from flows.redaction import known, redact_logs
 from flows.secret_blocks import secret_block
 from flows.stopping import put_away, stoppable
+from retirement.certificate import certificate_of, markdown
 from retirement.config import RetrySettings
 from retirement.endings import Ending, Report, StepReport
 from retirement.engine import Perform, retire
 from retirement.errors import BreakerOpen, Defect, Interrupted, RetirementError, Transient
+from retirement.ledger.extract import extract
 from retirement.passage import Passage
 from retirement.pipeline import Step
 from retirement.site import Site, ready
@@ -142,7 +146,15 @@ async def _retire(workshop: Workshop, user_id: int) -> State[Any]:
         work = retire(site, learner, lambda passage: _walking(workshop, passage))
         report = await put_away(work, site.stop)
     workshop.reports[user_id] = report
+    if report.ending is Ending.RETIRED:
+        await _certify(site, user_id)
     return _final_state(report)
+
+
+async def _certify(site: Site, user_id: int) -> None:
+    """The certificate as it stands at the end of the run; `retirement certificate` gives it as it is later."""
+    certificate = certificate_of(await extract(site.ledger, user_id))
+    await acreate_markdown_artifact(markdown(certificate), key=f"certificate-{user_id}")
 
 
 async def run_learner(
@@ -174,7 +186,7 @@ async def run_learner(
 
 async def retire_by_id(user_id: int) -> tuple[Report | None, str]:
     """Retires one learner of the site that is ready in this process."""
-    async with ready(None, secret_block) as (configuration, site), get_client() as client:
+    async with ready(None, secret_block, rates.turn) as (configuration, site), get_client() as client:
         report, flow_run_id = await run_learner(Workshop(site, configuration.retry), user_id, client)
     await settled({"id": {"any_": [flow_run_id]}}, len(report.steps) if report else 0)
     return report, flow_run_id
@@ -185,7 +197,7 @@ async def _workshop(path: str | None) -> AsyncIterator[Workshop]:
     if workshop := shared.get(None):
         yield workshop
         return
-    async with ready(path, secret_block) as (configuration, site):
+    async with ready(path, secret_block, rates.turn) as (configuration, site):
         yield Workshop(site, configuration.retry)
 
 

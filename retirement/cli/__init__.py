@@ -15,15 +15,18 @@ from retirement import __version__
 from retirement.cli import (
     answers,
     breakers,
+    certificate,
     configuration,
     evidence,
     holds,
     local,
     mending,
     partners,
+    residue,
     runs,
     site,
     status,
+    verification,
 )
 from retirement.cli.output import console, without_names
 
@@ -44,6 +47,10 @@ app.command("retire-learner")(runs.retire_learner)
 app.command("retire-queue")(runs.retire_queue)
 app.command("reconcile")(mending.reconcile)
 app.command("redrive")(mending.redrive)
+app.command("verify")(verification.verify)
+app.command("confirm")(verification.confirm)
+app.command("certificate")(certificate.certificate)
+app.command("residue")(residue.residue)
 app.command("cancel")(mending.cancel)
 app.command("partner-report")(partners.partner_report)
 app.command("approve")(answers.approve)

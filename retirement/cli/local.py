@@ -50,6 +50,9 @@ def sandbox(
     latency_ms: LatencyOption = 0.0,
     seed_file: Annotated[Path | None, typer.Option(help="Seed object as JSON, instead of --learners.")] = None,
     write_config: Annotated[Path | None, typer.Option(help="Write a configuration that points here.")] = None,
+    databases: Annotated[
+        Path | None, typer.Option(help="Folder for the services' databases, one SQLite file each, to look into.")
+    ] = None,
     pipeline: PipelineOption = "default",
     as_json: JsonOption = False,
 ) -> None:
@@ -57,9 +60,9 @@ def sandbox(
 
     async def command() -> int:
         seed = _seed(seed_file, learners, _known(pipeline))
-        async with _sandbox(seed, latency_ms, base_port) as (platform, urls):
+        async with _sandbox(seed, latency_ms, base_port, databases) as (platform, urls):
             if write_config:
-                _write_config(write_config, pipeline, urls, platform.clients["worker"])
+                _write_config(write_config, pipeline, urls, platform.clients["worker"], databases)
             services = {name: url for name, url in urls.items() if name != "control"}
             if as_json:
                 document = {"control": urls["control"], "services": services, "clients": platform.clients}
@@ -83,7 +86,7 @@ def _known(pipeline: str) -> str:
 
 def _seed(file: Path | None, learners: int, pipeline: str) -> dict[str, Any]:
     if file is None:
-        return seeded_learners(learners, states(pipeline))
+        return seeded_learners(learners, states(pipeline), everywhere=pipeline == "all")
     try:
         seed = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -97,12 +100,14 @@ def _seed(file: Path | None, learners: int, pipeline: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _sandbox(
-    seed: dict[str, Any], latency_ms: float, base_port: int | None = None
+    seed: dict[str, Any], latency_ms: float, base_port: int | None = None, databases: Path | None = None
 ) -> AsyncIterator[tuple[Sandbox, dict[str, str]]]:
     try:
-        platform = Sandbox(seed, latency_ms=latency_ms)
+        platform = Sandbox(seed, latency_ms=latency_ms, databases=databases)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"the seed cannot be used: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"--databases: {error.filename}: {error.strerror}") from None
     async with AsyncExitStack() as stack:
         try:
             urls = await stack.enter_async_context(serving(platform, base_port))
@@ -111,8 +116,10 @@ async def _sandbox(
         yield platform, urls
 
 
-def _write_config(path: Path, pipeline: str, urls: dict[str, str], client: dict[str, str]) -> None:
-    text = yaml.safe_dump(configuration(pipeline, urls, client), sort_keys=False, allow_unicode=True)
+def _write_config(
+    path: Path, pipeline: str, urls: dict[str, str], client: dict[str, str], databases: Path | None = None
+) -> None:
+    text = yaml.safe_dump(configuration(pipeline, urls, client, databases), sort_keys=False, allow_unicode=True)
     try:
         path.touch(mode=0o600, exist_ok=True)
         path.write_text(f"# Points at a sandbox, whose secret is no secret.\n{text}", encoding="utf-8")
@@ -202,7 +209,7 @@ def serve(
 
             console.print(f"UI: {engine.ui_url}", highlight=False)
             with suppress(asyncio.CancelledError):  # it was told to stop, which is how it ends
-                await serve_all(chosen.schedule, chosen.reconcile_schedule)
+                await serve_all(chosen.schedule, chosen.reconcile_schedule, chosen.verify_schedule)
         return DONE
 
     try:

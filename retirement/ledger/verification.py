@@ -69,7 +69,7 @@ def verify(place: LedgerPlace) -> Verdict:
         return _missing(place)
     # Before the chain is read: entries that are made meanwhile only make the chain longer.
     anchor = read_anchor(place.anchor) if place.anchor else None
-    engine = engine_of(place, reading=_reading(place))
+    engine = engine_of(place, reading=reading_of(place))
     try:
         with engine.connect().execution_options(reading=True) as connection:
             if connection.dialect.name == "postgresql":
@@ -84,7 +84,7 @@ def verify(place: LedgerPlace) -> Verdict:
         engine.dispose()
 
 
-def _reading(place: LedgerPlace) -> str:
+def reading_of(place: LedgerPlace) -> str:
     """How to open a file: to read one that has a log, SQLite makes files beside it, unless nobody can write it."""
     file = place.file
     alone = file and not file.with_name(file.name + "-wal").exists() and not os.access(file.parent, os.W_OK)

@@ -14,6 +14,7 @@ closes the connection then raises `httpx.RemoteProtocolError`, as the real thing
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from retirement.sandbox import report, residue
@@ -30,10 +31,12 @@ _EXPIRED_S = -3600
 
 
 class Sandbox:
-    """The platform, its applications, and what the control endpoints do."""
+    """The platform, its applications, and what the control endpoints do; `databases` is a folder for their files."""
 
-    def __init__(self, seed: dict[str, Any] | None = None, *, latency_ms: float = 0) -> None:
-        self._platform = Platform()
+    def __init__(
+        self, seed: dict[str, Any] | None = None, *, latency_ms: float = 0, databases: Path | None = None
+    ) -> None:
+        self._platform = Platform(databases)
         self._seeded: dict[str, Any] = {}
         self.services: dict[str, ASGIApp] = {
             name: service_app(self._platform, name, latency_ms / 1000) for name in self._platform.services

@@ -1,4 +1,7 @@
-"""The platform's databases: one SQLite database in memory, used by one connection.
+"""The platform's databases: one SQLite database in memory, used by one connection; on request with files.
+
+With a folder, the tables of the Open edX services live in one file for each, as the databases of a site do, so
+that others can look into them meanwhile. The names of all tables differ, so that no query names its file.
 
 Every request is one transaction, as with Django's ATOMIC_REQUESTS (contract lms.md 1.7). Views are
 synchronous and never wait inside a transaction, so one connection serves the whole event loop in turn.
@@ -11,11 +14,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 
+from retirement.sandbox import remains
 from retirement.sandbox.schema import metadata
+
+#: Services whose tables have a file, in the order in which SQLite looks for a name that several of them have.
+FILES = ("lms", "credentials", "license_manager", "ecommerce", "discovery")
+
+
+def files(folder: Path) -> dict[str, str]:
+    """The addresses of the services' files in a folder, as a configuration has them."""
+    return {name: f"sqlite:///{(folder / f'{name}.sqlite').absolute()}" for name in FILES}
 
 
 def folded(text: str | None) -> str | None:
@@ -39,17 +52,38 @@ def _on_begin(connection: Connection) -> None:
 
 
 class Database:
-    """Opens an empty database with all tables of all services."""
+    """Opens an empty database with all tables of all services; `folder` takes the files, none of which is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _on_connect)
         event.listen(engine, "begin", _on_begin)
         self._connection = engine.connect()
+        if folder is not None:
+            self._attach(folder)
         # A test may look in from another thread than that of the server.
         self._lock = threading.Lock()
         with self.transaction() as connection:
-            metadata.create_all(connection, checkfirst=False)
+            for table in metadata.sorted_tables:
+                place = table.info["service"] if folder and table.info["service"] in FILES else None
+                mapped = connection.execution_options(schema_translate_map={None: place})
+                table.create(mapped, checkfirst=False)
+                if place and table.name in remains.VIEWS:
+                    view = f"{place}.{remains.VIEWS[table.name]}"
+                    connection.exec_driver_sql(f"CREATE VIEW {view} AS SELECT * FROM {table.name}")  # noqa: S608
+            connection.execution_options(schema_translate_map=None)
+
+    def _attach(self, folder: Path) -> None:
+        """Raises `OSError` for a folder that cannot be written, or that has such a file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            file = folder / f"{name}.sqlite"
+            file.touch(mode=0o600, exist_ok=False)
+            raw = self._connection.connection
+            raw.execute(f"ATTACH DATABASE ? AS {name}", (str(file),))
+            # Readers and the platform do not wait for each other.
+            raw.execute(f"PRAGMA {name}.journal_mode=WAL")
+            raw.execute(f"PRAGMA {name}.synchronous=OFF")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

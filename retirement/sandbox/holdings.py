@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from retirement.sandbox import schema
+from retirement.sandbox import remains, schema
 from retirement.sandbox.database import timestamp
 from retirement.sandbox.vendors import VENDORS
 
@@ -22,6 +22,9 @@ Holding = tuple["Table", dict[str, Any]]
 
 
 def of(person: Person) -> Iterator[Holding]:
+    if "residue" in person.seed:
+        yield from remains.of(person)
+        return
     yield from _account(person)
     yield from _learning(person)
     yield from _credit_and_enterprise(person)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from retirement.sandbox.database import files
 from retirement.sandbox.vendors import VENDORS
 
 Step = dict[str, Any]
@@ -73,8 +75,10 @@ def states(name: str) -> list[str]:
     return ["PENDING", *own, "ERRORED", "ABORTED", "COMPLETE"]
 
 
-def configuration(name: str, urls: Mapping[str, str], client: Mapping[str, str]) -> dict[str, Any]:
-    """The content of a configuration file for a running sandbox; `client` is its worker."""
+def configuration(
+    name: str, urls: Mapping[str, str], client: Mapping[str, str], databases: Path | None = None
+) -> dict[str, Any]:
+    """The content of a configuration file for a running sandbox; `client` is its worker, `databases` its folder."""
     steps = PIPELINES[name]
     used = dict.fromkeys(step["service"] for step in steps if step["service"] != "LMS")
     vendors = {vendor.service: vendor for vendor in VENDORS.values()}
@@ -92,5 +96,6 @@ def configuration(name: str, urls: Mapping[str, str], client: Mapping[str, str])
         },
         "cool_off_days": 7,
         "services": services,
+        **({"databases": files(databases)} if databases else {}),
         "pipeline": [dict(step) for step in steps],
     }

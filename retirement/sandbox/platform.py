@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -40,8 +41,8 @@ FORUMS = ("legacy", "v2", "v2-new")
 class Platform:
     """Everything that a request may touch. `seed` empties it and fills it anew."""
 
-    def __init__(self) -> None:
-        self.database = Database()
+    def __init__(self, databases: Path | None = None) -> None:
+        self.database = Database(databases)
         self.authenticator = Authenticator()
         self.services = {name: Service(name, self, routes) for name, routes in ROUTES.items()}
         for vendor in VENDORS.values():

@@ -8,18 +8,21 @@ The tables of vendors stand beside their routes, in `vendors`.
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, func
+from sqlalchemy import Boolean, Column, Computed, Index, Integer, MetaData, String, Table, func
 
 metadata = MetaData()
 
 
 def table_of(service: str, name: str, *columns: str | Column[int] | Column[bool] | Column[str]) -> Table:
     """A table of a service; a column given by name holds text."""
+    # Whoever reads the LMS' database from outside finds its rows by the foreign key that stands there.
+    account = [Column("user_id", Integer, Computed("learner"))] if service == "lms" else []
     return Table(
         name,
         metadata,
         Column("id", Integer, primary_key=True),
         Column("learner", Integer, index=True),
+        *account,
         *(Column(column, String) if isinstance(column, str) else column for column in columns),
         info={"service": service},
     )
@@ -33,7 +36,8 @@ def _flag(name: str) -> Column[bool]:
     return Column(name, Boolean, nullable=False)
 
 
-def _number(name: str) -> Column[int]:
+def number(name: str) -> Column[int]:
+    """A column that holds a number."""
     return Column(name, Integer)
 
 
@@ -50,20 +54,20 @@ user = _lms(
 _unique(user, "username")
 _unique(user, "email")
 profile = _lms(
-    "auth_userprofile", "name", "meta", "location", _number("year_of_birth"), "gender", "mailing_address",
+    "auth_userprofile", "name", "meta", "location", number("year_of_birth"), "gender", "mailing_address",
     "city", "country", "bio", "phone_number", "goals", "level_of_education", "language",
     "profile_image_uploaded_at",
 )  # fmt: skip
 social_link = _lms("student_sociallink", "platform", "social_link")
 registration = _lms("auth_registration", "activation_key")
 social_auth = _lms("social_auth_usersocialauth", "provider", "uid")
-social_auth_history = _lms("social_auth_historicalusersocialauth", "provider", "uid")
+social_auth_history = _lms("support_historicalusersocialauth", "provider", "uid")
 oauth_application = _lms("oauth2_provider_application", "name")
 account_recovery = _lms("student_accountrecovery", "secondary_email")
 pending_email_change = _lms("student_pendingemailchange", "new_email")
 pending_secondary_email_change = _lms("student_pendingsecondaryemailchange", "new_secondary_email")
 pending_name_change = _lms("student_pendingnamechange", "new_name", "rationale")
-verified_name = _lms("name_affirmation_verifiedname", "verified_name", "profile_name")
+verified_name = _lms("edx_name_affirmation_verifiedname", "verified_name", "profile_name")
 org_tag = _lms("user_api_userorgtag", "org", "key", "value")
 
 # Learning and enrollment (5.2)
@@ -113,12 +117,12 @@ proctoring_backend_user = _lms("proctoring_backend_user", "backend", _flag("obey
 # Retirement (5.5)
 retirement_state = _lms(
     "user_api_retirementstate",
-    "state_name", _number("state_execution_order"), _flag("is_dead_end_state"), _flag("required"),
+    "state_name", number("state_execution_order"), _flag("is_dead_end_state"), _flag("required"),
 )  # fmt: skip
 retirement = _lms(
     "user_api_userretirementstatus",
     "original_username", "original_email", "original_name", "retired_username", "retired_email",
-    _number("current_state"), _number("last_state"), "responses", "created", "modified",
+    number("current_state"), number("last_state"), "responses", "created", "modified",
 )  # fmt: skip
 Index("retirement_one_per_learner", retirement.c.learner, unique=True)
 Index("retirement_original_username", retirement.c.original_username)
@@ -140,7 +144,7 @@ credentials_user = table_of(
     "full_name",
     "first_name",
     "last_name",
-    _number("lms_user_id"),
+    number("lms_user_id"),
 )
 Index("credentials_username_key", credentials_user.c.username, unique=True)
 user_credential = table_of("credentials", "credentials_usercredential", "username", "uuid")
@@ -148,18 +152,18 @@ user_grade = table_of("credentials", "records_usergrade", "username", "letter_gr
 license_user = table_of("license_manager", "license_manager_user", "username", "email")
 Index("license_manager_username_key", license_user.c.username, unique=True)
 _LICENSE = ("status", "user_email", "activation_key", "assigned_date", "activation_date")
-license_ = table_of("license_manager", "subscriptions_license", *_LICENSE, _number("lms_user_id"))
+license_ = table_of("license_manager", "subscriptions_license", *_LICENSE, number("lms_user_id"))
 license_history = table_of(
     "license_manager",
     "subscriptions_historicallicense",
-    _number("license_id"),
+    number("license_id"),
     "user_email",
-    _number("lms_user_id"),
+    number("lms_user_id"),
 )
 license_source = table_of(
-    "license_manager", "subscriptions_subscriptionlicensesource", _number("license_id"), "source_id"
+    "license_manager", "subscriptions_subscriptionlicensesource", number("license_id"), "source_id"
 )
-ecommerce_user = table_of("ecommerce", "ecommerce_user", "username", "email", "full_name", _number("lms_user_id"))
+ecommerce_user = table_of("ecommerce", "ecommerce_user", "username", "email", "full_name", number("lms_user_id"))
 Index("ecommerce_username_key", ecommerce_user.c.username, unique=True)
 sdn_failure = table_of("ecommerce", "payment_sdncheckfailure", "username", "full_name", "city", "country")
 discovery_user = table_of("discovery", "discovery_user", "username", "email", "full_name", "referral_tracking_id")

@@ -3,8 +3,8 @@
 A learner with a request gets the rows as they are after it, so seeding is one bulk insert for each table.
 Beyond the format a learner may have `ecommerce` and `discovery` (true: a user there), `proctoring_backends`
 (vendor to whether it obeys a deletion), `country` (of the profile; null: not given), `is_staff` (of the account;
-no API tells it of others), `vendors` (names of those who know the learner, or "all"), and `why` (a sentence
-for readers).
+no API tells it of others), `vendors` (names of those who know the learner, or "all"), `residue` (what a
+finished retirement has left, and nothing else; see `remains`), and `why` (a sentence for readers).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 
-from retirement.sandbox import holdings, schema
+from retirement.sandbox import holdings, remains, schema
 from retirement.sandbox.database import timestamp
 from retirement.sandbox.erasure import UNUSABLE
 from retirement.sandbox.identity import CLIENTS, anonymous_id, retired_email, retired_username
@@ -31,7 +31,7 @@ _KEYS = frozenset(
         *("username", "email", "name", "state", "last_state", "requested_days_ago", "account_retired", "why"),
         *("enrollments", "forum", "notes", "proctoring", "proctoring_backends", "partner_report"),
         *("credentials", "licenses", "license_user", "ecommerce", "discovery"),
-        *("country", "is_staff", "vendors"),
+        *("country", "is_staff", "vendors", "residue"),
     )
 )
 
@@ -53,7 +53,7 @@ class Person:
 
     @property
     def account_retired(self) -> bool:
-        return bool(self.seed.get("account_retired"))
+        return bool(self.seed.get("account_retired", "residue" in self.seed))
 
     @property
     def retired_username(self) -> str:
@@ -106,6 +106,7 @@ def plant(db: Connection, states: States, learners: Sequence[dict[str, Any]]) ->
 
 def _account(rows: Rows, person: Person) -> None:
     retired = person.account_retired
+    name = "" if "residue" in person.seed else person.name
     rows[schema.user].append(
         {
             "id": person.user_id,
@@ -124,15 +125,15 @@ def _account(rows: Rows, person: Person) -> None:
         {
             "id": FIRST_PROFILE_ID + person.user_id,
             "learner": person.user_id,
-            "name": person.name,
-            "meta": json.dumps({"nickname": person.name}, ensure_ascii=False),
+            "name": name,
+            "meta": json.dumps({"nickname": name}, ensure_ascii=False),
             "location": "Springfield, Ohio",
             "year_of_birth": 1990,
             "gender": "o",
-            "mailing_address": f"{person.name}, 1 Main Street",
+            "mailing_address": f"{name}, 1 Main Street",
             "city": "Springfield",
             "country": person.seed.get("country", "ES"),
-            "bio": f"I am {person.name}.",
+            "bio": f"I am {name}.",
             "phone_number": "+34600000000",
             "goals": "learn",
             "level_of_education": "m",
@@ -159,13 +160,19 @@ def _request(rows: Rows, person: Person, states: States) -> None:
             "retired_email": person.retired_email,
             "current_state": states.named(person.seed["state"]).id,
             "last_state": states.named(person.seed.get("last_state", states.all[0].name)).id,
-            "responses": created_text(states),
+            "responses": created_text(states) + _told(person),
             "modified": created,
         }
     )
     rows[schema.retirement_request].append({"learner": person.user_id, "created": created})
     if report := person.seed.get("partner_report"):
         rows[schema.partner_report].append({**identity, "is_being_processed": report == "taken"})
+
+
+def _told(person: Person) -> str:
+    """What a driver wrote into the row that stores what services answer."""
+    named = remains.RESPONSES in person.seed.get("residue", ())
+    return f"\n404: no such user {person.email}" if named else ""
 
 
 def _platform_accounts(rows: Rows) -> None:

@@ -18,8 +18,9 @@ def _orgs(*names: str, active: bool = True) -> list[dict[str, Any]]:
     return [{"org": name, "active": active} for name in names]
 
 
-def learners(n: int, states: Sequence[str] | None = None) -> dict[str, Any]:
-    """A seed of n learners in PENDING who hold something in every service of the default pipeline."""
+def learners(n: int, states: Sequence[str] | None = None, *, everywhere: bool = False) -> dict[str, Any]:
+    """A seed of n learners in PENDING who hold something in every service of the default pipeline, or everywhere."""
+    others = {"vendors": "all", "ecommerce": True, "discovery": True} if everywhere else {}
     listed = [
         {
             "username": f"zoe-canary-{number:04}",
@@ -32,6 +33,7 @@ def learners(n: int, states: Sequence[str] | None = None) -> dict[str, Any]:
             "proctoring": 1,
             "credentials": True,
             "licenses": ["activated"],
+            **others,
         }
         for number in range(1, n + 1)
     ]

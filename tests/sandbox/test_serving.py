@@ -30,26 +30,30 @@ def _free_range(count: int) -> int:
     pytest.fail("no free ports")
 
 
+#: One for each service, and the control endpoints.
+PORTS = len(Sandbox().apps)
+
+
 async def test_ports_count_up_from_the_base_port() -> None:
     """An operator can write them into a configuration file beforehand."""
-    base = _free_range(7)
+    base = _free_range(PORTS)
 
     async with serving(Sandbox(), base) as urls:
         ports = [int(url.rpartition(":")[2]) for url in urls.values()]
 
-    assert ports == list(range(base, base + 7))
+    assert ports == list(range(base, base + PORTS))
 
 
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:
     """And none of the other ports stays bound."""
-    base = _free_range(7)
+    base = _free_range(PORTS)
     message = rf"^\[Errno \d+\] cannot listen on 127\.0\.0\.1:{base + 2}: .+$"
     with socket.create_server(("127.0.0.1", base + 2)), pytest.raises(OSError, match=message):
         async with serving(Sandbox(), base):
             pass
 
     async with serving(Sandbox(), base) as urls:
-        assert len(urls) == 7
+        assert len(urls) == PORTS
 
 
 async def test_control_endpoints_are_served_on_loopback_only() -> None:

@@ -1,0 +1,12 @@
+"""The certificate of one learner: what was erased where, when and on what proof, and what was kept on which basis.
+
+`certificate_of` reads it out of the ledger's chain and nothing else, so it names nobody: a learner is the user
+id of the LMS. `check` compares a certificate with a ledger later, without the LMS and without the key.
+"""
+
+from retirement.certificate.checking import check
+from retirement.certificate.markup import html, markdown
+from retirement.certificate.paper import pdf
+from retirement.certificate.statements import Certificate, as_json, certificate_of, fingerprint
+
+__all__ = ["Certificate", "as_json", "certificate_of", "check", "fingerprint", "html", "markdown", "pdf"]

@@ -1,0 +1,97 @@
+"""A certificate as headings, sentences and tables: what every form of it shows, in the same words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retirement.certificate.statements import Certificate, fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, sentences below it, and a table where there is one; every cell is plain text."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+def title(certificate: Certificate) -> str:
+    """What a page is called: nothing personal."""
+    return f"Certificate of retirement {certificate['retirement_id']} of learner {certificate['user_id']}"
+
+
+def verdict(certificate: Certificate) -> str:
+    """The sentence that stands on top."""
+    return "complete" if certificate["complete"] else f"not complete: {'; '.join(certificate['not_complete'])}"
+
+
+def sections(certificate: Certificate) -> tuple[Section, ...]:
+    """The certificate below its verdict, in the order in which it is read."""
+    return (_facts(certificate), *_steps(certificate), *_kept(certificate), *_proof(certificate))
+
+
+def _facts(certificate: Certificate) -> Section:
+    in_time = {True: "yes", False: "no", None: "not yet known"}[certificate["in_time"]]
+    rows = (
+        ("learner (LMS user id)", str(certificate["user_id"])),
+        ("retirement", str(certificate["retirement_id"])),
+        ("requested", certificate["requested_at"]),
+        ("due", certificate["due_at"]),
+        ("retired", certificate["retired_at"] or "not yet"),
+        ("in time", in_time),
+        ("end of the last run", certificate["ending"] or "none"),
+        ("pipeline", certificate["pipeline"]),
+        ("SHA-256 of the JSON certificate", fingerprint(certificate)),
+    )
+    return Section("Retirement", (), ("what", "value"), rows)
+
+
+def _steps(certificate: Certificate) -> tuple[Section, ...]:
+    columns = ("step", "service", "operation", "outcome", "when", "attempts", "receipts")
+    steps = Section(
+        "What was erased, where and when", (), columns, _rows(certificate["steps"], columns, {"when": "at"})
+    )
+    nothing = ", ".join(certificate["held_nothing"]) or "none"
+    absent = Section("Services that held nothing", (f"They said that they do not know the learner: {nothing}.",))
+    asked = ("receipt", "step", "service", "reference", "state", "confirmed", "verdict", "evidence", "given by")
+    names = {"confirmed": "confirmed_at", "given by": "evidence_by"}
+    sentences = () if certificate["receipts"] else ("No service gave anything to ask about later.",)
+    told = tuple(f"Claim {each['claim']} is {each['state']}." for each in certificate["partner_reports"])
+    partners = Section("Reports to partners", told or ("None names the learner.",))
+    return (
+        steps,
+        absent,
+        partners,
+        Section("On what proof", sentences, asked, _rows(certificate["receipts"], asked, names)),
+    )
+
+
+def _kept(certificate: Certificate) -> tuple[Section, ...]:
+    columns = ("hold", "service", "basis", "until", "released", "in force")
+    names = {"released": "released_at", "in force": "in_force"}
+    rows = _rows(certificate["retained"], columns, names)
+    return (Section("What was kept, and on which basis", () if rows else ("Nothing.",), columns, rows),)
+
+
+def _proof(certificate: Certificate) -> tuple[Section, ...]:
+    proof = certificate["proof"]
+    columns = ("seq", "at", "kind", "previous", "hash")
+    head = f"The ledger ends at entry {proof['head']['seq']} of {proof['head']['at']}: {proof['head']['hash']}"
+    entries = Section("Entries of the ledger", (head,), columns, _rows(proof["entries"], columns, {}))
+    return entries, Section("How to check this certificate", tuple(proof["how_to_check"]))
+
+
+def _rows(
+    found: Sequence[Mapping[str, Any]], columns: tuple[str, ...], names: Mapping[str, str]
+) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(_text(each[names.get(column, column)]) for column in columns) for each in found)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

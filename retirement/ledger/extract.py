@@ -1,0 +1,100 @@
+"""What the chain says about one learner, as of one entry: enough to write a certificate, and to check one later.
+
+The entries hold every row whole that they changed, so nothing but them is read. A ledger that has grown since
+then says the same as of that entry: a certificate stays checkable for as long as the ledger is kept.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, or_, select
+
+from retirement.errors import LedgerError
+from retirement.ledger import chain, tables
+from retirement.ledger.book import head_of
+from retirement.ledger.chain import Head
+from retirement.ledger.core import Core
+from retirement.ledger.failures import failure
+from retirement.ledger.place import LedgerPlace, engine_of
+from retirement.ledger.verification import reading_of, verify
+
+_events = tables.event
+#: What is entered about several learners at once: holds on organisations, and reports to partners.
+_SHARED = ("hold.added", "hold.released", "claim.sealed", "claim.parted", "claim.written", "claim.delivered")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the chain, as it is quoted; `rows` as in `chain`, `at` as it is stored."""
+
+    seq: int
+    at: str
+    kind: str
+    user_id: int | None  #: None: a hold on an organisation, which may be the learner's, or a report that names them
+    facts: Mapping[str, Any]
+    rows: Sequence[Any]
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """The entries that may concern a learner, up to `head`, which is an entry of the chain."""
+
+    user_id: int
+    head: Head
+    entries: tuple[Entry, ...]
+
+
+async def extract(ledger: Core, user_id: int) -> Extract:
+    """What an open ledger says right now; `retirement ledger verify` checks it. Raises `LedgerError`."""
+    return await ledger.read(lambda book: _read(book.connection, user_id, head_of(book.connection)))
+
+
+def verified_extract(place: LedgerPlace, user_id: int, upto: int | None = None) -> Extract:
+    """The same of a ledger that is verified first, neither opened for writing nor needing its key.
+
+    `upto` is the number of the entry that ends it; a shorter ledger ends it before. Raises `LedgerError` for a
+    ledger that is missing, or is not what was written, with the sentence of the verification.
+    """
+    verdict = verify(place)
+    if verdict.problem:
+        raise LedgerError(verdict.problem.sentence)
+    last = verdict.head.seq if upto is None else min(upto, verdict.head.seq)
+    engine = engine_of(place, reading=reading_of(place))
+    try:
+        with engine.connect().execution_options(reading=True) as connection:
+            found = connection.execute(select(_events).where(_events.c.seq == last)).first()
+            head = Head(found.seq, found.hash, found.at) if found else Head(0, chain.ORIGIN, "")
+            return _read(connection, user_id, head)
+    except LedgerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
+        raise failure(str(place), error) from None
+    finally:
+        engine.dispose()
+
+
+def _read(connection: Connection, user_id: int, head: Head) -> Extract:
+    mine = or_(_events.c.user_id == user_id, and_(_events.c.user_id.is_(None), _events.c.kind.in_(_SHARED)))
+    statement = select(_events).where(mine, _events.c.seq <= head.seq).order_by(_events.c.seq)
+    entries = []
+    for row in connection.execute(statement):
+        told = chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous)
+        if told != row.hash:
+            raise LedgerError(f"entry {row.seq} is not what was written")
+        body = json.loads(row.body)
+        if not _concerns(body["rows"], user_id):
+            continue
+        entries.append(
+            Entry(row.seq, row.at, row.kind, row.user_id, body["facts"], body["rows"], row.previous, row.hash)
+        )
+    return Extract(user_id, head, tuple(entries))
+
+
+def _concerns(rows: Sequence[Any], user_id: int) -> bool:
+    """Not a report to partners that is about others only."""
+    claims = [row for table, _, row in rows if table == "partner_claim"]
+    return not claims or any(row and user_id in json.loads(row["user_ids"]) for row in claims)
