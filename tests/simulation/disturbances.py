@@ -127,6 +127,8 @@ class Disturbances:
         office = self._story.office
         await self._story.process("hold", lambda life, site: office.hold(life, site, user_id, until), safe=True)
         await self._sleep(self._story.weather.clears + 1.0 - self._story.loop.time())
+        while self._story.disk.full:  # whoever was told so comes back later
+            await self._sleep(60.0)
         await self._story.process("release", lambda life, site: office.release(life, site, user_id), safe=True)
 
     async def _kill_somebody(self, user_id: int) -> None:
