@@ -11,7 +11,7 @@ SEEDS ?= 1000
 SIMULATE_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs bench chaos simulate mutants browser lock clean
+.PHONY: help install demo test check lint types format docs bench chaos contract simulate mutants browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,9 @@ bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, b
 
 chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+contract: $(VENV)/.installed-dev ## every operation of every connector in every situation, as a table
+	@$(BIN)/python -m tests.contract
 
 simulate: $(VENV)/.installed-dev ## SEEDS random histories in virtual time, each checked against the invariants
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
