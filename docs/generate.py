@@ -111,6 +111,10 @@ def _operation(connector: type[Connector], declared: Operation) -> tuple[str, ..
         remarks.append(f"looks the learner up in {declared.looks_up_in}, before the username is destroyed there")
     if declared.repeats is not Repeats.SAFE:
         remarks.append("looks first whether it has been done")
+    if declared.status_only:
+        remarks.append("any 2xx whose body reports no failure is its success: nothing more is known of this route")
+    if declared.safer_after:
+        remarks.append(f"best after `{declared.safer_after}`")
     if declared.follow_up:
         remarks.append(_follow_up(declared.follow_up))
     if declared.comes_last:

@@ -41,6 +41,7 @@ __all__ = [
     "json_404_only",
     "offline",
     "operation",
+    "private_route",
     "registry",
 ]
 
@@ -192,6 +193,24 @@ def json_404_only(service: str, path: str) -> Judge:
     def judge(reply: Reply) -> None:
         if reply.status == 404 and reply.kind != "json":
             raise Misconfigured(service, f"POST {path}", 404, "no such route: stock services lack it")
+
+    return judge
+
+
+#: Keys of an answer that reports trouble, in the words of Open edX services.
+TROUBLE = frozenset({"error", "errors", "detail", "developer_message", "error_code"})
+
+
+def private_route(service: str, path: str) -> Judge:
+    """For routes of private builds, whose contract knows "any 2xx" only: a body that reports a failure is one."""
+    missing = json_404_only(service, path)
+
+    def judge(reply: Reply) -> bool | None:
+        if 200 <= reply.status < 300 and reply.kind == "json":
+            data = reply.data
+            if not isinstance(data, dict) or not TROUBLE.isdisjoint(data) or data.get("success", True) is not True:
+                raise Refused(service, f"POST {path}", reply.status, "the answer reports a failure")
+        return missing(reply)
 
     return judge
 

@@ -280,7 +280,7 @@ class Che(Connector):
             raise Misconfigured(self.api.service, request, 403, "the account needs the permission manageUsers")
         if reply.status == 404:
             raise Misconfigured(self.api.service, request, 404, "no such route: Che after 7.110 has no users to delete")
-        if 200 <= reply.status < 300 and reply.kind != "empty":
+        if 200 <= reply.status < 300 and reply.kind == "json":
             raise Refused(self.api.service, request, reply.status, "an empty answer is due")
         return None
 

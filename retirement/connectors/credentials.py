@@ -4,7 +4,7 @@ Contract of the services, section A2. The public service has no `user/retire`; `
 and, since August 2026, blanks the names (later builds the e-mail as well).
 """
 
-from retirement.connectors import Connector, Identity, Outcome, json_404_only, operation
+from retirement.connectors import Connector, Identity, Outcome, operation, private_route
 from retirement.connectors.renaming import replace_username
 from retirement.learner import Learner
 
@@ -28,8 +28,8 @@ class Credentials(Connector):
         """Put the retired username on the account and its credentials; newer releases blank the names too."""
         return await replace_username(self.api, REPLACE, learner)
 
-    @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True)
+    @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True, status_only=True)
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Retire the account through a route that only private builds have; a stock service lacks it."""
-        await self.api.post(RETIRE, json={"username": learner.username}, judge=json_404_only(self.api.service, RETIRE))
+        await self.api.post(RETIRE, json={"username": learner.username}, judge=private_route(self.api.service, RETIRE))
         return Outcome.ERASED

@@ -64,6 +64,7 @@ class Policy(TypedDict, total=False):
     goes_with: str
     refused_because: str
     safer_after: str
+    status_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,8 @@ class Operation:
     refused_because: str | None = None
     #: `SERVICE.operation` that ends what would bring the user back (sessions, events): best done before this one.
     safer_after: str | None = None
+    #: Nothing is known of the body of its success but that it reports no failure: the service is private.
+    status_only: bool = False
 
 
 def operation(

@@ -219,7 +219,7 @@ class Keycloak(Connector):
             own(reply)
             if reply.status == 400 and on_400:
                 raise Refused(self.api.service, request, 400, on_400)
-            if method != "GET" and 200 <= reply.status < 300 and reply.kind != "empty":
+            if method != "GET" and 200 <= reply.status < 300 and reply.kind == "json":
                 raise Refused(self.api.service, request, reply.status, "an empty answer is due")
 
         return judge
@@ -227,7 +227,7 @@ class Keycloak(Connector):
     def _none_open(self, reply: Reply) -> None:
         """The list of sessions has to be empty; a node of the cluster may know a moment later."""
         self._judge("GET", SESSIONS)(reply)
-        if reply.status == 200 and reply.data != []:
+        if reply.status == 200 and reply.kind == "json" and reply.data != []:
             if isinstance(reply.data, list):
                 raise Transient(self.api.service, f"GET {SESSIONS}", 200, "sessions are still open")
             raise Refused(self.api.service, f"GET {SESSIONS}", 200, "a list of sessions is due")

@@ -170,9 +170,13 @@ class OpenEdx(Connector):
         return await self.api.send(method, path, json=body, judge=guarded)
 
     def _vendor_said_no(self, reply: Reply) -> None:
-        if reply.status == 500 and isinstance(reply.data, dict):
-            # The body names back ends and whether each of them deleted; at least one did not.
+        # The body names back ends and whether each of them deleted; with 500 at least one did not.
+        said = list(reply.data.values()) if isinstance(reply.data, dict) else [None]
+        knows = all(isinstance(each, bool) for each in said)
+        if reply.status == 500 and said and knows:
             raise Refused(self.api.service, f"POST {PROCTORING_BACKEND}", 500, "a proctoring vendor did not delete")
+        if reply.status == 200 and reply.kind == "json" and not (knows and all(said)):
+            raise Refused(self.api.service, f"POST {PROCTORING_BACKEND}", 200, "back ends that deleted are due")
 
 
 def _forum_has_no_such_user(reply: Reply) -> bool | None:
