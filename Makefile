@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 TEST_ARGS ?=
+JOBS ?= 2
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
@@ -32,8 +33,8 @@ install: $(VENV)/.installed ## install the console script .venv/bin/retirement
 demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends with an exit code
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed-dev browser ## all tests; TEST_ARGS goes to pytest
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(VENV)/.installed-dev browser ## all tests, JOBS at a time; TEST_ARGS goes to pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST_ARGS)
 
 check: lint types test ## format, lint, types and tests: what CI runs
 

@@ -109,20 +109,16 @@ def _operation(connector: type[Connector], declared: Operation) -> tuple[str, ..
         remarks.append(f"up to {declared.batch} learners in one call, where `batch_size` says so")
     if declared.looks_up_in:
         remarks.append(f"looks the learner up in {declared.looks_up_in}, before the username is destroyed there")
-    if declared.repeats is not Repeats.SAFE:
-        remarks.append("looks first whether it has been done")
+    remarks += ["looks first whether it has been done"] * (declared.repeats is not Repeats.SAFE)
     if declared.status_only:
         remarks.append("any 2xx whose body reports no failure is its success: nothing more is known of this route")
-    if declared.safer_after:
-        remarks.append(f"best after `{declared.safer_after}`")
+    remarks += [f"best after `{declared.safer_after}`"] * bool(declared.safer_after)
     if declared.follow_up:
         remarks.append(_follow_up(declared.follow_up))
     if declared.comes_last:
         remarks.append("steps of this service that are told the username end before it")
-    if declared.goes_with:
-        remarks.append(f"done by `{declared.goes_with}`")
-    if declared.refused_because:
-        remarks.append(f"refused in a pipeline: {declared.refused_because}")
+    remarks += [f"done by `{declared.goes_with}`"] * bool(declared.goes_with)
+    remarks += [f"refused in a pipeline: {declared.refused_because}"] * bool(declared.refused_because)
     return (
         f"`{connector.service}`",
         f"`{declared.name}`",

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import State, flow
 from prefect.artifacts import acreate_table_artifact
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows import manual, rates
 from flows.agreement import safe
@@ -13,7 +13,7 @@ from flows.secret_blocks import secret_block
 from retirement import confirmation, reports
 from retirement.config import load
 from retirement.confirmation import CONFIRMED, Checked
-from retirement.errors import Defect, RetirementError
+from retirement.errors import Defect, RetirementError, StateConflict
 from retirement.site import Site, opened
 
 
@@ -32,8 +32,11 @@ async def verify_erasure(config: str | None = None, every: bool = False) -> Stat
         # Nobody is asked beforehand: one service with a wrong key must not keep the others from answering.
         async with opened(load(config, secret_block=secret_block)) as site:
             site.turns.shared = rates.turn
-            await _forms(site)
             answers = [answer async for answer in confirmation.confirm(site, every=every)]
+            # Last: a form that is odd keeps no service from being asked.
+            await _forms(site)
+    except StateConflict as error:
+        return Cancelled(name="HeldElsewhere", message=str(error))
     except RetirementError as error:
         return Failed(name=type(error).__name__, message=str(error))
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
@@ -46,7 +49,9 @@ async def _forms(site: Site) -> None:
     receipts = {each.reference: each for each in await site.ledger.receipts() if each.operation}
     for answer in await manual.answers():
         receipt = receipts.get(answer.reference)
-        if receipt and receipt.result is None:
+        if receipt is None:
+            continue  # of another site that uses this server
+        if receipt.result is None:
             learner = await site.learner(receipt.user_id)
             about = [learner] if learner else []
             said = (safe(answer.evidence, about), safe(answer.done_by, about))

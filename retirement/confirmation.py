@@ -5,6 +5,7 @@ a live session, a queued event or an import may bring a learner back (contract o
 Asking changes nothing at a service. The LMS row is not moved: who was COMPLETE stays so.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +13,21 @@ from enum import StrEnum
 
 from retirement.connectors import Connector, FollowUp, Outcome, Verdict
 from retirement.endings import Ending
-from retirement.errors import Defect, Kept, LedgerError, Misconfigured, RetirementError, ServiceError
+from retirement.errors import (
+    Defect,
+    Kept,
+    LeaseLost,
+    LedgerError,
+    Misconfigured,
+    RetirementError,
+    ServiceError,
+    StateConflict,
+    Transient,
+)
 from retirement.http import permission
 from retirement.learner import Learner
 from retirement.ledger import Given, LearnerRecord, Receipt, Tenure
-from retirement.pipeline import ABORTED, COMPLETE
+from retirement.pipeline import ABORTED, COMPLETE, PENDING
 from retirement.site import Site
 
 #: A learner and one retirement of theirs.
@@ -39,6 +50,8 @@ class What(StrEnum):
     UNASKABLE = "unaskable"  #: nobody can ask any more
 
 
+#: So many lost answers one after another, and a service is left alone for the rest of a run.
+LOST_IN_A_ROW = 3
 #: Of these a person has to know.
 TROUBLE = frozenset({What.STILL_THERE, What.FAILED, What.UNASKABLE})
 
@@ -64,20 +77,32 @@ class Checked:
 async def confirm(site: Site, *, user_id: int | None = None, every: bool = False) -> AsyncIterator[Checked]:
     """Asks about every open receipt whose time has come; with `every` about all that are open.
 
-    Raises `ServiceError` and `LedgerError` where nothing can be read; what concerns one receipt is `Checked`.
+    Raises `StateConflict` while another run asks, and `ServiceError` and `LedgerError` where nothing can be read;
+    what concerns one receipt is `Checked`.
     """
+    lease = await site.ledger.lease("verify", what="the verification")
+    try:
+        async for checked in _confirm(site, user_id=user_id, every=every):
+            yield checked
+            site.ledger.check(lease)
+    finally:
+        await site.ledger.release(lease)
+
+
+async def _confirm(site: Site, *, user_id: int | None, every: bool) -> AsyncIterator[Checked]:
     now = site.ledger.now()
     receipts = [
         each
         for each in await site.ledger.receipts(user_id=user_id, open_only=True)
-        if each.operation and each.next_check_at and (every or each.next_check_at <= now)
+        if each.operation and (every or (each.next_check_at and each.next_check_at <= now))
     ]
     if not receipts:
         return
     found = await site.ledger.retirements({each.user_id for each in receipts})
     records = {(each.user_id, each.retirement_id): each for each in found}
     learners = await _learners(site, records)
-    asking = _Asking(site)
+    down = {each.service: "its breaker is open" for each in await site.ledger.breakers() if each.state == "open"}
+    asking = _Asking(site, down)
     for receipt in receipts:
         whose = (receipt.user_id, receipt.retirement_id)
         outcome = records[whose].finished.get(receipt.step) if whose in records else None
@@ -108,11 +133,26 @@ async def _learners(site: Site, records: Mapping[_Whose, LearnerRecord]) -> dict
 
 
 class _Asking:
-    """One run through the receipts. A service that cannot be asked is left alone for the rest of it."""
+    """One run through the receipts. A service that cannot be asked is left alone for the rest of it.
 
-    def __init__(self, site: Site) -> None:
+    One receipt alone may meet what looks like that: it takes two that meet the same misconfiguration, or several
+    lost answers in a row.
+    """
+
+    def __init__(self, site: Site, silent: dict[str, str]) -> None:
         self._site = site
-        self._silent: dict[str, str] = {}
+        self._silent = silent
+        self._lost: Counter[str] = Counter()
+        self._met: Counter[tuple[str, str, int | None]] = Counter()
+
+    def _unanswered(self, error: ServiceError) -> None:
+        met = (error.service, error.request, error.status)
+        if isinstance(error, Misconfigured):
+            self._met[met] += 1
+        elif isinstance(error, Transient):
+            self._lost[error.service] += 1
+        if self._met[met] >= 2 or self._lost[error.service] >= LOST_IN_A_ROW:
+            self._silent[error.service] = str(error)
 
     async def about(self, receipt: Receipt, learner: Learner | None, outcome: str | None) -> Checked:
         connector, follow_up = _who_knows(self._site, receipt)
@@ -120,7 +160,7 @@ class _Asking:
             text = f"no step of the pipeline uses {receipt.service} {receipt.operation} any more"
             return _checked(receipt, What.UNASKABLE, f"{text}: `retirement confirm` takes a person's evidence")
         overdue = is_overdue(self._site, receipt)
-        if connector.declared(connector.settings)[receipt.operation or ""].asks is None:
+        if connector.policy(receipt.operation or "").asks is None:
             text = f"a person has to do it: `retirement confirm --receipt {receipt.id}` takes the evidence"
             return _checked(receipt, What.ASKED, text, overdue)
         if receipt.service in self._silent:
@@ -128,11 +168,11 @@ class _Asking:
         try:
             verdict = await connector.ask(receipt.operation or "", receipt.reference, learner)
         except ServiceError as error:
-            if isinstance(error, Misconfigured):
-                self._silent[receipt.service] = str(error)
+            self._unanswered(error)
             return _checked(receipt, What.UNANSWERED, str(error), overdue)
         except Exception as error:  # noqa: BLE001 - its text may name the learner, and the others go on
             return _checked(receipt, What.UNANSWERED, str(Defect.at(error)), overdue)
+        self._lost.pop(receipt.service, None)
         return await self._heard(receipt, learner, outcome, connector, follow_up, verdict, overdue)
 
     async def _heard(
@@ -149,7 +189,7 @@ class _Asking:
         if verdict is Verdict.GONE:
             return await self._gone(receipt, follow_up, now)
         if verdict is Verdict.PRESENT and _has_to_be_done_again(receipt, outcome, overdue=overdue):
-            return await self._again(receipt, learner, connector, follow_up, now)
+            return await self._again(receipt, learner, connector, follow_up, overdue)
         what, text = What.WAITING, "the service works on it"
         if verdict is Verdict.FAILED:
             what, text = What.FAILED, "the service says that it will not do it: a person has to look there"
@@ -173,23 +213,31 @@ class _Asking:
         )
 
     async def _again(
-        self, receipt: Receipt, learner: Learner | None, connector: Connector, follow_up: FollowUp, now: datetime
+        self, receipt: Receipt, learner: Learner | None, connector: Connector, follow_up: FollowUp, overdue: bool
     ) -> Checked:
         """Does the operation once more, as evidence of its own, with a receipt of its own."""
+        now = self._site.ledger.now()
         came_back = "they have come back" if receipt.confirmed_at else "they are still there"
         if learner is None:
             await self._keep_open(receipt, Verdict.PRESENT, now, follow_up)
             text = f"{came_back}, and the LMS has forgotten who they were: erase them by hand"
             return _checked(receipt, What.STILL_THERE, text, overdue=True)
         try:
-            await _erase_again(self._site, learner, receipt, connector, follow_up)
+            given = await _erase_again(self._site, learner, receipt, connector, follow_up)
         except LedgerError:
             raise
+        except (StateConflict, LeaseLost) as error:
+            return _checked(receipt, What.UNANSWERED, str(error), overdue)
         except RetirementError as error:
             await self._keep_open(receipt, Verdict.PRESENT, now, follow_up)
             return _checked(receipt, What.STILL_THERE, f"{came_back}, and once more did not work: {error}")
+        if given is None or given.ask_after is None:
+            # Somebody says that they are there, and the operation does not say that it has found them.
+            await self._keep_open(receipt, Verdict.PRESENT, now, follow_up)
+            text = f"{came_back}, and once more gave nothing to ask about: a person has to look"
+            return _checked(receipt, What.STILL_THERE, text, overdue=True)
         await self._site.ledger.receipt_checked(receipt.id, result=RETURNED, verdict=Verdict.PRESENT.value)
-        return _checked(receipt, What.ERASED_AGAIN, f"{came_back}; erased once more")
+        return _checked(receipt, What.ERASED_AGAIN, f"{came_back}; erased once more", overdue)
 
 
 def _has_to_be_done_again(receipt: Receipt, outcome: str | None, *, overdue: bool) -> bool:
@@ -201,13 +249,17 @@ def _has_to_be_done_again(receipt: Receipt, outcome: str | None, *, overdue: boo
 
 async def _erase_again(
     site: Site, learner: Learner, receipt: Receipt, connector: Connector, follow_up: FollowUp
-) -> None:
-    """Journal, call, journal. Raises what keeps it from being done, a hold included."""
+) -> Given | None:
+    """Journal, call, journal; what the service gave. Raises what keeps it from being done, a hold included."""
     operation = receipt.operation or ""
     tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=None)
     permission.set(tenure.check)
     reason = f"a second erasure in {receipt.service} was tried"
     try:
+        row = await site.lms.refresh(learner)
+        if row is None or row.state in (PENDING, ABORTED):
+            raise StateConflict(f"learner {learner.user_id} has no retirement under way any more")
+        learner = row
         holds = [*tenure.holds, *await site.with_orgs(learner, tenure.org_holds)]
         if kept := next((hold for hold in holds if hold.service in (None, receipt.service)), None):
             raise Kept(kept.sentence, kept.service)
@@ -226,14 +278,19 @@ async def _erase_again(
         given = Given(erasure.receipt, follow_up.first) if erasure.receipt is not None else None
         await tenure.prove(receipt.step, erasure.outcome.value, given)
         reason = f"erased once more in {receipt.service}"
+        return given
     finally:
         permission.set(None)
         await _give_back(tenure, learner, reason)
 
 
 async def _give_back(tenure: Tenure, learner: Learner, reason: str) -> None:
-    ending = Ending.RETIRED if learner.state == COMPLETE else Ending.PARKED
-    await tenure.end(ending.value, reason, learner.state)
+    """Gives the learner back as they were: a retirement that had ended has still ended so."""
+    if learner.state == COMPLETE:
+        await tenure.end(Ending.RETIRED.value, reason, learner.state)
+    else:
+        ending, why = tenure.ended_before or (Ending.PARKED.value, reason)
+        await tenure.end(ending, why, learner.state)
 
 
 def _checked(receipt: Receipt, what: What, text: str, overdue: bool = False) -> Checked:

@@ -7,7 +7,7 @@ with other processes puts a gate of its own in front (`flows.rates`).
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 
@@ -50,12 +50,10 @@ class Gate:
     @asynccontextmanager
     async def passing(self, request: str) -> AsyncIterator[None]:
         """Waits for a turn; the request, as method and path template, counts until the block ends."""
-        for beginning in self.limits.on(request):
-            await self._turn(beginning)
-        if self._places is None:
-            yield
-            return
-        async with self._places:
+        # The place first: those who wait for one would all go at once, having had their turns.
+        async with self._places or nullcontext():
+            for beginning in self.limits.on(request):
+                await self._turn(beginning)
             yield
 
     async def _turn(self, beginning: str) -> None:

@@ -48,9 +48,12 @@ class Lms(Accounts):
         if limit is not None:
             params.append(("limit", str(limit)))
         reply = await self._api.get(QUEUE, params=params, patience=Patience.LOOKUP)
+        return self._readable(listed(f"GET {QUEUE}", reply))
+
+    def _readable(self, rows: Iterable[object]) -> list[Learner]:
         learners: list[Learner] = []
         self.unreadable = []
-        for place, row in enumerate(listed(f"GET {QUEUE}", reply), 1):
+        for place, row in enumerate(rows, 1):
             try:
                 learners.append(Learner.from_row(row))
             except UnreadableRow as error:
@@ -62,7 +65,7 @@ class Lms(Accounts):
         """Learners in one state whose request was made between two UTC days, both included."""
         params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
         reply = await self._api.get(BY_DATE, params=params, patience=Patience.LOOKUP)
-        return [self._learner(f"GET {BY_DATE}", row) for row in listed(f"GET {BY_DATE}", reply)]
+        return self._readable(listed(f"GET {BY_DATE}", reply))
 
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row.

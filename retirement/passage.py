@@ -61,8 +61,9 @@ class Passage:
 
     async def open(self) -> Report | None:
         """Takes the lease, reads the row and finds the place to go on from; a report where there is nothing to do."""
-        due_at = self.site.due_at(self.learner)
-        tenure = await self.site.ledger.tenure(self.learner, due_at=due_at, pipeline=self.site.pipeline.digest)
+        due_at, line = self.site.due_at(self.learner), self.site.pipeline
+        names = line.working_states
+        tenure = await self.site.ledger.tenure(self.learner, due_at=due_at, pipeline=line.digest, steps=names)
         self._tenure = tenure
         permission.set(tenure.check)
         if report := await self._kept(tenure.holds):
@@ -160,8 +161,7 @@ class Passage:
         except RetirementError as error:
             await tenure.fail(step.name, error.service if isinstance(error, ServiceError) else step.service, error)
             raise
-        connector = self.site.connectors[step.service]
-        follow_up = connector.declared(connector.settings)[step.operation].follow_up
+        follow_up = self.site.connectors[step.service].policy(step.operation).follow_up
         given = Given(erasure.receipt, follow_up.first if follow_up else None) if erasure.receipt is not None else None
         await tenure.prove(step.name, erasure.outcome.value, given)
         return erasure.outcome

@@ -48,7 +48,8 @@ def _differences(given: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]
     if _differs(theirs.get("head"), ours["head"]):
         wrong.append(f"head: entry {ours['head']['seq']} of the ledger is another one")
     quoted = theirs.get("entries")
-    by_seq = {each.get("seq"): each for each in quoted if isinstance(each, dict)} if isinstance(quoted, list) else {}
+    listed = quoted if isinstance(quoted, list) else []
+    by_seq = {each["seq"]: each for each in listed if isinstance(each, dict) and type(each.get("seq")) is int}
     wrong += [
         f"entry {each['seq']}: {'is another one in the ledger' if each['seq'] in by_seq else 'is not quoted'}"
         for each in ours["entries"]

@@ -9,7 +9,7 @@ _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
     "color:#1a1a1a;background:#fff}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}"
-    "th,td{border:1px solid #767676;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+    "th,td{border:1px solid #767676;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:break-word}"
     ".verdict{padding:.75rem 1rem;border:3px solid #1a1a1a;font-weight:bold}"
     "@media print{body{margin:0;max-width:none}}"
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retirement.errors import ConfigError
-from retirement.ledger import GONE, NOTHING, RETIRED, chain
+from retirement.ledger import NOTHING, RETIRED, chain
 from retirement.ledger.extract import Entry, Extract
 
 #: A certificate as the JSON object that it is.
@@ -30,7 +30,8 @@ HOW_TO_CHECK = (
 )
 #: Puts a learner into the queue for partners, which a delivered report then settles, or nothing to report.
 _PARTNER_QUEUE = "retirement_partner_queue"
-_NOBODY_TO_TELL = (NOTHING, GONE)
+_CLAIM = {"claim": "id", "state": "state", "ended_at": "ended_at"}
+_NOBODY_TO_TELL = (NOTHING,)
 
 #: How a step's report and the ending of a run refer to a hold; see `Hold.sentence`.
 _HELD_BY = re.compile(r"by hold (\d+)\b")
@@ -51,10 +52,9 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
     steps = _steps(mine["attempt"], mine["receipt"])
     receipts = [_receipt(row) for row in mine["receipt"]]
     holds = _holds(rows["hold"], extract, learner)
-    reports = [
-        {"claim": row["id"], "state": row["state"], "ended_at": row["ended_at"]} for row in rows["partner_claim"]
-    ]
-    missing = _missing(learner, steps, receipts, holds, _settled(steps, receipts, reports))
+    reports = [{name: row[of] for name, of in _CLAIM.items()} for row in rows["partner_claim"]]
+    missing = _unproved_steps(extract, number, {each["step"] for each in steps})
+    missing += _missing(learner, steps, receipts, holds, _settled(steps, receipts, reports))
     return {
         "certificate": FORMAT,
         "user_id": extract.user_id,
@@ -70,7 +70,7 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
         "reason": learner["reason"] or None,
         "pipeline": learner["pipeline"],
         "steps": steps,
-        "held_nothing": _absent(steps),
+        "held_nothing": _absent(mine["attempt"]),
         "receipts": receipts,
         "partner_reports": reports,
         "retained": holds,
@@ -178,6 +178,16 @@ def _missing(
     return [*_unended(learner), *kept, *unproved, *waiting]
 
 
+def _unproved_steps(extract: Extract, retirement_id: int, known: set[str]) -> list[str]:
+    """Steps of the last run's pipeline that the ledger knows nothing of: somebody else did them, or nobody."""
+    steps: list[str] = []
+    for entry in extract.entries:
+        if entry.kind == "run.began" and entry.facts.get("retirement") == retirement_id:
+            steps = entry.facts.get("steps") or steps
+    unknown = [f"step {name}: the ledger has no proof of it" for name in steps if name not in known]
+    return unknown if known or unknown else ["the ledger has proof of no step"]
+
+
 def _unended(learner: Row) -> list[str]:
     if learner["ending"] is None:
         return ["a run is under way, or has died: the retirement has no end yet"]
@@ -204,11 +214,12 @@ def _unproved(step: Mapping[str, Any], settled: set[str]) -> str | None:
     return None
 
 
-def _absent(steps: list[dict[str, Any]]) -> list[str]:
-    """Services whose every answer was that they do not know the learner."""
-    outcomes: dict[str, set[str | None]] = {}
-    for step in steps:
-        outcomes.setdefault(step["service"], set()).add(step["outcome"])
+def _absent(attempts: list[Row]) -> list[str]:
+    """Services whose every answer was that they do not know the learner, that of earlier attempts included."""
+    outcomes: dict[str, set[str]] = {}
+    for row in attempts:
+        if row["outcome"]:
+            outcomes.setdefault(row["service"], set()).add(row["outcome"])
     return sorted(service for service, found in outcomes.items() if found == {"absent"})
 
 

@@ -94,7 +94,7 @@ def _no_number(_word: str) -> NoReturn:
 
 def _check(document: Any, place: LedgerPlace, *, as_json: bool) -> int:
     wrong = certificates.check(document, place)
-    complete = bool(document["complete"]) and not wrong
+    complete = not wrong and bool(document.get("complete"))
     if as_json:
         show_json({"true": not wrong, "complete": complete, "wrong": wrong})
     elif wrong:

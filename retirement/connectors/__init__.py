@@ -6,6 +6,7 @@ before the first learner. Connectors of third parties register under the entry-p
 `retirement.connectors`, as ours do.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -46,6 +47,8 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "retirement.connectors"
+#: Kinds of records that stand in receipts, and are names of people too.
+KINDS_OF_RECORDS = frozenset({"lead", "contact"})
 #: Longest receipt, in characters: an id or a few, never a document.
 LONGEST_RECEIPT = 2_000
 
@@ -125,9 +128,13 @@ class Connector:
         """Whether an operation destroys the username here, with these settings."""
         return Destroys.YES if cls.operations()[name].destroys_username else Destroys.NO
 
+    def policy(self, name: str) -> Operation:
+        """What an operation declares with these settings."""
+        return self.declared(self.settings)[name]
+
     async def perform(self, name: str, learner: Learner) -> Erasure:
         """Does one operation for one learner. Raises `ServiceError` and `StateConflict`."""
-        declared = self.declared(self.settings)[name]
+        declared = self.policy(name)
         patience_of_operation.set(declared.patience)
         try:
             done = await self._in_batch(declared, learner) if declared.batch else await getattr(self, name)(learner)
@@ -154,7 +161,7 @@ class Connector:
 
         Raises `ServiceError`, and `LookupError` for an operation that cannot be asked about.
         """
-        asks = self.declared(self.settings)[name].asks
+        asks = self.policy(name).asks
         if asks is None:
             raise LookupError(f"{self.api.service} {name} cannot be asked about")
         patience_of_operation.set(Patience.LOOKUP)
@@ -163,7 +170,7 @@ class Connector:
 
     def route(self, name: str) -> Route | None:
         """Where an operation goes with these settings; None where it sends nothing."""
-        return self.declared(self.settings)[name].route
+        return self.policy(name).route
 
     async def probe(self, name: str) -> None:
         """Asks whether the route of an operation exists, without doing anything. Raises `ServiceError`."""
@@ -171,6 +178,10 @@ class Connector:
             # These routes take no GET. Whoever answers that the method is wrong has the route, and has
             # looked at our credentials before; a missing route is an HTML 404.
             def knows(reply: Reply) -> bool:
+                if reply.status == 404 and "{" not in route.path:
+                    # Whatever kind of page: where nobody is named, nobody can be missing.
+                    why = "no such route: wrong base URL, or the feature is off"
+                    raise Misconfigured(self.api.service, f"GET {route.path}", 404, why)
                 if 400 <= reply.status < 500 and reply.kind in ("html", "text"):
                     # A web server's page: it does not serve this host, wants another scheme, or lacks the route.
                     why = "no such route: wrong base URL, or the feature is off"
@@ -181,10 +192,22 @@ class Connector:
 
 
 def _may_be_kept(receipt: str, learner: Learner) -> bool:
-    """Whether a receipt is short and names nobody, as far as this learner's own texts show."""
-    personal = (learner.username, learner.email, learner.name)
+    """Whether a receipt is short and names nobody, as far as this learner's own texts show.
+
+    A name counts as a whole word, and neither a number nor a word that ids of services are made of does: an id
+    that merely contains one names nobody.
+    """
     shown = receipt.casefold()
-    return len(receipt) <= LONGEST_RECEIPT and not any(text and text.casefold() in shown for text in personal)
+    if len(receipt) > LONGEST_RECEIPT or (learner.email and learner.email.casefold() in shown):
+        return False
+    words = (text.casefold() for text in (learner.username, learner.name))
+    return not any(
+        len(word) > 2
+        and not word.isdecimal()
+        and word not in KINDS_OF_RECORDS
+        and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", shown)
+        for word in words
+    )
 
 
 def json_404_only(service: str, path: str) -> Judge:

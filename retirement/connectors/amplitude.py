@@ -35,7 +35,7 @@ from retirement.connectors import (
     Verdict,
     operation,
 )
-from retirement.errors import Misconfigured, Refused
+from retirement.errors import Misconfigured, Refused, RetirementError, ServiceError
 from retirement.http import Auth, Patience, Reply
 from retirement.learner import Learner
 from retirement.wiring import Wiring
@@ -117,19 +117,22 @@ class Amplitude(Connector):
         # 30 days until the job, 5 for the backups.
         follow_up=FollowUp(first=timedelta(days=7), every=timedelta(days=1), overdue=timedelta(days=36)),
     )
-    async def delete_user(self, learners: Sequence[Learner]) -> Sequence[Erasure]:
+    async def delete_user(self, learners: Sequence[Learner]) -> Sequence[Erasure | RetirementError]:
         """Queue all events and properties of the user whose id is the LMS user id for deletion."""
         jobs = await self._request(learners)
         if len(learners) == 1:
             return [self._erasure(jobs, learners[0], alone=True)]
-        erasures = []
-        for learner in learners:
-            told = any(str(learner.user_id) in {*job.ids.values(), *job.unknown} for job in jobs)
+        return [await self._of_many(jobs, learner) for learner in learners]
+
+    async def _of_many(self, jobs: Sequence[_Job], learner: Learner) -> Erasure | RetirementError:
+        """What the jobs of a batch mean for one of its learners, who alone is asked for again where they do not say."""
+        told = any(str(learner.user_id) in {*job.ids.values(), *job.unknown} for job in jobs)
+        try:
             if told or not any(None in job.ids.values() for job in jobs):
-                erasures.append(self._erasure(jobs, learner))
-            else:
-                erasures.append(self._erasure(await self._request([learner]), learner, alone=True))
-        return erasures
+                return self._erasure(jobs, learner)
+            return self._erasure(await self._request([learner]), learner, alone=True)
+        except ServiceError as error:
+            return error  # the others are queued all the same
 
     async def is_scrubbed(self, receipt: str, _learner: Learner | None) -> Verdict:
         """Whether the jobs that the learner was put into are done, backups included."""

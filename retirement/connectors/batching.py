@@ -13,7 +13,8 @@ from retirement.errors import Defect, LeaseLost, Refused, RetirementError
 from retirement.http import patience_of_operation, permission
 from retirement.learner import Learner
 
-Send = Callable[[Sequence[Learner]], Awaitable[Sequence[Erasure]]]
+#: One answer for each learner: what became of the data, or the error that concerns this one alone.
+Send = Callable[[Sequence[Learner]], Awaitable[Sequence[Erasure | RetirementError]]]
 #: What a service answers that does not take somebody of a batch.
 BAD_BATCH = frozenset({400, 422})
 
@@ -38,8 +39,12 @@ class _Place:
 
     def fail(self, error: RetirementError) -> None:
         if not self.answer.done():
-            # One of its own for each, since an exception collects the traces of all who raise it.
-            self.answer.set_exception(type(error)(*error.args))
+            try:
+                # One of its own for each, since an exception collects the traces of all who raise it.
+                own = type(error)(*error.args)
+            except Exception as odd:  # noqa: BLE001 - whatever a foreign class does, everybody who waits has to know
+                own = Defect.at(odd)
+            self.answer.set_exception(own)
 
 
 class Batches:
@@ -105,7 +110,9 @@ class Batches:
         if len(erasures) != len(batch):
             raise Defect(f"a defect in a connector: {len(erasures)} outcomes for {len(batch)} learners")
         for place, erasure in zip(batch, erasures, strict=True):
-            if not place.answer.done():
+            if isinstance(erasure, RetirementError):
+                place.fail(erasure)
+            elif not place.answer.done():
                 place.answer.set_result(erasure)
 
 

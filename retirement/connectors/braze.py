@@ -24,8 +24,8 @@ from retirement.connectors import (
     Verdict,
     operation,
 )
-from retirement.errors import Refused
-from retirement.http import Auth, Patience, Reply
+from retirement.errors import Misconfigured, Refused
+from retirement.http import Auth, Judge, Patience, Reply
 from retirement.learner import Learner
 from retirement.wiring import Wiring
 
@@ -77,7 +77,7 @@ class Braze(Connector):
     async def delete_user(self, learners: Sequence[Learner]) -> Sequence[Erasure]:
         """Delete the profile whose external id is the LMS user id."""
         ids = [str(learner.user_id) for learner in learners]
-        reply = await self.api.post(DELETE, json={"external_ids": ids})
+        reply = await self.api.post(DELETE, json={"external_ids": ids}, judge=self._says_success(DELETE))
         queued = reply.data.get("deleted") if isinstance(reply.data, dict) else None
         if not isinstance(queued, int) or isinstance(queued, bool):
             raise Refused(self.api.service, f"POST {DELETE}", reply.status, "the count of deleted profiles is missing")
@@ -100,4 +100,21 @@ class Braze(Connector):
 
     async def _export(self, ids: Sequence[str]) -> Reply:
         body = {"external_ids": list(ids), "fields_to_export": ["external_id"]}
-        return await self.api.post(EXPORT, json=body, patience=Patience.LOOKUP)
+        return await self.api.post(EXPORT, json=body, patience=Patience.LOOKUP, judge=self._says_success(EXPORT))
+
+    def _says_success(self, path: str) -> Judge:
+        request = f"POST {path}"
+
+        def judge(reply: Reply) -> None:
+            if reply.status == 404:
+                # Unknown ids are no error here (contract, section E).
+                raise Misconfigured(self.api.service, request, 404, "no such route, or the key may not use it")
+            said = reply.data if isinstance(reply.data, dict) else {}
+            if (
+                200 <= reply.status < 300
+                and reply.kind == "json"
+                and (said.get("message") != "success" or said.get("errors"))
+            ):
+                raise Refused(self.api.service, request, reply.status, "the answer reports a failure")
+
+        return judge

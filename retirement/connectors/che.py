@@ -1,12 +1,10 @@
 """Eclipse Che and Red Hat CodeReady Workspaces 2: users and their workspaces, up to Che 7.110.
 
 Contract of the services, section C. Any request with a valid token of the realm makes the user anew, under the same
-id, so the safe order is: `disable_and_log_out` in Keycloak, `delete_learner` here, `delete_learner` in Keycloak. A
-session that was open then lives until its access token expires (5 minutes by default, 30 in CodeReady Workspaces);
-whoever it brings back is found when the erasure is asked about, and erased once more.
-
-DELETE answers 204 for whoever, so only a look afterwards proves anything. The cascade to Keycloak stays off: it
-swallows its errors. Volumes, and secrets in the learner's namespace, are the cluster's to clean.
+id: so first `disable_and_log_out` in Keycloak, then `delete_learner` here, then `delete_learner` in Keycloak. Whom a
+session brings back that was open then is found when the erasure is asked about, and erased once more. DELETE answers
+204 for whoever, so only a look proves anything; the cascade to Keycloak swallows its errors and stays off. Volumes
+and secrets in the learner's namespace are the cluster's to clean.
 """
 
 from collections.abc import Mapping
@@ -182,6 +180,9 @@ class Che(Connector):
         users = {user["id"]: user for user in found if user}
         if len(users) > 1:
             raise Refused(self.api.service, f"GET {FIND}", 200, "name, e-mail and id lead to different users")
+        emails = {str(user["email"]).lower() for user in users.values() if user.get("email")}
+        if FindBy.EMAIL in find_by and learner.email and emails - {learner.email.lower()}:
+            raise Refused(self.api.service, f"GET {FIND}", 200, "the user of that name has another e-mail address")
         return next(iter(users.values()), None)
 
     async def _by_text(self, key: str, text: str) -> Mapping[str, str] | None:
@@ -260,8 +261,7 @@ class Che(Connector):
         for attempt in range(DELETIONS):
             if attempt:
                 await self.api.retry.sleep(LONG_PAUSE_SECONDS)
-            reply = await self.api.delete(USER, values={"id": user_id}, judge=self._deletion)
-            status = reply.status
+            status = (await self.api.delete(USER, values={"id": user_id}, judge=self._deletion)).status
             if status == 500:
                 why = "a workspace of the user has not stopped yet"
                 continue
@@ -271,9 +271,9 @@ class Che(Connector):
         raise Busy(self.api.service, f"DELETE {USER}", status, why)
 
     def _deletion(self, reply: Reply) -> bool | None:
-        request = f"DELETE {USER}"
         if reply.status == 500 and reply.says(NOT_STOPPED):
             return True
+        request = f"DELETE {USER}"
         if reply.status == 500 and reply.says(FOREIGN):
             raise Refused(self.api.service, request, 500, "it cannot remove a profile that Keycloak has")
         if reply.status == 403:

@@ -114,8 +114,8 @@ def operation(
     """Declares a method of a connector as an operation; the fields of `Operation` say what a policy means.
 
     The method is `async (self, learner) -> Outcome | Erasure`; with `batch` it is
-    `async (self, learners) -> Sequence[Erasure]`, one for each in their order. `route` is where it goes, and
-    `sample` fills the template for a harmless question.
+    `async (self, learners) -> Sequence[Erasure | RetirementError]`, one for each in their order. `route` is where
+    it goes, and `sample` fills the template for a harmless question.
     """
 
     def declare(method: Method) -> Method:

@@ -133,20 +133,24 @@ def filled(value: Any, values: Mapping[str, object], *, number: bool = False) ->
     return value
 
 
+#: Stands where an answer has nothing: declared `null` is a value that has to be there.
+_MISSING = object()
+
+
 def holds(data: Any, wanted: Mapping[str, Any]) -> bool:
     """Whether JSON holds these values at these dotted paths; true is no 1."""
-    return all(_same(at(data, path), value) for path, value in wanted.items())
+    return all(_same(at(data, path, _MISSING), value) for path, value in wanted.items())
 
 
-def at(data: Any, path: str) -> Any:
-    """What stands at a dotted path, parts of which may be places in lists; None where nothing does."""
+def at(data: Any, path: str, nothing: Any = None) -> Any:
+    """What stands at a dotted path, parts of which may be places in lists; `nothing` where nothing does."""
     for part in path.split("."):
-        if isinstance(data, dict):
-            data = data.get(part)
+        if isinstance(data, dict) and part in data:
+            data = data[part]
         elif isinstance(data, list) and part.isdecimal() and int(part) < len(data):
             data = data[int(part)]
         else:
-            return None
+            return nothing
     return data
 
 

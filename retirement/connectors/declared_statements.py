@@ -3,6 +3,7 @@
 A part of the connector SQL. Here a database's own words end: they quote addresses, statements and values.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,9 @@ from retirement.errors import Misconfigured, Refused, ServiceError, Transient
 
 #: Classes of SQLSTATE, numbers of MySQL and codes of SQLite that say: wrong password, database, table or right.
 _LASTING_STATES = ("28", "3D", "42")
-_LASTING_NUMBERS = {1044, 1045, 1049, 1142, 1146}
+_LASTING_NUMBERS = {1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1305, 1364}
+#: What PostgreSQL's client library says without a code when a connection is refused for good.
+_LASTING_WORDS = ("authentication failed", "does not exist", "no pg_hba.conf entry")
 _LASTING_SQLITE = {1, 8, 14, 23, 26}
 
 
@@ -73,6 +76,8 @@ def require_form(which: str, statement: str, *verbs: str) -> None:
         raise ValueError(f"{which} has to begin with {' or '.join(verbs)}")
     if ";" in statement:
         raise ValueError(f"{which} has a semicolon; write one statement without it")
+    if re.search(r"--|/\*|#", statement):
+        raise ValueError(f"{which} has a comment; what stands behind it would not count")
     if unknown := bound(statement) - {each.value for each in Identity}:
         known = ", ".join(f":{each.value}" for each in Identity)
         raise ValueError(f"{which} binds {', '.join(sorted(f':{name}' for name in unknown))}; there are {known}")
@@ -98,7 +103,6 @@ def _is_lasting(raised: BaseException | None, stage: str) -> bool:
     state = str(getattr(raised, "sqlstate", None) or getattr(raised, "pgcode", None) or "")
     number = raised.args[0] if raised and raised.args else None
     code = getattr(raised, "sqlite_errorcode", None)
-    # PostgreSQL's client library gives a refused password no code, only words.
-    refused = stage == "connect" and "authentication failed" in str(raised)
+    refused = stage == "connect" and any(words in str(raised) for words in _LASTING_WORDS)
     lasting = code is not None and code & 0xFF in _LASTING_SQLITE
     return refused or lasting or number in _LASTING_NUMBERS or state.startswith(_LASTING_STATES)

@@ -68,8 +68,8 @@ class GenericHttp(Connector):
         user_id_as: Literal["text", "number"] = Field(
             default="text", description="What a value of `json` is that is `{user_id}` and nothing else."
         )
-        erased_on: tuple[int, ...] = Field(default=(200, 202, 204), description="Statuses that mean: erased.")
-        accepted_on: tuple[int, ...] = Field(default=(), description="Statuses that mean: the service will do it.")
+        erased_on: tuple[int, ...] = Field(default=(200, 204), description="Statuses that mean: erased.")
+        accepted_on: tuple[int, ...] = Field(default=(202,), description="Statuses that mean: the service will do it.")
         absent_on: tuple[int, ...] = Field(default=(), description="Statuses that mean: it holds nothing of them.")
         answer: Answer = Field(
             default=Answer(),
@@ -165,6 +165,8 @@ class GenericHttp(Connector):
         own = self._own
         reply = await self._send(own.request, identities(learner), self._judge(own.absent_on, own.answer.absent_has))
         if reply.status in own.absent_on and holds(reply.data, own.answer.absent_has):
+            if reply.status < 300:
+                self._no_complaint(own.request, reply)
             return Erasure(Outcome.ABSENT)
         if reply.status in own.accepted_on:
             return Erasure(Outcome.ACCEPTED, self._proof(reply) or str(learner.user_id))
@@ -181,7 +183,7 @@ class GenericHttp(Connector):
         # Without a receipt of the service's the user id is one, so that the question outlives the LMS row.
         values: dict[str, object] = {RECEIPT: receipt}
         if own.receipt is None:
-            values[Identity.USER_ID.value] = receipt
+            values[Identity.USER_ID.value] = int(receipt)
         if learner is not None:
             values |= identities(learner)
         if not own.ask.used <= values.keys():

@@ -89,8 +89,9 @@ class GenericSql(Connector):
         def _change_one_learner(cls, statements: tuple[str, ...]) -> tuple[str, ...]:
             for number, statement in enumerate(statements, 1):
                 require_form(f"statement {number}", statement, "UPDATE", "DELETE", "INSERT")
-                if not bound(_chooses(statement)):
-                    raise ValueError(f"statement {number} would touch everybody; choose with WHERE … = :user_id")
+                if not bound(_chooses(statement)) - {"name"}:
+                    # Others have the same name.
+                    raise ValueError(f"statement {number} would touch others; choose with WHERE … = :user_id")
             return statements
 
         @field_validator("probe", "ask")
@@ -254,4 +255,8 @@ def _chooses(statement: str) -> str:
     """The part of a statement that says whose rows it touches; a value before WHERE, as in SET, chooses nobody."""
     if verb_of(statement) == "INSERT":
         return statement
-    return re.split(r"\bwhere\b", f"{statement} where", maxsplit=1, flags=re.IGNORECASE)[1]
+    for found in re.finditer(r"\bwhere\b", statement, flags=re.IGNORECASE):
+        before = statement[: found.start()]
+        if before.count("(") == before.count(")"):  # that of a query inside chooses other rows
+            return statement[found.end() :]
+    return ""

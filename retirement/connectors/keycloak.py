@@ -78,7 +78,7 @@ class Keycloak(Connector):
             default=None, min_length=1, description="Realm that gives the tokens, such as `master`; else `realm`."
         )
         find_by: FindBy = Field(
-            default=FindBy.USERNAME,
+            default=FindBy.BOTH,
             description="What learners are found by: `username`, `email`, or `both`, which then have to agree.",
         )
 
@@ -103,7 +103,6 @@ class Keycloak(Connector):
         Identity.EMAIL,
         route=("PUT", USER),
         finds_by_username=True,
-        absent_on_404=True,
         repeats=Repeats.LOOK_FIRST,
     )
     async def disable_and_log_out(self, learner: Learner) -> Outcome:

@@ -4,6 +4,7 @@ Contract of the services, sections C10, D0, D1 and D3. Older servers ignore `exa
 parts of a name, so what a search returns is compared here: Keycloak writes usernames and e-mails in lower case.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -125,6 +126,12 @@ def no_absence(service: str, request: str) -> Judge:
     return judge
 
 
+#: How Keycloak and RESTEasy begin when it is the realm or the route that they do not find.
+_OF_A_ROUTE = re.compile(
+    r"realm|http 404|unable to find|resteasy|could not find resource|feature not enabled", re.IGNORECASE
+)
+
+
 def own_404_only(service: str, request: str) -> Judge:
     """For what belongs to one user: a 404 counts when Keycloak says it, and says it of that and not of the realm.
 
@@ -137,7 +144,7 @@ def own_404_only(service: str, request: str) -> Judge:
         if reply.status == 404:
             said = reply.data if isinstance(reply.data, dict) else {}
             text = str(said.get("error") or said.get("errorMessage") or "")
-            if not text or text.lower().startswith("realm"):
+            if not text or _OF_A_ROUTE.match(text):
                 raise Misconfigured(service, request, 404, "no such realm or route: check url and realm")
 
     return judge

@@ -33,6 +33,7 @@ from retirement.connectors import (
     Verdict,
     operation,
 )
+from retirement.connectors.regulations import verdict_of
 from retirement.errors import Misconfigured, Refused
 from retirement.http import Api, Judge, Patience, Reply
 from retirement.learner import Learner
@@ -50,9 +51,6 @@ ECOMMERCE = "ECOMMERCE"
 #: Words that broken senders put where an id is missing: as ids they belong to many people.
 NOBODYS = frozenset({"none", "null", "undefined"})
 
-WORKING = frozenset({"INITIALIZED", "RUNNING"})
-BROKEN = frozenset({"FAILED", "INVALID", "PARTIAL_SUCCESS"})
-STATUSES = WORKING | BROKEN | {"FINISHED", "NOT_SUPPORTED"}
 
 _HOSTS = {
     ("public", "us"): "https://api.segmentapis.com",
@@ -87,6 +85,12 @@ class Segment(Connector):
         ecommerce_url: str | None = Field(
             default=None,
             description="Base URL of ecommerce, where learners may be known by their tracking ids as well.",
+        )
+
+        numeric_usernames: bool = Field(
+            default=False,
+            description="Send usernames that are numbers, as the reference does, although each could be another "
+            "learner's LMS user id: only where Segment knows nobody by user id.",
         )
 
         @model_validator(mode="before")
@@ -142,6 +146,9 @@ class Segment(Connector):
         if learner.username.casefold() in NOBODYS:
             # What it would delete and suppress for good is what broken senders sent of many people.
             raise Refused(self.api.service, f"POST {self._regulations}", None, "a username that stands for none")
+        if self._could_be_an_id(learner):
+            why = "a username that could be another learner's id: see `numeric_usernames`"
+            raise Refused(self.api.service, f"POST {self._regulations}", None, why)
         if tracking_id := await self._tracking_id(learner):
             self._tracking_ids[learner.user_id] = tracking_id
         try:
@@ -179,7 +186,7 @@ class Segment(Connector):
         reply = await self.api.get(path, values=values, judge=lambda it: it.status == 404 and it.says('"error'))
         if reply.status == 404:
             return Verdict.FAILED
-        verdict = _verdict(reply.data)
+        verdict = verdict_of(reply.data)
         if verdict is None:
             raise Refused(self.api.service, f"GET {path}", reply.status, "no regulation with a known status")
         return verdict
@@ -198,6 +205,12 @@ class Segment(Connector):
     @property
     def _regulations(self) -> str:
         return CONFIG if self._own.api == "config" else PUBLIC
+
+    def _could_be_an_id(self, learner: Learner) -> bool:
+        """User ids, usernames and tracking ids are one namespace there; suppression is for good."""
+        name = learner.username.strip()
+        is_id = re.fullmatch(r"\d+|ecommerce-\d+", name, re.IGNORECASE)
+        return bool(is_id) and name != str(learner.user_id) and not self._own.numeric_usernames
 
     def _identities(self, learner: Learner) -> list[str]:
         found = (str(learner.user_id), learner.username, self._tracking_ids.get(learner.user_id, ""))
@@ -253,47 +266,3 @@ def _is_address(url: str, allow_insecure: bool) -> bool:
     parts = urlsplit(url)
     insecure = parts.scheme == "http" and (allow_insecure or parts.hostname in _THIS_MACHINE)
     return bool(parts.hostname) and (parts.scheme == "https" or insecure)
-
-
-def _verdict(data: object) -> Verdict | None:
-    """What a regulation's status comes to; None where the answer is not one. Contract, section B1.2."""
-    regulation = _regulation(data)
-    overall = str(regulation.get("overallstatus"))
-    if overall not in STATUSES:
-        return None
-    if overall == "FINISHED":
-        return Verdict.GONE
-    if overall in WORKING:
-        return Verdict.WORKING
-    found = _destinations(regulation.get("streamstatus"))
-    if not found <= STATUSES:
-        return None
-    if overall == "INVALID" or not found or found & BROKEN:
-        return Verdict.FAILED
-    if found & WORKING:
-        return Verdict.WORKING
-    # What is left has finished or cannot delete: with an end, or a finished one, Segment's own part is done.
-    return Verdict.GONE if "FINISHED" in found or regulation.get("finishedat") else Verdict.FAILED
-
-
-def _regulation(data: object) -> dict[str, Any]:
-    """The regulation of either API, its keys in one spelling."""
-    for wrapper in ("data", "regulation"):
-        if isinstance(data, dict) and isinstance(data.get(wrapper), dict):
-            data = data[wrapper]
-    return _spelled(data)
-
-
-def _spelled(data: object) -> dict[str, Any]:
-    return {str(key).replace("_", "").lower(): value for key, value in data.items()} if isinstance(data, dict) else {}
-
-
-def _destinations(streams: object) -> set[str]:
-    """The statuses of all destinations of all streams."""
-    found: set[str] = set()
-    for stream in streams if isinstance(streams, list) else []:
-        destinations = _spelled(stream).get("destinationstatus")
-        found |= {
-            str(_spelled(each).get("status")) for each in (destinations if isinstance(destinations, list) else [])
-        }
-    return found

@@ -82,7 +82,8 @@ class Receipts(Core):
     ) -> None:
         """Says what asking came to; without a result it is asked again. Raises `ConfigError` for an unknown one.
 
-        `confirmed`: the service says for the first time that it is done. `evidence` is what a person gave, and who.
+        One that is settled stays as it is. `confirmed`: the service says for the first time that it is done.
+        `evidence` is what a person gave, and who.
         """
         changes: dict[str, Any] = {"result": result, "verdict": verdict}
         changes["next_check_at"] = chain.written(next_check_at) if next_check_at else None
@@ -93,6 +94,8 @@ class Receipts(Core):
             row = book.row(tables.receipt, receipt_id)
             if row is None:
                 raise ConfigError(f"there is no receipt {receipt_id}")
+            if row["result"] is not None:
+                return  # somebody has settled it meanwhile, and what is settled stays so
             after = row | changes | {"checked_at": book.at}
             if confirmed:
                 after["confirmed_at"] = row["confirmed_at"] or book.at

@@ -4,7 +4,7 @@ Every entry is fenced: it is made in the transaction that finds the lease still 
 overtaken cannot write. An attempt is one row: the intent before the call, its outcome or error after it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,7 @@ class _Began:
     begun: frozenset[str]
     holds: list[Hold]
     of_another_pipeline: bool
+    ended_before: tuple[str, str] | None
 
 
 class Tenure:
@@ -52,6 +53,8 @@ class Tenure:
         self.org_holds = tuple(hold for hold in began.holds if hold.org is not None)
         #: Whether the last run that proved anything had other steps than this one.
         self.of_another_pipeline = began.of_another_pipeline
+        #: How the run before ended, and why; None where there was none, or it has died.
+        self.ended_before = began.ended_before
         self._ledger = ledger
         self._open: dict[str, int] = {}
         self._probing: dict[str, str | None] = {}
@@ -226,11 +229,12 @@ class Tenure:
 class Tenures(Leases):
     """Take the right to work on a learner."""
 
-    async def tenure(self, learner: Learner, *, due_at: datetime, pipeline: str | None) -> Tenure:
-        """Takes a learner and enters that a run has begun; `pipeline` names the pipeline of that run.
+    async def tenure(
+        self, learner: Learner, *, due_at: datetime, pipeline: str | None, steps: Sequence[str] = ()
+    ) -> Tenure:
+        """Takes a learner and enters that a run has begun; `pipeline` names the pipeline of that run and its `steps`.
 
         None: this run takes no steps, so what the ledger knows of the last pipeline stays.
-
         Raises `StateConflict` while another run has the learner, and `LedgerError`.
         """
         facts = {
@@ -241,7 +245,9 @@ class Tenures(Leases):
             "domain_digest": self.digests.domain(learner.email),
             "key_id": self.digests.key_id,
         }
-        began = await self._leased(lambda book: self._begin(book, learner, facts, pipeline), lambda began: began.lease)
+        began = await self._leased(
+            lambda book: self._begin(book, learner, facts, pipeline, steps), lambda began: began.lease
+        )
         return Tenure(self, learner, began)
 
     async def close_run(self, user_id: int, retirement_id: int, *, ending: str, reason: str, state: str) -> bool:
@@ -258,18 +264,19 @@ class Tenures(Leases):
 
         return await self.write(close)
 
-    def _begin(self, book: Book, learner: Learner, facts: Mapping[str, Any], pipeline: str | None) -> _Began:
+    def _begin(
+        self, book: Book, learner: Learner, facts: Mapping[str, Any], pipeline: str | None, steps: Sequence[str]
+    ) -> _Began:
         user_id, retirement_id = learner.user_id, learner.retirement_id
         lease = take(book, self, f"learner:{user_id}", f"learner {user_id}")
         before = book.row(tables.learner, user_id, retirement_id)
-        row: dict[str, Any] = before or {column.name: None for column in tables.learner.columns}
-        row |= {"user_id": user_id, "retirement_id": retirement_id, **facts}
+        row = {column.name: None for column in tables.learner.columns} | (before or {})
+        last = row["pipeline"]
+        row |= {"user_id": user_id, "retirement_id": retirement_id, **facts, "pipeline": pipeline or last or ""}
         row |= {"fence": lease.fence, "began_at": book.at, "first_seen_at": row["first_seen_at"] or book.at}
         row |= dict.fromkeys(("ending", "reason", "ended_at"))
-        last = row["pipeline"]
-        row["pipeline"] = pipeline or last or ""
         told = {"retirement": retirement_id, "fence": lease.fence, "holder": lease.holder}
-        told["taken_over"] = lease.taken_over
+        told |= {"taken_over": lease.taken_over} | ({"steps": list(steps)} if pipeline else {})
         change = Changed(tables.learner, row) if before else New(tables.learner, row)
         book.enter("run.began", change, user_id=user_id, facts=told)
         attempts = attempts_of(book, user_id, retirement_id)
@@ -277,7 +284,8 @@ class Tenures(Leases):
         newest = {each["step"]: each for each in attempts}
         begun = frozenset(step for step, each in newest.items() if not each["ended_at"] and step not in finished)
         changed = bool(finished and pipeline and last and last != pipeline)
-        return _Began(lease, finished, begun, active_holds(book), changed)
+        ended = (before["ending"], before["reason"] or "") if before and before["ending"] else None
+        return _Began(lease, finished, begun, active_holds(book), changed, ended)
 
 
 def _ended_with(book: Book, row: Mapping[str, Any], facts: Mapping[str, str]) -> Changed:

@@ -190,7 +190,7 @@ def test_connectors_do_not_know_each_other() -> None:
         f"{kit}.{part}"
         for part in (
             *("batching", "declaration", "evidence"),
-            *("assertion", "declared_requests", "declared_statements", "realm", "renaming", "soql"),
+            *("assertion", "declared_requests", "declared_statements", "realm", "regulations", "renaming", "soql"),
         )
     }
     below = {f"retirement.{part}" for part in ("auth", "errors", "http", "learner", "limits", "wiring")}

@@ -92,7 +92,7 @@ async def test_a_receipt_is_kept_with_its_outcome_and_asked_about_when_its_time_
 
 
 async def test_a_service_that_accepted_has_time(case: Case) -> None:
-    """While it works nothing is sent anew; then it is overdue, and asked to do it once more."""
+    """While it works nothing is sent anew; then it is asked once more, and where that finds nobody a person looks."""
     site = await case.retired(USERNAME)
     (early,) = await case.verify(site, every=True)
     calls = case.world.calls("braze")
@@ -100,8 +100,11 @@ async def test_a_service_that_accepted_has_time(case: Case) -> None:
     case.world.calendar.pass_by(days=3)  # for us, and not for Braze
     (late,) = await case.verify(site)
 
-    assert (late.what, late.overdue) == (What.ERASED_AGAIN, False)
+    assert (late.what, late.overdue) == (What.STILL_THERE, True)  # Braze has them queued, and counts nobody new
     assert case.world.calls("braze") == calls + 2
+    case.pass_by(days=1)
+    (gone,) = await case.verify(site)
+    assert gone.what is What.GONE
 
 
 async def test_who_comes_back_is_erased_again_and_the_lms_row_stays(case: Case) -> None:

@@ -203,8 +203,7 @@ async def test_a_refusal_without_a_list_is_refused(body: str) -> None:
 async def test_a_worker_without_permission_is_misconfigured(world: World, site: Site) -> None:
     """403 to everything."""
     plain = world.sandbox.clients["plain"]
-    site.tokens._form["client_id"] = plain["client_id"]
-    site.tokens._secret = type(site.tokens._secret)(plain["client_secret"])
+    site.tokens._form = lambda: {**plain, "grant_type": "client_credentials", "token_type": "jwt"}
 
     for asking in (site.lms.queue(["PENDING"], 0), site.lms.status(USERNAME), site.lms.require_states()):
         with pytest.raises(Misconfigured):
@@ -246,8 +245,7 @@ async def test_a_learner_keeps_what_the_lms_said(site: Site) -> None:
 def support(world: World, site: Site) -> Site:
     """The same site, whose client may cancel."""
     client = world.sandbox.clients["support"]
-    site.tokens._form["client_id"] = client["client_id"]
-    site.tokens._secret = type(site.tokens._secret)(client["client_secret"])
+    site.tokens._form = lambda: {**client, "grant_type": "client_credentials", "token_type": "jwt"}
     return site
 
 

@@ -158,10 +158,10 @@ async def test_a_locked_database_is_tried_again_and_changed_by_nobody_who_gave_u
 
 
 async def test_a_blank_identity_is_never_bound(desk: Desk, tmp_path: Path, table: sqlite3.Connection) -> None:
-    """Rows without a name are those of many people."""
+    """Rows without a name are those of many people, and even with one the user id has to choose."""
     desk.seed(holder(name=""))
     table.execute("INSERT INTO t (user_id, name) VALUES (1, '')")
-    error = await desk.error("erase", **own(tmp_path, "DELETE FROM t WHERE name = :name"))
+    error = await desk.error("erase", **own(tmp_path, "DELETE FROM t WHERE user_id = :user_id AND name = :name"))
 
     assert "the learner has no name" in str(error)
     assert (1,) == table.execute("SELECT count(*) FROM t").fetchone()
@@ -217,9 +217,12 @@ def test_what_drivers_say_becomes_one_of_our_errors(
         ({"statements": ["/* x */ DELETE FROM t WHERE id = :user_id"]}, "has to begin with"),
         ({"statements": [""]}, "has to begin with"),
         ({"statements": []}, "statements"),
-        ({"statements": ["DELETE FROM t"]}, "would touch everybody"),
-        ({"statements": ["UPDATE t SET email = :retired_email"]}, "would touch everybody"),
-        ({"statements": ["UPDATE t SET email = :retired_email WHERE 1 = 1"]}, "would touch everybody"),
+        ({"statements": ["DELETE FROM t"]}, "would touch others"),
+        ({"statements": ["UPDATE t SET email = :retired_email"]}, "would touch others"),
+        ({"statements": ["UPDATE t SET email = :retired_email WHERE 1 = 1"]}, "would touch others"),
+        ({"statements": ["DELETE FROM t WHERE name = :name"]}, "would touch others"),
+        ({"statements": ["DELETE FROM t -- WHERE id = :user_id"]}, "has a comment"),
+        ({"statements": ["UPDATE t SET a = (SELECT b FROM m WHERE m.id = :user_id)"]}, "would touch others"),
         ({"statements": ["DELETE FROM t WHERE email = :mail"]}, "binds :mail; there are :user_id, :username"),
         ({"probe": "DELETE FROM t"}, "has to begin with SELECT"),
         ({"probe": "SELECT 1 WHERE 1 = :user_id"}, "about nobody"),
