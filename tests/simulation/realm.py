@@ -188,7 +188,11 @@ class Realm:
     def back_up(self) -> None:
         """Keeps a copy of everything that the LMS holds."""
         with self.platform.database.transaction() as db:
-            self._backup = {table: [dict(row) for row in db.execute(select(table)).mappings()] for table in _LMS_TABLES}
+            stored = {table: [column for column in table.c if column.computed is None] for table in _LMS_TABLES}
+            self._backup = {
+                table: [dict(row) for row in db.execute(select(*columns)).mappings()]
+                for table, columns in stored.items()
+            }
 
     def restore(self) -> bool:
         """The LMS comes back from the copy; the other services know nothing of it."""

@@ -15,6 +15,10 @@ from .mutants import MUTANTS, ROOT
 from .story import play
 from .virtual import clear_graves
 
+#: Killed processes leave coroutines suspended; whatever their taking apart by the garbage collector says is no failure.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
 #: Seeds that are always played, and the seconds after which no further ones are begun.
 FEWEST, MOST, SECONDS = 40, 160, 20.0
 
