@@ -178,12 +178,10 @@ class Connector:
             # These routes take no GET. Whoever answers that the method is wrong has the route, and has
             # looked at our credentials before; a missing route is an HTML 404.
             def knows(reply: Reply) -> bool:
-                if reply.status == 404 and "{" not in route.path:
-                    # Whatever kind of page: where nobody is named, nobody can be missing.
-                    why = "no such route: wrong base URL, or the feature is off"
-                    raise Misconfigured(self.api.service, f"GET {route.path}", 404, why)
-                if 400 <= reply.status < 500 and reply.kind in ("html", "text"):
-                    # A web server's page: it does not serve this host, wants another scheme, or lacks the route.
+                # A web server's page: it does not serve this host, wants another scheme, or lacks the route.
+                page = 400 <= reply.status < 500 and reply.kind in ("html", "text")
+                # A 404 of whatever kind: where nobody is named, nobody can be missing.
+                if page or (reply.status == 404 and "{" not in route.path):
                     why = "no such route: wrong base URL, or the feature is off"
                     raise Misconfigured(self.api.service, f"GET {route.path}", reply.status, why)
                 return reply.status == 405

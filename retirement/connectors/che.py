@@ -26,6 +26,7 @@ from retirement.connectors import (
     Repeats,
     ServiceSettings,
     Verdict,
+    empty_only,
     operation,
 )
 from retirement.connectors.realm import RealmSettings, admin_url, one_for_each, tokens
@@ -280,8 +281,7 @@ class Che(Connector):
             raise Misconfigured(self.api.service, request, 403, "the account needs the permission manageUsers")
         if reply.status == 404:
             raise Misconfigured(self.api.service, request, 404, "no such route: Che after 7.110 has no users to delete")
-        if 200 <= reply.status < 300 and reply.kind == "json":
-            raise Refused(self.api.service, request, reply.status, "an empty answer is due")
+        empty_only(self.api.service, request)(reply)
         return None
 
     def _own_404_only(self, method: str, path: str) -> Judge:

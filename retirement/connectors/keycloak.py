@@ -27,6 +27,7 @@ from retirement.connectors import (
     Repeats,
     ServiceSettings,
     Verdict,
+    empty_only,
     operation,
 )
 from retirement.connectors.realm import (
@@ -212,14 +213,14 @@ class Keycloak(Connector):
 
     def _judge(self, method: str, path: str, on_400: str = "") -> Judge:
         request = f"{method} {path}"
-        own = own_404_only(self.api.service, request)
+        own, empty = own_404_only(self.api.service, request), empty_only(self.api.service, request)
 
         def judge(reply: Reply) -> None:
             own(reply)
             if reply.status == 400 and on_400:
                 raise Refused(self.api.service, request, 400, on_400)
-            if method != "GET" and 200 <= reply.status < 300 and reply.kind == "json":
-                raise Refused(self.api.service, request, reply.status, "an empty answer is due")
+            if method != "GET":
+                empty(reply)
 
         return judge
 

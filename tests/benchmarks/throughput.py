@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 import yaml
 
+from retirement.sandbox import Sandbox, seeds
 from tests.benchmarks.sequential_driver import request_of, urls_of
 
 RETIREMENT = [sys.executable, "-m", "retirement"]
@@ -134,6 +135,14 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dic
     return {"latency_ms": latency_ms, "sequential": a, "ours": b, "floor": c}
 
 
+def seeding(learners: int) -> float:
+    """Seconds that the sandbox needs to be filled anew; a benchmark resets often."""
+    world, seed = Sandbox(), seeds.learners(learners)
+    began = time.perf_counter()
+    world.reset(seed)
+    return time.perf_counter() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--learners", type=int, default=200, help="for (b) and (c)")
@@ -149,6 +158,7 @@ def main() -> None:
         print(" ".join(f"{heading:>{width}}" for heading, width in zip(headings, widths, strict=True)))
         for latency_ms in options.latency_ms:
             measure(latency_ms, options, Path(folder))
+    print(f"the sandbox is filled with 1000 learners in {seeding(1000):.2f} s")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
+from collections import Counter
+from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine, event
 
 from retirement.sandbox import Sandbox, seeds, serving
 
@@ -73,36 +75,52 @@ async def test_shutdown_does_not_wait_for_hanging_connections(caplog: pytest.Log
     async with httpx.AsyncClient() as client:
         async with serving(sandbox) as urls:
             hanging = asyncio.create_task(client.get(urls["lms"] + "/heartbeat"))
-            await asyncio.sleep(0.1)
-            began = time.monotonic()
-        took = time.monotonic() - began
+            await _arrived(sandbox, 1)
+        # Whoever waits for it gets its answer.
         with pytest.raises(httpx.RemoteProtocolError):
             await hanging
 
-    assert took < 2
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 async def test_two_hundred_connections_are_served_at_once() -> None:
-    """Each waits for the others' latency only once."""
+    """Each of them has been read before the first one is answered."""
+    sandbox = Sandbox()
+    sandbox.arm([{"path": "/heartbeat", "delay_s": 60, "times": 200}])
     limits = httpx.Limits(max_connections=200)
-    async with (
-        serving(Sandbox(latency_ms=200)) as urls,
-        httpx.AsyncClient(limits=limits, timeout=30) as client,
-    ):
-        began = time.monotonic()
-        answers = await asyncio.gather(*(client.get(urls["lms"] + "/heartbeat") for _ in range(200)))
-        took = time.monotonic() - began
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+        async with serving(sandbox) as urls:
+            waiting = [asyncio.create_task(client.get(urls["lms"] + "/heartbeat")) for _ in range(200)]
+            entries = await _arrived(sandbox, 200)
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert took < 10
+    assert [entry for entry in entries if entry["status"] is not None] == []
+    assert {type(end) for end in ends} == {httpx.RemoteProtocolError}
 
 
-def test_a_thousand_learners_are_seeded_within_three_seconds() -> None:
-    """A benchmark resets often."""
-    sandbox, seed = Sandbox(), seeds.learners(1000)
+def test_a_thousand_learners_are_seeded_with_as_many_statements_as_two() -> None:
+    """A benchmark resets often: rows are written a table at a time. `make bench` says how long it takes."""
 
-    began = time.monotonic()
-    sandbox.reset(seed)
+    def statements(learners: int) -> int:
+        sandbox, seen = Sandbox(), Counter[str]()
 
-    assert time.monotonic() - began < 3
+        def count(*_: object) -> None:
+            seen["statements"] += 1
+
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            sandbox.reset(seeds.learners(learners))
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
+        return seen["statements"]
+
+    assert 0 < statements(1000) <= statements(2)
+
+
+async def _arrived(sandbox: Sandbox, count: int) -> list[dict[str, Any]]:
+    """The requests so far, as soon as there are so many."""
+    for _ in range(5000):
+        if len(sandbox.requests) >= count:
+            return list(sandbox.requests)
+        await asyncio.sleep(0.01)
+    pytest.fail(f"only {len(sandbox.requests)} of {count} requests came")

@@ -12,7 +12,7 @@ from retirement import certificate as certificates
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger import Given, Ledger, LedgerPlace
 from retirement.ledger.extract import extract, verified_extract
-from tests.ledger.desk import KEY, START, Clock, Desk, begin
+from tests.ledger.desk import KEY, START, Clock, Desk, begin, learner
 
 pytestmark = pytest.mark.anyio
 
@@ -160,6 +160,35 @@ async def test_failures_voided_steps_and_dead_runs_are_told(desk: Desk) -> None:
         "step FORUMS has no outcome",
         "step BRAZE has no outcome (ConfigError)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "reasons"),
+    [
+        (["FORUMS", "BRAZE"], ["step BRAZE: the ledger has no proof of it"]),
+        (["FORUMS"], []),
+    ],
+)
+async def test_a_step_that_somebody_else_did_is_not_proved(desk: Desk, steps: list[str], reasons: list[str]) -> None:
+    """A row that stood behind the step already, or was COMPLETE: the pipeline has it, and the ledger does not."""
+
+    async def story(ledger: Ledger) -> None:
+        due = START + timedelta(days=30)
+        tenure = await ledger.tenure(learner(17), due_at=due, pipeline="p1", steps=steps)
+        await tenure.intend("FORUMS", "LMS", "retirement_retire_forum")
+        await tenure.prove("FORUMS", "erased")
+        await tenure.end("retired", "", "COMPLETE")
+
+    assert (await issued(desk, story))["not_complete"] == reasons
+
+
+async def test_nothing_proved_is_no_certificate(desk: Desk) -> None:
+    """Found COMPLETE, with nothing in the ledger about how."""
+
+    async def story(ledger: Ledger) -> None:
+        await (await begin(ledger, 17)).end("retired", "was COMPLETE already", "COMPLETE")
+
+    assert (await issued(desk, story))["not_complete"] == ["the ledger has proof of no step"]
 
 
 async def test_the_same_head_gives_the_same_bytes(desk: Desk) -> None:

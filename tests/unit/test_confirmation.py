@@ -12,6 +12,8 @@ from retirement.confirmation import Checked, What
 from retirement.connectors import registry
 from retirement.endings import Ending
 from retirement.engine import retire
+from retirement.errors import StateConflict
+from retirement.learner import Learner
 from retirement.ledger import Receipt
 from retirement.pipeline import Pipeline
 from retirement.sandbox.vendors import VENDORS, braze
@@ -177,6 +179,74 @@ async def test_who_is_held_is_not_erased_again(case: Case) -> None:
 
     assert (kept.what, kept.troubles) == (What.STILL_THERE, True)
     assert case.world.calls("braze") == calls + 1  # the question
+
+
+async def test_who_took_the_request_back_is_not_erased_again(case: Case) -> None:
+    """The row is read anew under the lease: the account may be alive again, and nobody is called about it."""
+    site = await case.retired(USERNAME)
+    case.pass_by(minutes=16)
+    await case.verify(site)
+    case.returns()
+    calls = case.world.calls("braze")
+    case.pass_by(days=15)
+    await case.world.force(USERNAME, "ABORTED")
+    site.lms.by_date = _of(await case.world.learner(site, USERNAME))  # type: ignore[method-assign]  # listed before that
+    (left,) = await case.verify(site)
+
+    assert (left.what, left.troubles) == (What.UNANSWERED, False)
+    assert case.world.calls("braze") == calls + 1  # the question
+
+
+def _of(learner: Learner) -> Any:
+    async def by_date(*_asked: Any) -> list[Learner]:
+        return [learner]
+
+    return by_date
+
+
+async def test_what_is_settled_stays_settled(case: Case) -> None:
+    """A person gave the evidence while the service was being asked; neither its answer nor a second word counts."""
+    await case.retired(USERNAME)
+    (receipt,) = await case.receipts()
+    ledger = case.world.ledger
+    await ledger.receipt_checked(receipt.id, result="confirmed", confirmed=True, evidence=("ticket 1", "support"))
+    await ledger.receipt_checked(receipt.id, result=None, verdict="working", evidence=("ticket 2", "nobody"))
+    (after,) = await case.receipts()
+
+    assert (after.result, after.evidence, after.evidence_by) == ("confirmed", "ticket 1", "support")
+
+
+async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
+    """A page of a firewall for one learner; those after them are asked all the same."""
+    site = await case.retired(USERNAME, "bo", "cy")
+    case.pass_by(minutes=16)
+    case.world.sandbox.arm([{"service": "braze", "path": "/users/export", "status": 403, "times": 1}])
+    found = await case.verify(site)
+
+    assert [each.what for each in found] == [What.UNANSWERED, What.GONE, What.GONE]
+
+
+async def test_a_service_that_is_down_is_left_alone_after_three(case: Case) -> None:
+    """The others' turn comes; the next run begins anew."""
+    site = await case.retired(*(f"ana-{number}" for number in range(5)))
+    case.pass_by(minutes=16)
+    case.world.sandbox.arm([{"service": "braze", "path": "/users/export", "status": 503, "times": 999}])
+    calls = case.world.calls("braze")
+    found = await case.verify(site)
+
+    assert {each.what for each in found} == {What.UNANSWERED}
+    assert case.world.calls("braze") == calls + 3 * site.connectors["BRAZE"].api.retry.attempts
+
+
+async def test_two_verifications_at_once_are_one(case: Case) -> None:
+    """The second changes nothing, and says so."""
+    site = await case.retired(USERNAME)
+    lease = await case.world.ledger.lease("verify", what="the verification")
+    with pytest.raises(StateConflict):
+        await case.verify(site, every=True)
+    await case.world.ledger.release(lease)
+
+    assert len(await case.verify(site, every=True)) == 1
 
 
 async def test_who_is_gone_from_the_lms_cannot_be_erased_again(case: Case) -> None:

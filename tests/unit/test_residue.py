@@ -1,7 +1,6 @@
 """Residue: every place of the catalogue is found where it is planted, on the databases of the sandbox and others."""
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -225,14 +224,12 @@ def test_a_statement_has_an_end(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with closing(sqlite3.connect(file)) as connection, connection:
         rows = [("someone",)] * 100_000
         connection.executemany("INSERT INTO credit_crediteligibility VALUES (?)", rows)
-    began = time.monotonic()
 
     findings = {each.place.name: each for each in search("lms", f"sqlite:///{file}", who(*AWKWARD[0]))}
 
     assert findings["credit-eligibility"].state is State.UNANSWERED
     assert findings["credit-eligibility"].text == "it took longer than 0 seconds"
     assert len(findings) == sum(place.database == "lms" for place in PLACES)
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

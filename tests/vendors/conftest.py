@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +12,12 @@ import pytest
 from retirement.connectors import Connector, Erasure, registry
 from retirement.errors import RetirementError
 from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, opened
 from retirement.sandbox.vendors import VENDORS
-from tests.unit.doubles import USERNAME, Calendar, World, holder, names_nobody, shipped
+from tests.unit.conftest import anyio_backend, world
+from tests.unit.doubles import USERNAME, World, holder, names_nobody, shipped
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+#: The fixtures of the core serve here as well.
+__all__ = ["Desk", "anyio_backend", "desk", "world"]
 
 
 class Desk:
@@ -83,17 +79,6 @@ def _as_text(fault: dict[str, Any]) -> dict[str, Any]:
     if isinstance(fault.get("body", ""), str):
         return fault
     return {"headers": {"content-type": "application/json"}, **fault, "body": json.dumps(fault["body"])}
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    calendar = Calendar()
-    place = LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    async with opened(place, clock=calendar) as ledger:
-        world = World(ledger, calendar)
-        yield world
-        for client in world.clients.values():
-            await client.aclose()
 
 
 @pytest.fixture

@@ -73,3 +73,30 @@ async def test_a_success_without_a_count_is_refused(desk: Desk) -> None:
     error = await desk.error("delete_user", {"path": "/users/delete", "status": 200, "body": {"message": "success"}})
 
     assert isinstance(error, Refused)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/users/delete", {"deleted": 0, "message": "Internal problem", "errors": ["queue unavailable"]}),
+        ("/users/export", {"users": [], "message": "success", "errors": ["bad"]}),
+    ],
+)
+async def test_a_failure_inside_of_a_success_is_neither_absent_nor_gone(desk: Desk, path: str, body: object) -> None:
+    """Its count and its list say nothing then."""
+    connector, learner = desk.connector(), await desk.learner()
+    asked = {
+        "/users/delete": connector.perform("delete_user", learner),
+        "/users/export": connector.ask("delete_user", "101", None),
+    }
+    desk.arm({"path": path, "status": 200, "body": body})
+    asked.pop("/users/export" if path == "/users/delete" else "/users/delete").close()
+    with pytest.raises(Refused, match="reports a failure"):
+        await asked[path]
+
+
+async def test_a_404_is_a_wrong_path_or_a_missing_permission(desk: Desk) -> None:
+    """An unknown id is no error there, so it says nothing about the learner."""
+    error = await desk.error("delete_user", {"path": "/users/delete", "status": 404, "body": {"message": "Not Found"}})
+
+    assert isinstance(error, Misconfigured)

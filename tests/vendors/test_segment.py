@@ -345,3 +345,16 @@ def test_bad_settings_say_the_fix(settings: dict[str, str], fix: str) -> None:
 def test_the_token_is_masked() -> None:
     """In every representation."""
     assert "s3cret" not in repr(Segment.Settings(token="s3cret"))
+
+
+@pytest.mark.parametrize("username", ["4711", "ecommerce-12", "ECOMMERCE-12"])
+async def test_a_username_that_could_be_another_learners_id_is_refused(desk: Desk, username: str) -> None:
+    """User ids, usernames and tracking ids are one namespace there, and suppression is for good."""
+    desk.seed(holder(username, vendors=["segment"]))
+    learner = await desk.learner(username)
+    with pytest.raises(Refused, match="numeric_usernames"):
+        await desk.connector().perform("delete_and_suppress_learner", learner)
+    assert desk.sent() == []
+
+    permitted = await desk.connector(numeric_usernames=True).perform("delete_and_suppress_learner", learner)
+    assert Outcome.ACCEPTED is permitted.outcome
