@@ -1,10 +1,12 @@
-"""What `retirement serve` keeps on offer: queue, reconciler and follow-up on schedules, one learner on request."""
+"""What `retirement serve` keeps on offer: four flows on schedules, and one learner on request."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from prefect.runner import Runner
 
+from flows.archive import archive
 from flows.dead_runs import watch_for_silence
 from flows.reconcile import reconcile
 from flows.retire_learner import retire_learner
@@ -12,8 +14,18 @@ from flows.retire_queue import retire_queue
 from flows.verify_erasure import verify_erasure
 
 
-async def serve_all(schedule: str | None, reconcile_schedule: str | None, verify_schedule: str | None) -> None:
-    """Serves all deployments until it is cancelled; the schedules are cron lines, or None for none.
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """When each flow runs by itself, as cron lines; None: only on request."""
+
+    queue: str | None
+    reconcile: str | None
+    verify: str | None
+    archive: str | None
+
+
+async def serve_all(schedules: Schedules) -> None:
+    """Serves all deployments until it is cancelled.
 
     Their names differ from those in prefect.yaml, whose runs belong to a work pool. A cancellation tells the
     runs to stop and waits until they have put their learners away; one that takes longer than the thirty
@@ -22,9 +34,10 @@ async def serve_all(schedule: str | None, reconcile_schedule: str | None, verify
     await watch_for_silence()
     runner = Runner(pause_on_shutdown=True)
     offered = (
-        (retire_queue, "queue-here", schedule),
-        (reconcile, "reconcile-here", reconcile_schedule),
-        (verify_erasure, "verify-here", verify_schedule),
+        (retire_queue, "queue-here", schedules.queue),
+        (reconcile, "reconcile-here", schedules.reconcile),
+        (verify_erasure, "verify-here", schedules.verify),
+        (archive, "archive-here", schedules.archive),
     )
     for flow, name, cron in offered:
         options: dict[str, Any] = {"cron": cron} if cron else {}

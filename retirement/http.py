@@ -304,9 +304,14 @@ def retry_after(value: str, now: datetime | None = None) -> float | None:
     """Seconds to wait by a `Retry-After` header, given as seconds or as a date; None without a usable one."""
     if value.strip().isdecimal():
         return float(value)
+    moment = moment_of(value)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()) if moment else None
+
+
+def moment_of(value: str) -> datetime | None:
+    """The moment of an HTTP date, None for what is none."""
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

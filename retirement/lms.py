@@ -1,15 +1,16 @@
 """The LMS as the authority: who waits, in which state, and moving them on.
 
 Erasing learner data that the LMS holds is `retirement.connectors.openedx`. Contract: sections 2.8, 2.11,
-4.1–4.4, 4.10, 4.11 and 4.13. A move is not repeatable, so after a lost reply the row is read back before
+4.1–4.4 and 4.13. A move is not repeatable, so after a lost reply the row is read back before
 anything is decided.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 
-from retirement.accounts import Accounts, listed
+from retirement.accounts import listed
+from retirement.clearing import Clearing
 from retirement.errors import (
     ConfigError,
     Misconfigured,
@@ -20,7 +21,7 @@ from retirement.errors import (
     StateConflict,
     Transient,
 )
-from retirement.http import Api, Patience, Reply
+from retirement.http import Api, Patience, Reply, moment_of
 from retirement.learner import Learner, UnreadableRow
 from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 
@@ -29,11 +30,9 @@ BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
 STATUS = "/api/user/v1/accounts/{username}/retirement_status/"
 UPDATE = "/api/user/v1/accounts/update_retirement_status/"
 CANCEL = "/api/user/v1/accounts/cancel_retirement/"
-REPORT = "/api/user/v1/accounts/retirement_partner_report/"
-REPORTED = "/api/user/v1/accounts/retirement_partner_report_cleanup/"
 
 
-class Lms(Accounts):
+class Lms(Clearing):
     """The retirement endpoints of one LMS, whose states are those of one pipeline."""
 
     def __init__(self, api: Api, states: Sequence[str]) -> None:
@@ -156,52 +155,11 @@ class Lms(Accounts):
                 raise _too_late(row) from None
             raise
 
-    async def claim(self) -> list[object]:
-        """Takes everybody out of the partner report queue: rows as the LMS gives them, for once and never again.
-
-        Sent once, whatever happens. A `Transient` in doubt, also for an answer that nobody can read, means that
-        the LMS may have handed out rows that we do not have.
-        """
-
-        def judge(reply: Reply) -> None:
-            ours = 200 <= reply.status < 300 and reply.kind in ("json", "unreadable", "empty")
-            if ours and not isinstance(reply.data, list):
-                raise Transient("LMS", f"POST {REPORT}", reply.status, "a list is due", in_doubt=True)
-
-        return listed(f"POST {REPORT}", await self._api.post(REPORT, once=True, judge=judge))
-
-    async def forget_reported(self, usernames: Iterable[str]) -> list[str]:
-        """Deletes claimed rows of the partner report queue; the names that had none are returned.
-
-        All or nothing for the LMS, so a refused list is halved until the names are found. Repeating is safe:
-        what a lost reply had done is then among those returned.
-        """
-        names = list(dict.fromkeys(usernames))
-        if not names:
-            return []
-        body = [{"original_username": name} for name in names]
-        reply = await self._api.post(REPORTED, json=body, judge=lambda reply: reply.status == 400 or None)
-        if reply.status != 400:
-            return []
-        if len(names) == 1 or reply.says(f"{len(names)} original_usernames given, 0 found!"):
-            return names
-        half = len(names) // 2
-        return [*await self.forget_reported(names[:half]), *await self.forget_reported(names[half:])]
-
-    async def forget_one(self, username: str) -> bool:
-        """Deletes one row of the partner report queue if it was handed out; False where the LMS has no such row.
-
-        Sent once, so that the answer is about this request: a `Transient` in doubt leaves open which it was.
-        """
-        body = [{"original_username": username}]
-        reply = await self._api.post(REPORTED, json=body, once=True, judge=lambda reply: reply.status == 400 or None)
-        return reply.status != 400
-
-    async def clock(self) -> str | None:
-        """The `Date` header of the LMS, None where a proxy takes it away."""
+    async def clock(self) -> datetime | None:
+        """What time it is at the LMS, by its `Date` header; None where a proxy takes that away."""
         params = [("cool_off_days", "0"), ("limit", "0"), ("states", self._states[0])]
         reply = await self._api.get(QUEUE, params=params, patience=Patience.LOOKUP)
-        return reply.headers.get("date")
+        return moment_of(reply.headers.get("date", ""))
 
     async def require_states(self) -> None:
         """Raises `ConfigError` unless the LMS has all the pipeline's states, in the pipeline's order."""

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from retirement import archive
+from retirement.archive import Archived
 from retirement.confirmation import Checked, What
 from retirement.endings import Ending, Report
 from retirement.reconciler import Finding, Verdict
@@ -100,3 +102,21 @@ def checked_summary(answers: Sequence[Checked]) -> str:
 def checked_code(answers: Iterable[Checked]) -> int:
     """0 while services confirm or work on it, 1 when a person has to look."""
     return SOME_FAILED if any(each.troubles for each in answers) else DONE
+
+
+def archived(each: Archived) -> dict[str, Any]:
+    """What came of one learner in the archive, as a row."""
+    return {"learner": each.user_id, "what": each.what.value, "text": each.text}
+
+
+def archived_summary(found: Sequence[Archived]) -> str:
+    """Who was forgotten and who was not, in one line."""
+    counts = Counter(each.what for each in found)
+    return (
+        ", ".join(f"{counts[what]} {what.value}" for what in archive.What if counts[what]) or "nobody's time has come"
+    )
+
+
+def archived_code(found: Iterable[Archived]) -> int:
+    """0 while all are forgotten, or wait for a service or a hold; 1 when a person has to look."""
+    return SOME_FAILED if any(each.what in archive.TROUBLE for each in found) else DONE

@@ -41,11 +41,19 @@ def _facts(certificate: Certificate) -> Section:
         ("due", certificate["due_at"]),
         ("retired", certificate["retired_at"] or "not yet"),
         ("in time", in_time),
+        ("forgotten by the LMS", _forgotten(certificate["forgotten"])),
         ("end of the last run", certificate["ending"] or "none"),
         ("pipeline", certificate["pipeline"]),
         ("SHA-256 of the JSON certificate", fingerprint(certificate)),
     )
     return Section("Retirement", (), ("what", "value"), rows)
+
+
+def _forgotten(forgotten: Mapping[str, Any] | None) -> str:
+    if forgotten is None:
+        return "not yet"
+    told = f", told by {forgotten['by']}: {forgotten['reason']}" if forgotten.get("by") else ""
+    return f"{forgotten['at']}{told}"
 
 
 def _steps(certificate: Certificate) -> tuple[Section, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retirement.errors import ConfigError
-from retirement.ledger import NOTHING, RETIRED, chain
+from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, NOTHING, RETIRED, chain
 from retirement.ledger.extract import Entry, Extract
 
 #: A certificate as the JSON object that it is.
@@ -74,6 +74,7 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
         "receipts": receipts,
         "partner_reports": reports,
         "retained": holds,
+        "forgotten": _forgotten(extract, number),
         "proof": _proof(extract, number, {each["hold"] for each in holds}),
     }
 
@@ -221,6 +222,19 @@ def _absent(attempts: list[Row]) -> list[str]:
         if row["outcome"]:
             outcomes.setdefault(row["service"], set()).add(row["outcome"])
     return sorted(service for service, found in outcomes.items() if found == {"absent"})
+
+
+def _forgotten(extract: Extract, retirement_id: int) -> dict[str, Any] | None:
+    """When the LMS forgot who the learner was; and who said so on which grounds, where the proof was not complete."""
+    told: dict[str, Any] = {}
+    for entry in extract.entries:
+        if entry.facts.get("retirement") != retirement_id:
+            continue
+        if entry.kind == ARCHIVE_ASKED:
+            told = {name: entry.facts.get(name) for name in ("reason", "by")}
+        elif entry.kind == ARCHIVE_CLEARED:
+            return {"at": entry.at, **told}
+    return None
 
 
 def _proof(extract: Extract, retirement_id: int, holds: set[int]) -> dict[str, Any]:

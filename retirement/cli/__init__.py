@@ -14,6 +14,7 @@ import typer
 from retirement import __version__
 from retirement.cli import (
     answers,
+    archiving,
     breakers,
     certificate,
     configuration,
@@ -51,6 +52,7 @@ app.command("verify")(verification.verify)
 app.command("confirm")(verification.confirm)
 app.command("certificate")(certificate.certificate)
 app.command("residue")(residue.residue)
+app.command("archive")(archiving.archive)
 app.command("cancel")(mending.cancel)
 app.command("partner-report")(partners.partner_report)
 app.command("approve")(answers.approve)

@@ -205,11 +205,18 @@ def serve(
         os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
         async with running(port) as engine:
             # Prefect reads its settings at import, and they are known since the server is up.
-            from flows.deployments import serve_all
+            from flows.deployments import Schedules, serve_all
 
             console.print(f"UI: {engine.ui_url}", highlight=False)
             with suppress(asyncio.CancelledError):  # it was told to stop, which is how it ends
-                await serve_all(chosen.schedule, chosen.reconcile_schedule, chosen.verify_schedule)
+                await serve_all(
+                    Schedules(
+                        queue=chosen.schedule,
+                        reconcile=chosen.reconcile_schedule,
+                        verify=chosen.verify_schedule,
+                        archive=chosen.archive_schedule,
+                    )
+                )
         return DONE
 
     try:

@@ -150,6 +150,7 @@ class _Loader:
             "schedule": lambda values: cron.problem_of(values["schedule"]),
             "reconcile_schedule": lambda values: cron.problem_of(values["reconcile_schedule"]),
             "verify_schedule": lambda values: cron.problem_of(values["verify_schedule"]),
+            "archive_schedule": lambda values: cron.problem_of(values["archive_schedule"]),
         }
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
         if general:

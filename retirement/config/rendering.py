@@ -91,6 +91,8 @@ def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[
         "schedule": configuration.schedule and text(configuration.schedule),
         "reconcile_schedule": configuration.reconcile_schedule and text(configuration.reconcile_schedule),
         "verify_schedule": configuration.verify_schedule and text(configuration.verify_schedule),
+        "archive_days": configuration.archive_days,
+        "archive_schedule": configuration.archive_schedule and text(configuration.archive_schedule),
         "services": {name: settings for name, settings in services.items() if settings},
         "pipeline": _steps(configuration.pipeline, text),
     }

@@ -170,6 +170,15 @@ class GeneralSettings(_Settings):
         default="37 * * * *",
         description="Cron line by which `serve` asks services whether they have erased; null: only `verify` does.",
     )
+    archive_days: int = Field(
+        default=30,
+        ge=0,
+        le=3650,
+        description="Days that a learner is COMPLETE before `archive` has the LMS forget who they were.",
+    )
+    archive_schedule: Text | None = Field(
+        default=None, description="Cron line by which `serve` archives; none: only `retirement archive` does."
+    )
 
 
 class StepSettings(_Settings):
@@ -204,6 +213,8 @@ class Configuration:
     schedule: str | None
     reconcile_schedule: str | None
     verify_schedule: str | None
+    archive_days: int
+    archive_schedule: str | None
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline

@@ -14,12 +14,14 @@ from retirement.ledger.leases import Lease, LiveLease
 from retirement.ledger.place import LedgerPlace
 from retirement.ledger.queue_runs import Decision, History, QueueRun
 from retirement.ledger.receipts import Given, Receipt
-from retirement.ledger.records import Attempt, Event, LearnerRecord
+from retirement.ledger.records import ARCHIVE_ASKED, ARCHIVE_CLEARED, Attempt, Event, LearnerRecord
 from retirement.ledger.schema import migrate
 from retirement.ledger.tenure import RETIRED, Tenure
 from retirement.ledger.verification import Problem, Verdict, verify
 
 __all__ = [
+    "ARCHIVE_ASKED",
+    "ARCHIVE_CLEARED",
     "GONE",
     "NOTHING",
     "PARTNER_REPORT",

@@ -14,6 +14,9 @@ from retirement.ledger.core import Core
 
 _learners, _attempts, _events = tables.learner, tables.attempt, tables.event
 
+#: Events of the archive: the LMS is about to be asked to forget who a learner was, and it has.
+ARCHIVE_ASKED, ARCHIVE_CLEARED = "archive.asked", "archive.cleared"
+
 #: How many learners one statement asks for.
 _AT_ONCE = 500
 

@@ -51,14 +51,15 @@ def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
 
 
 def test_queue_reconciler_and_follow_up_are_scheduled_and_never_doubled() -> None:
-    """As `retirement serve` has them; a learner is retired on request only."""
-    *scheduled, learner = PREFECT["deployments"]
+    """As `retirement serve` has them; a learner is retired, and forgotten, on request only."""
+    *scheduled, archive, learner = PREFECT["deployments"]
 
-    assert [each["name"] for each in (*scheduled, learner)] == ["queue", "reconcile", "verify", "learner"]
+    assert [each["name"] for each in PREFECT["deployments"]] == ["queue", "reconcile", "verify", "archive", "learner"]
     for each in scheduled:
         assert each["schedules"]
+    for each in (*scheduled, archive):
         assert each["concurrency_limit"] == 1
-    assert "schedules" not in learner
+    assert "schedules" not in archive | learner
 
 
 def test_the_systemd_unit_runs_without_rights() -> None:

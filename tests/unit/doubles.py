@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from retirement.auth import TokenSource, lms_tokens
 from retirement.connectors import Connector, ServiceSettings
@@ -26,7 +27,7 @@ from retirement.ledger import Ledger
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline, Step
 from retirement.reconciler import Choice, Verdict, reconcile, redrive
-from retirement.sandbox import Sandbox, pipelines
+from retirement.sandbox import Sandbox, pipelines, schema
 from retirement.site import ForumLane, Site
 from retirement.wiring import Wiring
 
@@ -232,6 +233,14 @@ class World:
         """Where the learner's row stands."""
         state: str = self.sandbox.state()["learners"][username]["retirement"]["current_state"]
         return state
+
+    def age(self, days: float) -> None:
+        """Makes every row of the LMS so much older: its time is the machine's, and cannot be moved."""
+        table = schema.retirement
+        with self.sandbox._platform.database.transaction() as db:
+            for key, *times in db.execute(select(table.c.id, table.c.created, table.c.modified)).all():
+                made, moved = ((datetime.fromisoformat(each) - timedelta(days=days)).isoformat() for each in times)
+                db.execute(table.update().where(table.c.id == key).values(created=made, modified=moved))
 
     async def force(self, username: str, state: str) -> None:
         """Moves a row as an operator does, past everything in the way."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from retirement import confirmation
 from retirement.confirmation import Checked, What
-from retirement.connectors import registry
+from retirement.connectors import Verdict, registry
 from retirement.endings import Ending
 from retirement.engine import retire
 from retirement.errors import StateConflict
@@ -19,7 +19,7 @@ from retirement.pipeline import Pipeline
 from retirement.sandbox.vendors import VENDORS, braze
 from retirement.site import Site
 
-from .doubles import PERSONAL, USERNAME, World, holder, line
+from .doubles import PERSONAL, USERNAME, World, holder, line, names_nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -224,6 +224,27 @@ async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
     found = await case.verify(site)
 
     assert [each.what for each in found] == [What.UNANSWERED, What.GONE, What.GONE]
+
+
+async def test_a_connector_that_breaks_on_one_receipt_goes_on_with_the_next(case: Case) -> None:
+    """A defect in a package of somebody else's; its text may name the learner, and is not repeated."""
+    site = await case.retired(USERNAME, "bo")
+    case.pass_by(minutes=16)
+    braze_connector = site.connectors["BRAZE"]
+    broken = case.world.user_ids[USERNAME]
+
+    class Broken(type(braze_connector)):  # type: ignore[misc]  # the class is known when the test runs
+        async def ask(self, operation: str, reference: str, learner: Learner | None) -> Verdict:
+            if reference == str(broken):
+                raise KeyError(USERNAME)
+            return cast(Verdict, await super().ask(operation, reference, learner))
+
+    braze_connector.__class__ = Broken
+    found = {each.user_id: each for each in await case.verify(site)}
+
+    assert found[broken].what is What.UNANSWERED
+    assert names_nobody(found[broken].text)
+    assert found[case.world.user_ids["bo"]].what is What.GONE
 
 
 async def test_a_service_that_is_down_is_left_alone_after_three(case: Case) -> None:

@@ -1,0 +1,167 @@
+"""Archive and follow-up as commands and as flows: who is forgotten, what the states say, and that they name nobody."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.flows.conftest import Command, Platform, sandbox
+
+#: Runs one of the flows below in a process of its own, as a worker does, and prints its state.
+RUN_A_FLOW = """
+import asyncio, importlib, json, sys
+from flows.server import running
+
+async def main(module, name, parameters):
+    async with running():
+        flow = getattr(importlib.import_module(module), name)
+        state = await flow(**json.loads(parameters), return_state=True)
+        print(json.dumps([state.name, state.message, str(state.state_details.flow_run_id)]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+NAMES = ["zoe-canary", "yan-canary"]
+CANARIES = ("canary",)
+
+
+@pytest.fixture
+def run(engine: str, environment: dict[str, str]) -> Any:
+    """Name and message of a flow's last state, and the tables that it left."""
+
+    def of(module: str, name: str, **parameters: Any) -> tuple[str, str, list[dict[str, Any]]]:
+        command = [sys.executable, "-c", RUN_A_FLOW, module, name, json.dumps(parameters)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        state, message, run_id = json.loads(done.stdout.splitlines()[-1])
+        body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        artifacts = httpx.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
+        assert not named(f"{done.stdout}{done.stderr}{artifacts}")
+        return state, message, [row for each in artifacts for row in json.loads(each["data"])]
+
+    return of
+
+
+def named(text: str) -> list[str]:
+    return [word for word in CANARIES if word in text.casefold()]
+
+
+def seed(*names: str, **changes: Any) -> dict[str, Any]:
+    """Learners whose rows are old enough."""
+    person = {"state": "PENDING", "name": "Canary Person", "requested_days_ago": 40} | changes
+    return {"learners": [{"username": name, "email": f"{name}@mail.example", **person} for name in names]}
+
+
+def rows(platform: Platform) -> set[str]:
+    """Whose row the LMS still has."""
+    return {name for name, each in platform.state().items() if each["retirement"]}
+
+
+def test_the_command_has_the_lms_forget_who_is_proved_to_be_gone(
+    tmp_path: Path, engine: str, retirement: Command
+) -> None:
+    """After a look; the certificate is issued as before, and the address is still known to be erased."""
+    with sandbox(tmp_path, "--pipeline", "minimal", seed=seed(*NAMES)) as platform:
+        given = ("--json", "--config", platform.config)
+        assert retirement("retire-queue", *given).code == 0
+        early = retirement("archive", *given)
+        looked = retirement("archive", "--days", "0", "--dry-run", *given)
+        assert (rows(platform), early.document["learners"]) == (set(NAMES), [])
+        cleared = retirement("archive", "--days", "0", *given)
+        again = retirement("archive", "--days", "0", "--config", platform.config)
+        user_id = str(platform.user_id(NAMES[0]))
+        issued = retirement("certificate", "--user-id", user_id, "--config", platform.config)
+        file = tmp_path / "certificate.json"
+        file.write_text(issued.out, encoding="utf-8")
+        checked = retirement("certificate", "--check", file, "--config", platform.config)
+        page = retirement("certificate", "--user-id", user_id, "--format", "html", "--config", platform.config)
+        address = retirement("status", "--email", "-", *given, typed=f"{NAMES[0]}@mail.example\n")
+
+        assert rows(platform) == set()
+
+    assert (looked.code, looked.document["summary"]) == (0, "2 would-clear")
+    assert (cleared.code, cleared.document["summary"], cleared.document["errors"]) == (0, "2 cleared", [])
+    assert (again.code, again.out.strip()) == (0, "nobody's time has come")
+    assert (issued.code, checked.code) == (0, 0), issued.err + checked.out
+    assert issued.document["forgotten"]["at"] in page.out
+    assert address.code == 0
+    assert not named(cleared.out + cleared.err + issued.out + page.out)
+    assert retirement("ledger", "verify", "--config", platform.config).code == 0
+    assert not [path for path in tmp_path.glob("ledger.sqlite*") if b"canary" in path.read_bytes()]
+
+
+def test_learners_of_the_former_driver_go_on_somebodys_word(tmp_path: Path, retirement: Command) -> None:
+    """Which is asked for in full, names nobody, and is in the ledger."""
+    with sandbox(tmp_path, seed=seed(*NAMES, state="COMPLETE")) as platform:
+        given = ("archive", "--config", platform.config)
+        kept = retirement(*given)
+        half = retirement(*given, "--incomplete", "--reason", "by the old driver")
+        naming = retirement(*given, "--incomplete", "--reason", "for zoe-canary@mail.example", "--by", "dpo")
+        lone = retirement(*given, "--by", "dpo")
+        assert rows(platform) == set(NAMES)
+        told = retirement(*given, "--incomplete", "--reason", "by the old driver", "--by", "dpo", "--json")
+
+        assert rows(platform) == set()
+
+    assert (kept.code, kept.out.count("another driver retired them")) == (1, 2)
+    assert "2 kept" in kept.out
+    assert [(each.code, len(each.err.splitlines())) for each in (half, naming, lone)] == [(2, 1)] * 3
+    assert "--by" in half.err
+    assert "canary" not in naming.err
+    assert (told.code, told.document["summary"]) == (0, "2 cleared")
+
+
+def test_an_error_in_the_middle_does_not_hide_what_was_done(tmp_path: Path, retirement: Command) -> None:
+    """Exit code 2 for what an operator has to change, and the learners that were forgotten before it."""
+    people = [*seed("one", state="COMPLETE", requested_days_ago=400)["learners"]]
+    people += seed("two", state="COMPLETE", requested_days_ago=40)["learners"]
+    with sandbox(tmp_path, seed={"learners": people}) as platform:
+        fault = {"service": "lms", "path": "/retirement_cleanup/", "method": "POST"}
+        platform.arm({**fault, "after": True, "status": 204}, {**fault, "status": 403})
+        told = ("--incomplete", "--reason", "by the old driver", "--by", "dpo")
+        answer = retirement("archive", *told, "--json", "--config", platform.config)
+
+    assert answer.code == 2
+    assert [each["what"] for each in answer.document["learners"]] == ["cleared"]
+    assert "answered 403" in answer.document["errors"][0]
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_the_flows_say_what_came_of_it(tmp_path: Path, run: Any, retirement: Command) -> None:
+    """In states of their own and tables of user ids."""
+    with sandbox(tmp_path, "--pipeline", "all", seed=seed(*NAMES, vendors=["braze"])) as platform:
+        platform.configure(archive_days=0)
+        config = str(platform.config)
+        assert retirement("retire-queue", "--config", platform.config).code == 0
+        waiting = run("flows.archive", "archive", config=config)
+        asked = run("flows.verify_erasure", "verify_erasure", config=config, every=True)
+        for _ in range(2):
+            later = {"advance_seconds": 60 * 86_400}
+            httpx.post(f"{platform.urls['control']}/_sandbox/clock", json=later).raise_for_status()
+            followed = run("flows.verify_erasure", "verify_erasure", config=config, every=True)
+        reports = tmp_path / "reports"
+        reports.mkdir(mode=0o700)
+        assert retirement("partner-report", "--output", reports, "--config", platform.config).code == 0
+        looked = run("flows.archive", "archive", config=config, dry_run=True)
+        assert rows(platform) == set(NAMES)
+        archived = run("flows.archive", "archive", config=config)
+
+        assert rows(platform) == set()
+
+    assert (waiting[0], {row["what"] for row in waiting[2]}) == ("Archived", {"waiting"})
+    assert (asked[0], followed[0]) == ("Verified", "Verified")
+    assert {row["what"] for row in followed[2]} == {"confirmed"}
+    assert (looked[0], looked[1]) == ("Archived", "2 would-clear")
+    assert (archived[0], archived[1]) == ("Archived", "2 cleared")
+    assert {row["learner"] for row in archived[2]} == {101, 102}
+
+
+def test_a_flow_without_a_configuration_says_so(tmp_path: Path, run: Any) -> None:
+    """As a state; nothing is a traceback."""
+    missing = str(tmp_path / "missing.yaml")
+    for name in ("archive", "verify_erasure"):
+        state, message, tables = run(f"flows.{name}", name, config=missing)
+        assert (state, tables) == ("ConfigError", [])
+        assert "missing.yaml" in message

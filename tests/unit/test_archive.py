@@ -1,0 +1,364 @@
+"""The LMS forgets who somebody was when everything else is proved to be gone, and nobody before that."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from retirement import archive as archives
+from retirement.archive import Archived, Choice, Told, What
+from retirement.certificate import Certificate, certificate_of
+from retirement.errors import LedgerError, Misconfigured, StateConflict, Transient
+from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, LedgerPlace, opened
+from retirement.ledger.extract import extract
+from retirement.lms import Lms
+from retirement.site import Site
+
+from .doubles import USERNAME, Forward, Script, World, holder, line, names_nobody
+
+pytestmark = pytest.mark.anyio
+
+PIPELINE = line(("MISC", "LMS", "retirement_lms_retire_misc"), ("LMS", "LMS", "retirement_lms_retire"))
+NAMES = [USERNAME, "bo", "cy", "di", "ed"]
+CLEANUP = "/retirement_cleanup/"
+TOLD = Told("retired by the former driver", "dpo")
+
+
+async def retired(world: World, *names: str, days: int = 31) -> Site:
+    """A site whose learners were retired so many days ago."""
+    world.seed(*(holder(name) for name in names), states=PIPELINE.lms_states)
+    site = world.site(PIPELINE)
+    for name in names:
+        await world.retire(site, name)
+    world.age(days)
+    return site
+
+
+async def archived(site: Site, dry_run: bool = False, **choice: Any) -> list[Archived]:
+    return [each async for each in archives.archive(site, Choice(**{"days": 30} | choice), dry_run=dry_run)]
+
+
+def whats(found: list[Archived]) -> list[What]:
+    return [each.what for each in found]
+
+
+def rows(world: World) -> set[str]:
+    """Whose row the LMS still has."""
+    return {name for name, each in world.sandbox.state()["learners"].items() if each["retirement"]}
+
+
+def sent(world: World) -> int:
+    return sum(each["path"].endswith(CLEANUP) for each in world.sandbox.requests)
+
+
+async def certificate(site: Site, user_id: int) -> Certificate:
+    return certificate_of(await extract(site.ledger, user_id))
+
+
+async def test_who_is_proved_to_be_gone_is_forgotten(world: World) -> None:
+    """All in one request; the certificate stays complete, says when, and is what answers from then on."""
+    site = await retired(world, *NAMES)
+
+    found = await archived(site)
+
+    assert whats(found) == [What.CLEARED] * len(NAMES)
+    assert {each.user_id for each in found} == set(world.user_ids.values())
+    assert (rows(world), sent(world)) == (set(), 1)
+    issued = await certificate(site, world.user_ids[USERNAME])
+    assert (issued["complete"], issued["forgotten"]["by"]) == (True, None)
+    assert [each["kind"] for each in issued["proof"]["entries"]][-2:] == [ARCHIVE_ASKED, ARCHIVE_CLEARED]
+    assert (await site.ledger.verify()).problem is None
+    assert await site.ledger.by_username(USERNAME)
+    assert await archived(site) == []
+
+
+async def test_nobody_is_forgotten_before_their_time(world: World) -> None:
+    """The days count from the last move of the row, not from the request."""
+    site = await retired(world, USERNAME, days=29)
+
+    assert await archived(site) == []
+    world.age(2)
+    assert whats(await archived(site)) == [What.CLEARED]
+
+
+async def test_looking_changes_nothing(world: World) -> None:
+    """Neither the LMS nor the ledger."""
+    site = await retired(world, *NAMES)
+    head = await site.ledger.head()
+
+    found = await archived(site, dry_run=True)
+
+    assert whats(found) == [What.WOULD_CLEAR] * len(NAMES)
+    assert (len(rows(world)), sent(world), await site.ledger.head()) == (len(NAMES), 0, head)
+
+
+async def test_an_open_receipt_keeps_its_learner(world: World) -> None:
+    """And nobody else; once it is settled the next run forgets them."""
+    site = await retired(world, *NAMES)
+    record = await site.ledger.record(world.user_ids["cy"])
+    assert record is not None
+    about = {"user_id": record.user_id, "retirement_id": record.retirement_id, "step": "MISC", "service": "SEGMENT"}
+    receipt = await site.ledger.add_receipt(**about, reference="job-1")
+
+    found = {each.user_id: each for each in await archived(site)}
+
+    assert found[world.user_ids["cy"]] == Archived(world.user_ids["cy"], What.WAITING, "receipts are open: SEGMENT")
+    assert rows(world) == {"cy"}
+    await site.ledger.receipt_checked(receipt, result="confirmed", confirmed=True)
+    assert whats(await archived(site)) == [What.CLEARED]
+
+
+async def test_an_operators_word_goes_for_an_open_receipt(world: World) -> None:
+    """Who said so, and why, is on the certificate, which stays incomplete."""
+    site = await retired(world, USERNAME)
+    user_id = world.user_ids[USERNAME]
+    record = await site.ledger.record(user_id)
+    assert record is not None
+    about = {"user_id": user_id, "retirement_id": record.retirement_id, "step": "MISC", "service": "SEGMENT"}
+    await site.ledger.add_receipt(**about, reference="job-1")
+
+    assert whats(await archived(site, told=TOLD)) == [What.CLEARED]
+
+    issued = await certificate(site, user_id)
+    assert not issued["complete"]
+    assert {name: issued["forgotten"][name] for name in ("by", "reason")} == {"by": TOLD.by, "reason": TOLD.reason}
+
+
+async def test_learners_of_another_driver_need_an_operators_word(world: World) -> None:
+    """The ledger proves nothing about them."""
+    world.seed(holder(state="COMPLETE"), states=PIPELINE.lms_states)
+    site = world.site(PIPELINE)
+    world.age(31)
+
+    (kept,) = await archived(site)
+
+    assert (kept.what, kept.text) == (
+        What.KEPT,
+        f"the ledger has no retirement of learner {kept.user_id} to certify: another driver retired them",
+    )
+    assert whats(await archived(site, told=TOLD)) == [What.CLEARED]
+    assert rows(world) == set()
+
+
+@pytest.mark.parametrize("told", [None, TOLD], ids=["by-itself", "told"])
+@pytest.mark.parametrize("on", [{"user_id": True}, {"org": "OrgA"}], ids=["learner", "organisation"])
+async def test_a_hold_keeps_its_learner_whatever_an_operator_says(
+    world: World, told: Told | None, on: dict[str, Any]
+) -> None:
+    """What it keeps back is found by the row."""
+    world.seed(holder(), holder("bo", enrollments=[]), states=PIPELINE.lms_states, worker_is_staff=True)
+    site = world.site(PIPELINE)
+    for name in (USERNAME, "bo"):
+        await world.retire(site, name)
+    world.age(31)
+    whom: dict[str, Any] = {"user_id": None, "org": None} | on
+    if whom["user_id"]:
+        whom["user_id"] = world.user_ids[USERNAME]
+    until = world.calendar().date() + timedelta(days=10)
+    hold = await site.ledger.add_hold(**whom, service=None, basis="lawsuit", until=until, by="dpo")
+
+    found = {each.user_id: each for each in await archived(site, told=told)}
+
+    held = found[world.user_ids[USERNAME]]
+    assert (held.what, held.text) == (What.HELD, f"kept until {until} by hold {hold}")
+    assert rows(world) == {USERNAME}
+    world.calendar.pass_by(days=11)
+    assert whats(await archived(site)) == [What.CLEARED]
+
+
+@pytest.mark.parametrize("fault", [{"drop": True}, {"status": 504}, {"truncate": True}, {"status": 200}], ids=str)
+async def test_a_lost_answer_is_settled_by_listing(world: World, fault: dict[str, Any]) -> None:
+    """The request is never repeated on a guess; a second one would be refused."""
+    site = await retired(world, *NAMES)
+    world.sandbox.arm([{"path": CLEANUP, "method": "POST", "after": True, **fault}])
+
+    assert whats(await archived(site)) == [What.CLEARED] * len(NAMES)
+    assert (rows(world), sent(world)) == (set(), 1)
+
+
+async def test_a_request_that_did_nothing_is_left_to_the_next_run(world: World) -> None:
+    """The rows are there, so nobody was forgotten."""
+    site = await retired(world, *NAMES)
+    world.sandbox.arm([{"path": CLEANUP, "method": "POST", "drop": True}])
+
+    assert whats(await archived(site)) == [What.UNANSWERED] * len(NAMES)
+    assert (len(rows(world)), sent(world)) == (len(NAMES), 1)
+    assert whats(await archived(site)) == [What.CLEARED] * len(NAMES)
+
+
+@pytest.mark.parametrize("after", [True, False], ids=["done", "not-done"])
+async def test_a_run_that_died_around_the_call_is_finished_by_the_next(world: World, after: bool) -> None:
+    """The ledger says whom it had named; the LMS says whom it has forgotten."""
+    site = await retired(world, *NAMES)
+
+    async def die(request: httpx.Request, forward: Forward) -> httpx.Response:
+        if request.url.path.endswith(CLEANUP):
+            if after:
+                await forward(request)
+            raise asyncio.CancelledError
+        return await forward(request)
+
+    world.around = die
+    with pytest.raises(asyncio.CancelledError):
+        await archived(site)
+    world.around = None
+
+    found = await archived(site)
+
+    assert whats(found) == [What.CLEARED] * len(NAMES)
+    assert {each.text for each in found} == {"an earlier run had asked for it" if after else ""}
+    assert rows(world) == set()
+    for user_id in world.user_ids.values():
+        assert (await certificate(site, user_id))["forgotten"] is not None
+    assert await archived(site) == []
+
+
+async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:
+    """The LMS refuses the whole list and does not say for whom, so it is halved."""
+    site = await retired(world, *NAMES)
+
+    async def undone(request: httpx.Request, forward: Forward) -> httpx.Response:
+        # Somebody moves one of them between our listing and our request.
+        if request.url.path.endswith(CLEANUP) and world.state("di") == "COMPLETE":
+            await world.force("di", "PENDING")
+            world.around = undone
+        return await forward(request)
+
+    world.around = undone
+    found = {each.user_id: each.what for each in await archived(site)}
+
+    assert rows(world) == {"di"}
+    assert found.pop(world.user_ids["di"]) is not What.UNANSWERED
+    assert set(found.values()) == {What.CLEARED}
+
+
+async def test_whom_the_lms_does_not_take_is_told_apart(world: World) -> None:
+    """A row in COMPLETE that shares its name, but for letter case, makes it refuse every list with that name."""
+    site = await retired(world, *NAMES)
+
+    async def shared(request: httpx.Request, forward: Forward) -> httpx.Response:
+        if request.url.path.endswith(CLEANUP) and "di" in json.loads(request.content)["usernames"]:
+            return httpx.Response(400, json="Not all usernames exist in the COMPLETE state.")
+        return await forward(request)
+
+    world.around = shared
+    found = {each.user_id: each for each in await archived(site)}
+
+    assert found.pop(world.user_ids["di"]) == Archived(world.user_ids["di"], What.REFUSED, archives.REFUSAL)
+    assert {each.what for each in found.values()} == {What.CLEARED}
+    assert rows(world) == {"di"}
+
+
+async def test_a_run_can_be_made_smaller(world: World) -> None:
+    """By number, and to one learner."""
+    site = await retired(world, *NAMES)
+
+    assert whats(await archived(site, limit=2)) == [What.CLEARED] * 2
+    assert len(rows(world)) == 3
+    one = world.user_ids["ed"]
+    assert [each.user_id for each in await archived(site, user_id=one)] == [one]
+    assert len(rows(world)) == 2
+
+
+async def test_many_are_named_some_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a limit in the middle of a request is kept too."""
+    monkeypatch.setattr(archives, "AT_ONCE", 2)
+    site = await retired(world, *NAMES)
+
+    assert whats(await archived(site, limit=3)) == [What.CLEARED] * 3
+    assert (len(rows(world)), sent(world)) == (2, 2)
+
+
+async def test_an_lms_that_forbids_it_ends_the_run(world: World) -> None:
+    """Everybody would meet the same."""
+    site = await retired(world, *NAMES)
+    world.sandbox.arm([{"path": CLEANUP, "method": "POST", "status": 403}])
+
+    with pytest.raises(Misconfigured):
+        await archived(site)
+
+    assert (len(rows(world)), sent(world)) == (len(NAMES), 1)
+    assert whats(await archived(site)) == [What.CLEARED] * len(NAMES)
+
+
+async def test_nobody_is_forgotten_on_the_word_of_a_ledger_that_was_changed(world: World, tmp_path: Path) -> None:
+    """It is verified before the LMS is asked anything."""
+    site = await retired(world, USERNAME)
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE event SET kind = 'step.Proved' WHERE kind = 'step.proved'")
+    asked = len(world.sandbox.requests)
+
+    with pytest.raises(LedgerError):
+        await archived(site)
+
+    assert (len(world.sandbox.requests), rows(world)) == (asked, {USERNAME})
+
+
+async def test_two_runs_at_once_are_one(world: World, tmp_path: Path) -> None:
+    """The other one changes nothing."""
+    site = await retired(world, USERNAME)
+    async with opened(LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), clock=world.calendar) as rival:
+        lease = await rival.lease("archive", what="the archive")
+        with pytest.raises(StateConflict, match="another run has the archive"):
+            await archived(site)
+        assert sent(world) == 0
+        await rival.release(lease)
+    assert whats(await archived(site)) == [What.CLEARED]
+
+
+async def test_an_odd_row_is_said_and_keeps_nobody(world: World) -> None:
+    """Whose it is, nobody can read."""
+    site = await retired(world, *NAMES)
+
+    async def odd(request: httpx.Request, forward: Forward) -> httpx.Response:
+        answer = await forward(request)
+        if not request.url.path.endswith("/retirements_by_status_and_date/"):
+            return answer
+        listed = httpx.Response(200, content=await answer.aread()).json()
+        return httpx.Response(200, json=[*listed, {"user": {"username": "Canary"}}] if listed else [])
+
+    world.around = odd
+    found = await archived(site)
+
+    assert whats(found) == [What.KEPT, *[What.CLEARED] * len(NAMES)]
+    assert "cannot be read" in found[0].text
+    assert "Canary" not in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (httpx.Response(404, html="<h1>Not Found</h1>"), Misconfigured),
+        (httpx.Response(403, json={"detail": "no"}), Misconfigured),
+        (httpx.Response(500, json=f"'{USERNAME}'"), Transient),
+        (httpx.Response(200, html="<h1>Log in</h1>"), Transient),
+    ],
+)
+async def test_errors_of_the_clean_up_quote_nobody(answer: httpx.Response, expected: type[Exception]) -> None:
+    """It is sent once, whatever the answer."""
+    script = Script(answer)
+
+    with pytest.raises(expected) as caught:
+        await Lms(script.api(), PIPELINE.lms_states).forget_retired([USERNAME])
+
+    assert names_nobody(str(caught.value))
+    assert len(script.requests) == 1
+
+
+def test_windows_cover_every_day_once() -> None:
+    """From the first release that retired anybody to the last day asked for."""
+    last = date(2026, 11, 22)
+    spans = list(archives._windows(archives.FIRST_DAY, last))
+
+    assert (spans[0][0], spans[-1][1]) == (archives.FIRST_DAY, last)
+    assert all(after[0] - before[1] == timedelta(days=1) for before, after in pairwise(spans))
+    assert list(archives._windows(last, last - timedelta(days=1))) == []
