@@ -8,11 +8,13 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.secret_blocks import secret_block
+from flows.stopping import put_away, stoppable
 from retirement import archive as archives
 from retirement import reports
-from retirement.archive import Archived, Choice
+from retirement.archive import Choice
 from retirement.config import load
-from retirement.errors import Defect, RetirementError, StateConflict
+from retirement.errors import Defect, Interrupted, RetirementError, StateConflict
+from retirement.forgetting import Archived
 from retirement.site import opened
 
 
@@ -29,27 +31,40 @@ async def archive(config: str | None = None, dry_run: bool = False) -> State[Any
     """
     found: list[Archived] = []
     try:
-        configuration = load(config, secret_block=secret_block)
-        # No service but the LMS is asked anything.
-        async with opened(configuration) as site:
-            async for each in archives.archive(site, Choice(configuration.archive_days), dry_run=dry_run):
-                found.append(each)  # noqa: PERF401 - what was done before an error counts too
+        await stoppable(lambda: _archive(config, found, dry_run=dry_run))
     except StateConflict as error:
         return Cancelled(name="HeldElsewhere", message=str(error))
+    except Interrupted as error:
+        await _leave(found)
+        return Cancelled(name="Stopped", message=f"{error} ({reports.archived_summary(found)})")
     except RetirementError as error:
-        return await _state(found, f"{type(error).__name__}", str(error))
+        return await _failed(type(error).__name__, str(error), found)
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
-        return await _state(found, "Defect", str(Defect.at(error)))
-    return await _state(found)
+        return await _failed("Defect", str(Defect.at(error)), found)
+    summary = await _leave(found)
+    if reports.archived_code(found):
+        return Failed(name="SomeKept", message=summary)
+    return Completed(name="Archived", message=summary)
 
 
-async def _state(found: list[Archived], failure: str = "", text: str = "") -> State[Any]:
+async def _archive(config: str | None, found: list[Archived], *, dry_run: bool) -> None:
+    configuration = load(config, secret_block=secret_block)
+    choice = Choice(configuration.archive_days)
+    # No service but the LMS is asked anything.
+    async with opened(configuration) as site:
+        await put_away(archives.archive(site, choice, found.append, dry_run=dry_run), site.stop)
+
+
+async def _failed(name: str, text: str, found: list[Archived]) -> State[Any]:
+    """What was done before the error counts too."""
+    summary = await _leave(found)
+    return Failed(name=name, message=f"{text} ({summary})" if found else text)
+
+
+async def _leave(found: list[Archived]) -> str:
+    """The table of a run, and its summary."""
     summary = reports.archived_summary(found)
     if found:
         table = [reports.archived(each) for each in found]
         await acreate_table_artifact(key="retirement-archive", table=table, description=summary)
-    if failure:
-        return Failed(name=failure, message=f"{text} ({summary})" if found else text)
-    if reports.archived_code(found):
-        return Failed(name="SomeKept", message=summary)
-    return Completed(name="Archived", message=summary)
+    return summary

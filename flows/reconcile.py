@@ -11,6 +11,7 @@ from flows.dead_runs import bury
 from flows.secret_blocks import secret_block
 from retirement import reconciler, reports
 from retirement.errors import Defect, RetirementError
+from retirement.ledger import learner_scope
 from retirement.reconciler import Finding, Verdict
 from retirement.site import ready
 
@@ -31,7 +32,7 @@ async def reconcile(config: str | None = None) -> State[Any]:
         async with ready(config, secret_block) as (_, site):
             findings = [finding async for finding in reconciler.reconcile(site)]
             live = await site.ledger.live_leases()
-            await bury(lambda user_id: f"learner:{user_id}" in live, queue_lives="queue" in live)
+            await bury(lambda user_id: learner_scope(user_id) in live, queue_lives="queue" in live)
     except RetirementError as error:
         return Failed(name=type(error).__name__, message=str(error))
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner

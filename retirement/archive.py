@@ -6,19 +6,17 @@ those whose certificate is complete are forgotten, unless an operator says other
 is the ledger, which names nobody; the originals are written nowhere.
 
 The LMS refuses a second clean-up, and says neither whose row was missing nor whether an unanswered one was done.
-So every learner is in the ledger before a request names them, and lost answers are settled by listing the rows.
+So every learner is in the ledger before a request names them, and whoever may have been forgotten is looked for.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, timedelta
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
-from retirement import certificate as certificates
-from retirement.errors import ConfigError, LedgerError, Refused, Transient
+from retirement.errors import LedgerError, Misconfigured, Transient
+from retirement.forgetting import Archived, Told, What, against
 from retirement.learner import Learner
-from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, Hold, Lease, chain
-from retirement.ledger.extract import Extract, extract
+from retirement.ledger import Forgetting, Lease
 from retirement.pipeline import COMPLETE
 from retirement.site import Site
 
@@ -26,47 +24,16 @@ from retirement.site import Site
 AT_ONCE = 100
 #: No Open edX release before this day could retire anybody.
 FIRST_DAY = date(2018, 1, 1)
+DAY = timedelta(days=1)
 #: Days of requests that one listing asks for: the LMS looks every row of an answer up one by one.
-WINDOW = timedelta(days=31)
-
-#: A learner and one retirement of theirs.
-_Whose = tuple[int, int]
-
-
-class What(StrEnum):
-    """What came of one learner."""
-
-    CLEARED = "cleared"  #: the LMS has forgotten who they were
-    WOULD_CLEAR = "would-clear"  #: nothing is against it, and this only looks
-    WAITING = "waiting"  #: a service has not confirmed yet
-    HELD = "held"  #: a hold keeps them
-    KEPT = "kept"  #: their erasure is not proved; a person has to look
-    REFUSED = "refused"  #: the LMS does not clean them up
-    UNANSWERED = "unanswered"  #: no answer came, and the row is there; the next run asks again
-
-
-#: Of these a person has to know.
-TROUBLE = frozenset({What.KEPT, What.REFUSED, What.UNANSWERED})
-
+WINDOW = 31 * DAY
+#: So many lost answers one after another, and a run ends: one more than it takes to halve a window to a day.
+LOST_IN_A_ROW = 7
 #: It counts rows without letter case, and compares that with the names.
 REFUSAL = "the LMS refuses: another learner in COMPLETE may have the same name in other letter case"
 
-
-@dataclass(frozen=True, slots=True)
-class Archived:
-    """One learner in COMPLETE whose time has come; `user_id` None: a row that cannot be read."""
-
-    user_id: int | None
-    what: What
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An operator's word that learners without a complete certificate are forgotten too. Names nobody."""
-
-    reason: str
-    by: str
+#: A learner and one retirement of theirs.
+_Whose = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +46,17 @@ class Choice:
     told: Told | None = None
 
 
-async def archive(site: Site, choice: Choice, *, dry_run: bool = False) -> AsyncIterator[Archived]:
-    """Has the LMS forget learners, oldest request first; with `dry_run` says whom.
+async def archive(site: Site, choice: Choice, tell: Callable[[Archived], None], *, dry_run: bool = False) -> None:
+    """Has the LMS forget learners, oldest request first, and tells of each; with `dry_run` says whom it would.
 
     Raises `StateConflict` while another run does the same, `LedgerError` where the ledger is not what was written,
-    and `ServiceError`. Wherever it stops or dies, the next run goes on from there.
+    `ServiceError`, and what `site.stop` was set for. Wherever it stops or dies, the next run goes on from there.
     """
     if problem := (await site.ledger.verify()).problem:
         raise LedgerError(problem.sentence)
     lease = await site.ledger.lease("archive", what="the archive")
     try:
-        async for each in _Run(site, choice, lease, dry_run=dry_run).through():
-            yield each
+        await _Run(site, choice, lease, tell, dry_run=dry_run).through()
     finally:
         await site.ledger.release(lease)
 
@@ -98,142 +64,182 @@ async def archive(site: Site, choice: Choice, *, dry_run: bool = False) -> Async
 class _Run:
     """One run, under the lease of the archive."""
 
-    def __init__(self, site: Site, choice: Choice, lease: Lease, *, dry_run: bool) -> None:
-        self._site, self._ledger = site, site.ledger
-        self._choice, self._lease, self._dry_run = choice, lease, dry_run
-        self._before = site.ledger.now() - timedelta(days=choice.days)
+    def __init__(
+        self, site: Site, choice: Choice, lease: Lease, tell: Callable[[Archived], None], *, dry_run: bool
+    ) -> None:
+        self._site, self._ledger, self._lms = site, site.ledger, site.lms
+        self._choice, self._lease, self._tell, self._dry_run = choice, lease, tell, dry_run
         self._left = choice.limit
+        self._lost = 0
 
-    async def through(self) -> AsyncIterator[Archived]:
+    async def through(self) -> None:
         """Everybody in COMPLETE whose time has come, window by window."""
-        asked = await self._asked()
-        # The LMS refuses days of its own future, and its clock may be behind ours.
-        theirs = await self._site.lms.clock() or self._before
-        for first, last in _windows(FIRST_DAY, min(self._before, theirs).astimezone(UTC).date()):
-            rows = await self._site.lms.by_date(COMPLETE, first, last)
-            for text in self._site.lms.unreadable:
-                yield Archived(None, What.KEPT, text)
-            there = {_whose(row) for row in rows}
-            for whose in [each for each, day in asked.items() if first <= day <= last and each not in there]:
-                if not self._dry_run:
-                    await self._note_cleared(whose)
-                yield Archived(whose[0], What.CLEARED, "an earlier run had asked for it")
-            async for each in self._window([row for row in rows if self._is_meant(row)]):
-                yield each
+        now = await self._now()
+        if not self._dry_run:
+            await self._settle_earlier(now.date())
+        before = now - self._choice.days * DAY
+        for first, last in _windows(FIRST_DAY, before.date()):
+            rows = await self._listed(first, last)
+            if meant := [row for row in rows if row.changed_at <= before and self._means(row.user_id)]:
+                await self._window(meant)
             if self._left == 0:
                 return
 
-    async def _asked(self) -> dict[_Whose, date]:
-        """Whom an earlier run has named to the LMS without learning what came of it, and when they had asked."""
-        asked = {
-            (each.user_id or 0, each.facts["retirement"]): date.fromisoformat(each.facts["requested"])
-            for each in await self._ledger.events(kind=ARCHIVE_ASKED)
-        }
-        for each in await self._ledger.events(kind=ARCHIVE_CLEARED):
-            asked.pop((each.user_id or 0, each.facts["retirement"]), None)
-        return asked
+    async def _now(self) -> datetime:
+        """The earlier of our time and the LMS': its rows have its time, and it refuses days of its own future."""
+        ours = self._ledger.now().astimezone(UTC)
+        theirs = await self._lms.clock()
+        if theirs and abs(ours - theirs) > DAY:
+            text = f"its Date header is {abs(ours - theirs).days} days from our time; whose is wrong?"
+            raise Misconfigured("LMS", "GET retirement_queue", 200, text)
+        return min(ours, theirs.astimezone(UTC)) if theirs else ours
 
-    def _is_meant(self, row: Learner) -> bool:
-        return row.changed_at <= self._before and self._choice.user_id in (None, row.user_id)
+    def _means(self, user_id: int) -> bool:
+        return self._choice.user_id in (None, user_id)
 
-    async def _window(self, rows: Sequence[Learner]) -> AsyncIterator[Archived]:
-        for start in range(0, len(rows), AT_ONCE):
-            holds = await self._ledger.holds()
-            fine: list[Learner] = []
-            for row in rows[start : start + AT_ONCE]:
-                if self._left == 0:
-                    break
-                if found := await self._against(row, holds):
-                    yield found
-                    continue
-                fine.append(row)
-                self._left = self._left and self._left - 1
-            async for each in self._named(fine):
-                yield each
-
-    async def _named(self, learners: Sequence[Learner]) -> AsyncIterator[Archived]:
-        for row in learners:
-            if self._dry_run:
-                yield Archived(row.user_id, What.WOULD_CLEAR, "")
-            else:
-                await self._note_asked(row)
-        if learners and not self._dry_run:
-            async for each in self._forget(learners):
-                yield each
-
-    async def _against(self, row: Learner, holds: Collection[Hold]) -> Archived | None:
-        """What keeps a learner; None where nothing does."""
-        org_holds = [hold for hold in holds if hold.org is not None]
-        if on := self._site.holds_on(row, holds) or await self._site.with_orgs(row, org_holds):
-            return Archived(row.user_id, What.HELD, "; ".join(hold.sentence for hold in on))
-        if self._choice.told:
-            return None
-        try:
-            found = certificates.certificate_of(await self._as_of_now(row.user_id), row.retirement_id)
-        except ConfigError as error:
-            return Archived(row.user_id, What.KEPT, f"{error}: another driver retired them")
-        if found["complete"]:
-            return None
-        open_ones = sorted({each["service"] for each in found["receipts"] if each["state"] == "open"})
-        if open_ones:
-            return Archived(row.user_id, What.WAITING, f"receipts are open: {', '.join(open_ones)}")
-        return Archived(row.user_id, What.KEPT, "; ".join(found["not_complete"]))
-
-    async def _as_of_now(self, user_id: int) -> Extract:
-        """What the ledger says today: a hold ends without an entry, and a certificate has the time of the last one."""
-        found = await extract(self._ledger, user_id)
-        return replace(found, head=replace(found.head, at=chain.written(self._ledger.now())))
-
-    async def _forget(self, learners: Sequence[Learner]) -> AsyncIterator[Archived]:
-        """Names them to the LMS; a list that it refuses is halved until it is known who is refused."""
+    def _stay(self) -> None:
+        """Raises `LeaseLost`, or what the run was stopped for, before the next thing that cannot be undone."""
         self._ledger.check(self._lease)
-        done, lost = False, None
+        if self._site.stop.reason:
+            raise self._site.stop.reason
+
+    async def _settle_earlier(self, today: date) -> None:
+        """Whom an earlier run had named to the LMS without seeing what came of it, and who are in no list any more."""
+        named = {whose: day for whose, day in (await self._ledger.archive_open()).items() if self._means(whose[0])}
+        if not named:
+            return
+        there: dict[_Whose, str] = {}
+        for first, last in _windows(min(named.values()), min(today, max(named.values()))):
+            there |= _states(await self._lms.by_date(COMPLETE, first, last))
+            if self._lms.unreadable:
+                return  # it may be one of them
+        if named.keys() <= there.keys():
+            return
+        others = [state for state in self._site.pipeline.lms_states if state != COMPLETE]
+        there |= _states(await self._lms.queue(others, 0))
+        if self._lms.unreadable:
+            return
+        for whose in sorted(named.keys()):
+            if whose not in there:
+                await self._forgotten(whose, "an earlier run had asked for it")
+            elif there[whose] != COMPLETE:
+                self._moved(whose[0], there[whose])
+
+    async def _listed(self, first: date, last: date) -> list[Learner]:
+        """Those in COMPLETE; a span that the LMS does not manage to list is halved until it is one day."""
+        self._stay()
         try:
-            done = await self._site.lms.forget_retired([row.username for row in learners])
+            rows = await self._lms.by_date(COMPLETE, first, last)
         except Transient as error:
             if not error.in_doubt:
                 raise
-            lost = error
-        if not (done or lost) and len(learners) > 1:
-            half = len(learners) // 2
-            for part in (learners[:half], learners[half:]):
-                async for each in self._forget(part):
-                    yield each
+            self._note_lost(error)
+            if first == last:
+                self._tell(Archived(None, What.UNANSWERED, f"requests of {first} could not be listed: {error}"))
+                return []
+            middle = first + (last - first) // 2
+            return [*await self._listed(first, middle), *await self._listed(middle + DAY, last)]
+        self._lost = 0
+        for text in self._lms.unreadable if self._choice.user_id is None else ():
+            self._tell(Archived(None, What.KEPT, text))
+        return rows
+
+    def _note_lost(self, error: Transient) -> None:
+        """Raises the error again when too many answers were lost in a row."""
+        self._lost += 1
+        if self._lost >= LOST_IN_A_ROW:
+            raise error
+
+    async def _window(self, rows: Sequence[Learner]) -> None:
+        holds = await self._ledger.holds()
+        meant: list[tuple[Learner, Told | None]] = []
+        for row in rows:
+            if self._left == 0:
+                return
+            self._stay()
+            found = await against(self._site, row, holds, self._choice.told)
+            if isinstance(found, Archived):
+                self._tell(found)
+                continue
+            meant.append((row, found))
+            if len(meant) == min(AT_ONCE, self._left or AT_ONCE):
+                await self._name(meant)
+                meant = []
+        if meant:
+            await self._name(meant)
+
+    async def _name(self, meant: Sequence[tuple[Learner, Told | None]]) -> None:
+        """Enters the intents of a batch, and has the LMS forget whom nothing has come between."""
+        if self._dry_run:
+            for row, _ in meant:
+                self._tell(Archived(row.user_id, What.WOULD_CLEAR, ""))
+            self._left = self._left and self._left - len(meant)
             return
-        there = frozenset[_Whose]() if done else await self._still_there(learners)
+        intents = [self._intent(row, told) for row, told in meant]
+        left = await self._ledger.archive_asked(self._lease, intents)
+        for user_id, hold in left.items():
+            what = What.HELD if hold else What.WAITING
+            self._tell(Archived(user_id, what, hold.sentence if hold else "another run has them"))
+        if learners := [row for row, _ in meant if row.user_id not in left]:
+            await self._forget(learners)
+
+    def _intent(self, row: Learner, told: Told | None) -> Forgetting:
+        orgs, facts = self._site.orgs.get(row.user_id), told.facts if told else None
+        return Forgetting(row.user_id, row.retirement_id, row.requested_at.date(), orgs, facts)
+
+    async def _forget(self, learners: Sequence[Learner]) -> None:
+        """Names them to the LMS; a list that it refuses is halved until it is known who is refused."""
+        self._stay()
+        try:
+            done = await self._lms.forget_retired([row.username for row in learners])
+        except Transient as error:
+            if not error.in_doubt:
+                raise
+            for row in learners:
+                await self._look_for(row, What.UNANSWERED, str(error))
+            return
+        if not done and len(learners) > 1:
+            half = len(learners) // 2
+            await self._forget(learners[:half])
+            await self._forget(learners[half:])
+            return
         for row in learners:
-            if _whose(row) not in there:
-                await self._note_cleared(_whose(row))
-                yield Archived(row.user_id, What.CLEARED, "")
-            elif lost:
-                yield Archived(row.user_id, What.UNANSWERED, str(lost))
+            if done:
+                await self._forgotten((row.user_id, row.retirement_id))
             else:
-                yield Archived(row.user_id, What.REFUSED, REFUSAL)
+                await self._look_for(row, What.REFUSED, REFUSAL)
 
-    async def _still_there(self, learners: Collection[Learner]) -> frozenset[_Whose]:
-        days = [row.requested_at.date() for row in learners]
-        rows = await self._site.lms.by_date(COMPLETE, min(days), max(days))
-        if self._site.lms.unreadable:
-            # It may be one of these whose row is odd now.
-            raise Refused("LMS", "GET retirements_by_status_and_date", 200, self._site.lms.unreadable[0])
-        return frozenset(_whose(row) for row in rows)
+    async def _look_for(self, row: Learner, what: What, text: str) -> None:
+        """Whether somebody is forgotten, for no answer has said so; where they are not, tells what is the matter."""
+        try:
+            now = await self._lms.refresh(row)
+        except Transient as error:
+            self._note_lost(error)
+            self._tell(Archived(row.user_id, What.UNANSWERED, str(error)))
+            return
+        self._lost = 0
+        if now is None:
+            await self._forgotten((row.user_id, row.retirement_id))
+        elif now.state != COMPLETE:
+            self._moved(row.user_id, now.state)
+        else:
+            self._tell(Archived(row.user_id, what, text))
 
-    async def _note_asked(self, row: Learner) -> None:
-        facts: dict[str, object] = {"retirement": row.retirement_id, "requested": f"{row.requested_at.date()}"}
-        if told := self._choice.told:
-            facts |= {"reason": told.reason, "by": told.by}
-        await self._ledger.note(ARCHIVE_ASKED, facts, row.user_id)
+    async def _forgotten(self, whose: _Whose, text: str = "") -> None:
+        await self._ledger.archive_cleared(*whose)
+        self._left = self._left and self._left - 1
+        self._tell(Archived(whose[0], What.CLEARED, text))
 
-    async def _note_cleared(self, whose: _Whose) -> None:
-        await self._ledger.note(ARCHIVE_CLEARED, {"retirement": whose[1]}, whose[0])
+    def _moved(self, user_id: int, state: str) -> None:
+        self._tell(Archived(user_id, What.KEPT, f"somebody has moved them to {state} meanwhile"))
 
 
-def _whose(row: Learner) -> _Whose:
-    return row.user_id, row.retirement_id
+def _states(rows: Iterable[Learner]) -> dict[_Whose, str]:
+    return {(row.user_id, row.retirement_id): row.state for row in rows}
 
 
 def _windows(first: date, last: date) -> Iterable[tuple[date, date]]:
     """Neighbouring spans of days, both ends included, from the oldest on."""
     while first <= last:
-        yield first, min(first + WINDOW - timedelta(days=1), last)
+        yield first, min(first + WINDOW - DAY, last)
         first += WINDOW

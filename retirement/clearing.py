@@ -69,8 +69,8 @@ class Clearing(Accounts):
         """
 
         def judge(reply: Reply) -> bool | None:
-            if 200 <= reply.status < 300 and reply.kind != "empty":
-                raise Transient("LMS", f"POST {CLEANUP}", reply.status, "an empty answer is due", in_doubt=True)
+            if 200 <= reply.status < 300 and (reply.status, reply.kind) != (204, "empty"):
+                raise Transient("LMS", f"POST {CLEANUP}", reply.status, "an empty 204 is due", in_doubt=True)
             return (reply.status == 400 and isinstance(reply.data, str)) or None
 
         reply = await self._api.post(CLEANUP, json={"usernames": list(usernames)}, once=True, judge=judge)

@@ -38,7 +38,7 @@ class Lms(Clearing):
     def __init__(self, api: Api, states: Sequence[str]) -> None:
         super().__init__(api)
         self._states = states
-        #: What was wrong with rows of the last listing of the queue that could not be read.
+        #: What was wrong with rows of the last listing that could not be read.
         self.unreadable: list[str] = []
 
     async def queue(self, states: Iterable[str], cool_off_days: int, limit: int | None = None) -> list[Learner]:
@@ -47,9 +47,9 @@ class Lms(Clearing):
         if limit is not None:
             params.append(("limit", str(limit)))
         reply = await self._api.get(QUEUE, params=params, patience=Patience.LOOKUP)
-        return self._readable(listed(f"GET {QUEUE}", reply))
+        return self._readable(listed(f"GET {QUEUE}", reply), "the queue")
 
-    def _readable(self, rows: Iterable[object]) -> list[Learner]:
+    def _readable(self, rows: Iterable[object], what: str) -> list[Learner]:
         learners: list[Learner] = []
         self.unreadable = []
         for place, row in enumerate(rows, 1):
@@ -57,14 +57,14 @@ class Lms(Clearing):
                 learners.append(Learner.from_row(row))
             except UnreadableRow as error:
                 # One odd row keeps nobody else waiting.
-                self.unreadable.append(f"row {place} of the queue cannot be read: {error}")
+                self.unreadable.append(f"row {place} of {what} cannot be read: {error}")
         return learners
 
     async def by_date(self, state: str, start: date, end: date) -> list[Learner]:
         """Learners in one state whose request was made between two UTC days, both included."""
         params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
         reply = await self._api.get(BY_DATE, params=params, patience=Patience.LOOKUP)
-        return self._readable(listed(f"GET {BY_DATE}", reply))
+        return self._readable(listed(f"GET {BY_DATE}", reply), f"those in {state}")
 
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row.

@@ -13,7 +13,7 @@ from enum import StrEnum
 from retirement.endings import Ending
 from retirement.errors import Defect, Misconfigured, RetirementError, StateConflict
 from retirement.learner import Learner
-from retirement.ledger import LearnerRecord, Tenure
+from retirement.ledger import LearnerRecord, Tenure, learner_scope
 from retirement.pipeline import COMPLETE, ERRORED, PENDING
 from retirement.proof import proved_state
 from retirement.site import Site
@@ -101,12 +101,12 @@ async def reconcile(site: Site, *, user_id: int | None = None, dry_run: bool = F
     for learner in learners:
         if user_id in (None, learner.user_id):
             seen.add(learner.user_id)
-            yield await _alone(site, learner, live=_scope(learner.user_id) in live, dry_run=dry_run)
+            yield await _alone(site, learner, live=learner_scope(learner.user_id) in live, dry_run=dry_run)
     if user_id not in seen:
         for text in unreadable:
             yield Finding(None, Verdict.FAILED, "", None, f"{text}, so whoever is in a working state there stays in it")
     for record in await site.ledger.open_runs():
-        if record.user_id in seen or user_id not in (None, record.user_id) or _scope(record.user_id) in live:
+        if record.user_id in seen or user_id not in (None, record.user_id) or learner_scope(record.user_id) in live:
             continue
         if finding := await _close(site, record, dry_run=dry_run):
             yield finding
@@ -241,10 +241,6 @@ async def _close(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding
     ):
         return None  # somebody has begun with them meanwhile
     return Finding(record.user_id, Verdict.CLOSED, state, None, text)
-
-
-def _scope(user_id: int) -> str:
-    return f"learner:{user_id}"
 
 
 async def cancel(site: Site, user_id: int) -> None:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from retirement import archive
-from retirement.archive import Archived
+from retirement import forgetting
 from retirement.confirmation import Checked, What
 from retirement.endings import Ending, Report
+from retirement.forgetting import Archived
 from retirement.reconciler import Finding, Verdict
 
 #: Exit codes of every command.
@@ -112,11 +112,10 @@ def archived(each: Archived) -> dict[str, Any]:
 def archived_summary(found: Sequence[Archived]) -> str:
     """Who was forgotten and who was not, in one line."""
     counts = Counter(each.what for each in found)
-    return (
-        ", ".join(f"{counts[what]} {what.value}" for what in archive.What if counts[what]) or "nobody's time has come"
-    )
+    parts = [f"{counts[what]} {what.value}" for what in forgetting.What if counts[what]]
+    return ", ".join(parts) or "nobody's time has come"
 
 
 def archived_code(found: Iterable[Archived]) -> int:
     """0 while all are forgotten, or wait for a service or a hold; 1 when a person has to look."""
-    return SOME_FAILED if any(each.what in archive.TROUBLE for each in found) else DONE
+    return SOME_FAILED if any(each.what in forgetting.TROUBLE for each in found) else DONE

@@ -54,21 +54,17 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
     holds = _holds(rows["hold"], extract, learner)
     reports = [{name: row[of] for name, of in _CLAIM.items()} for row in rows["partner_claim"]]
     missing = _unproved_steps(extract, number, {each["step"] for each in steps})
-    missing += _missing(learner, steps, receipts, holds, _settled(steps, receipts, reports))
+    missing += _missing(learner, steps, holds)
+    waiting = _waiting(steps, receipts, _settled(steps, receipts, reports))
     return {
         "certificate": FORMAT,
         "user_id": extract.user_id,
         "retirement_id": number,
         "other_retirements": sorted(known.keys() - {number}),
-        "complete": not missing,
-        "not_complete": missing,
-        "requested_at": learner["requested_at"],
-        "due_at": learner["due_at"],
-        "retired_at": learner["retired_at"],
-        "in_time": learner["retired_at"] <= learner["due_at"] if learner["retired_at"] else None,
-        "ending": learner["ending"],
-        "reason": learner["reason"] or None,
-        "pipeline": learner["pipeline"],
+        "complete": not missing and not waiting,
+        "not_complete": [*missing, *waiting],
+        "only_promised": bool(waiting) and not missing,
+        **_course(learner),
         "steps": steps,
         "held_nothing": _absent(mine["attempt"]),
         "receipts": receipts,
@@ -101,6 +97,19 @@ def _replayed(entries: Iterable[Entry]) -> dict[str, list[Row]]:
             else:
                 rows[table][chain.canonical(key)] = row
     return {name: list(found.values()) for name, found in rows.items()}
+
+
+def _course(learner: Row) -> dict[str, Any]:
+    """From the request to the end of the last run."""
+    return {
+        "requested_at": learner["requested_at"],
+        "due_at": learner["due_at"],
+        "retired_at": learner["retired_at"],
+        "in_time": learner["retired_at"] <= learner["due_at"] if learner["retired_at"] else None,
+        "ending": learner["ending"],
+        "reason": learner["reason"] or None,
+        "pipeline": learner["pipeline"],
+    }
 
 
 def _steps(attempts: list[Row], receipts: list[Row]) -> list[dict[str, Any]]:
@@ -157,26 +166,34 @@ def _holds(rows: Iterable[Row], extract: Extract, learner: Row) -> list[dict[str
     ]
 
 
-def _missing(
-    learner: Row,
-    steps: list[dict[str, Any]],
-    receipts: list[dict[str, Any]],
-    holds: list[dict[str, Any]],
-    settled: set[str],
-) -> list[str]:
-    """Every reason why this is no certificate of a complete erasure, as sentences."""
+def _missing(learner: Row, steps: list[dict[str, Any]], holds: list[dict[str, Any]]) -> list[str]:
+    """Why this is no certificate of a complete erasure, as sentences, but for what was promised."""
     kept = [
         f"{each['service'] or 'everything'} is kept until {each['until']} by hold {each['hold']}: {each['basis']}"
         for each in holds
         if each["in_force"]
     ]
-    unproved = [sentence for step in steps if (sentence := _unproved(step, settled))]
-    waiting = [
+    undone = [
+        f"step {each['step']} has no outcome" + (f" ({each['error']})" if each["error"] else "")
+        for each in steps
+        if each["outcome"] is None
+    ]
+    return [*_unended(learner), *kept, *undone]
+
+
+def _waiting(steps: list[dict[str, Any]], receipts: list[dict[str, Any]], settled: set[str]) -> list[str]:
+    """What was promised and is not confirmed yet, as sentences."""
+    promised = [
+        f"step {each['step']} is {PROMISES[each['outcome']]}, and nothing confirms it"
+        for each in steps
+        if each["outcome"] in PROMISES and each["step"] not in settled
+    ]
+    unsettled = [
         f"receipt {each['receipt']} of {each['service']} is open: {each['verdict'] or 'never asked'}"
         for each in receipts
         if each["state"] == "open"
     ]
-    return [*_unended(learner), *kept, *unproved, *waiting]
+    return [*promised, *unsettled]
 
 
 def _unproved_steps(extract: Extract, retirement_id: int, known: set[str]) -> list[str]:
@@ -205,16 +222,6 @@ def _settled(steps: list[dict[str, Any]], receipts: list[dict[str, Any]], report
     return kept | {each["step"] for each in steps if told and each["operation"] == _PARTNER_QUEUE}
 
 
-def _unproved(step: Mapping[str, Any], settled: set[str]) -> str | None:
-    """Why a step proves nothing yet; None where it does."""
-    outcome = step["outcome"]
-    if outcome is None:
-        return f"step {step['step']} has no outcome" + (f" ({step['error']})" if step["error"] else "")
-    if outcome in PROMISES and step["step"] not in settled:
-        return f"step {step['step']} is {PROMISES[outcome]}, and nothing confirms it"
-    return None
-
-
 def _absent(attempts: list[Row]) -> list[str]:
     """Services whose every answer was that they do not know the learner, that of earlier attempts included."""
     outcomes: dict[str, set[str]] = {}
@@ -226,15 +233,16 @@ def _absent(attempts: list[Row]) -> list[str]:
 
 def _forgotten(extract: Extract, retirement_id: int) -> dict[str, Any] | None:
     """When the LMS forgot who the learner was; and who said so on which grounds, where the proof was not complete."""
-    told: dict[str, Any] = {}
+    forgotten, told = None, {}
     for entry in extract.entries:
         if entry.facts.get("retirement") != retirement_id:
             continue
         if entry.kind == ARCHIVE_ASKED:
-            told = {name: entry.facts.get(name) for name in ("reason", "by")}
+            # The row was there: what an earlier entry says of it is over.
+            forgotten, told = None, {name: entry.facts.get(name) for name in ("reason", "by")}
         elif entry.kind == ARCHIVE_CLEARED:
-            return {"at": entry.at, **told}
-    return None
+            forgotten = {"at": entry.at, **told}
+    return forgotten
 
 
 def _proof(extract: Extract, retirement_id: int, holds: set[int]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`retirement archive`: the LMS forgets who somebody was, once everything else is proved to have gone."""
 
+import asyncio
 from typing import Annotated
 
 import typer
@@ -7,7 +8,7 @@ from rich.table import Table
 
 from retirement import archive as archives
 from retirement import reports
-from retirement.archive import Archived, Choice, Told
+from retirement.archive import Choice
 from retirement.cli.mending import DryRunOption
 from retirement.cli.output import (
     ConfigOption,
@@ -22,7 +23,9 @@ from retirement.cli.output import (
 )
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
+from retirement.engine import carefully
 from retirement.errors import ConfigError, RetirementError
+from retirement.forgetting import Archived, Told, What
 from retirement.site import opened
 
 
@@ -36,6 +39,9 @@ def archive(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Also those whose erasure is not proved; takes --reason and --by.")
     ] = False,
+    receipts: Annotated[
+        bool, typer.Option("--open-receipts", help="Also those whom a service only promised; takes --reason and --by.")
+    ] = False,
     reason: Annotated[str | None, typer.Option(help="Why they are forgotten without proof. Names nobody.")] = None,
     by: Annotated[str | None, typer.Option(help="Who says so; a role or a login, kept in the ledger.")] = None,
     dry_run: DryRunOption = False,
@@ -45,63 +51,65 @@ def archive(
     """Have the LMS delete what it keeps of learners who are long COMPLETE and whose certificate is complete."""
 
     async def command() -> int:
-        told = _told(reason, by, incomplete=incomplete)
+        told = _told(reason, by, incomplete=incomplete, receipts=receipts)
         configuration = load(config, secret_block=secret_block)
         chosen = Choice(configuration.archive_days if days is None else days, user_id, limit, told)
-        found, error = await _archived(configuration, chosen, dry_run=dry_run)
-        if as_json:
-            show_json(
-                {
-                    "learners": [reports.archived(each) for each in found],
-                    "summary": reports.archived_summary(found),
-                    "errors": [str(error)] if error else [],
-                }
-            )
-        else:
-            _show(found)
-        if error:
-            errors.print(str(error), highlight=False, markup=False)
-            return code_of(error)
-        return reports.archived_code(found)
+        found: list[Archived] = []
+        error: RetirementError | None = None
+        try:
+            await _archive(configuration, chosen, found, dry_run=dry_run)
+        except RetirementError as raised:
+            error = raised
+        except asyncio.CancelledError:
+            _show(found, None, as_json=as_json)
+            raise
+        _show(found, error, as_json=as_json)
+        return code_of(error) if error else reports.archived_code(found)
 
     run(command, as_json=as_json)
 
 
-def _told(reason: str | None, by: str | None, *, incomplete: bool) -> Told | None:
+def _told(reason: str | None, by: str | None, *, incomplete: bool, receipts: bool) -> Told | None:
     require_keepable(reason=reason, by=by)
-    if not incomplete:
+    if not (incomplete or receipts):
         if reason or by:
-            raise ConfigError("--reason and --by belong to --incomplete; nothing else needs them")
+            raise ConfigError("--reason and --by belong to --incomplete and --open-receipts; nothing else needs them")
         return None
     if not (reason and reason.strip() and by and by.strip()):
-        raise ConfigError("--incomplete: say why with --reason and who says so with --by; both are kept in the ledger")
-    return Told(reason, by)
+        option = "--incomplete" if incomplete else "--open-receipts"
+        raise ConfigError(f"{option}: say why with --reason and who says so with --by; both are kept in the ledger")
+    return Told(reason, by, incomplete=incomplete, receipts=receipts)
 
 
-async def _archived(
-    configuration: Configuration, choice: Choice, *, dry_run: bool
-) -> tuple[list[Archived], RetirementError | None]:
-    """What was done, and the error that ended it: what was done before it counts too."""
-    found: list[Archived] = []
+async def _archive(configuration: Configuration, choice: Choice, found: list[Archived], *, dry_run: bool) -> None:
+    """Fills `found` as it goes: what was done before an error counts too."""
+
+    def tell(each: Archived) -> None:
+        found.append(each)
+        if console.is_terminal and len(found) % archives.AT_ONCE == 0:
+            errors.print(reports.archived_summary(found), highlight=False)
+
     # No service but the LMS is asked anything.
     async with opened(configuration) as site:
-        try:
-            async for each in archives.archive(site, choice, dry_run=dry_run):
-                found.append(each)
-                if console.is_terminal and len(found) % archives.AT_ONCE == 0:
-                    errors.print(reports.archived_summary(found), highlight=False)
-        except RetirementError as error:
-            return found, error
-    return found, None
+        await carefully(archives.archive(site, choice, tell, dry_run=dry_run), site.stop)
 
 
-def _show(found: list[Archived]) -> None:
-    left = [each for each in found if each.what not in (archives.What.CLEARED, archives.What.WOULD_CLEAR)]
-    if left:
-        table = Table()
-        for heading in ("learner", "what", "text"):
-            table.add_column(heading, overflow="fold")
-        for each in left:
-            table.add_row(*(str(cell) for cell in reports.archived(each).values()))
-        console.print(table)
-    console.print(reports.archived_summary(found), highlight=False)
+def _show(found: list[Archived], error: RetirementError | None, *, as_json: bool) -> None:
+    summary, problems = reports.archived_summary(found), str(error).splitlines() if error else []
+    if as_json:
+        show_json({"learners": [reports.archived(each) for each in found], "summary": summary, "errors": problems})
+    else:
+        if left := [each for each in found if each.what not in (What.CLEARED, What.WOULD_CLEAR)]:
+            console.print(_table(left))
+        console.print(summary, highlight=False)
+    for problem in problems:
+        errors.print(problem, highlight=False, markup=False)
+
+
+def _table(found: list[Archived]) -> Table:
+    table = Table()
+    for heading in ("learner", "what", "text"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        table.add_row(*("" if cell is None else str(cell) for cell in reports.archived(each).values()))
+    return table

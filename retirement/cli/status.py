@@ -13,7 +13,7 @@ from retirement.config import Configuration, load
 from retirement.confirmation import is_overdue
 from retirement.errors import ConfigError
 from retirement.learner import Learner
-from retirement.ledger import LearnerRecord, Ledger
+from retirement.ledger import LearnerRecord, Ledger, learner_scope
 from retirement.ledger import opened as opened_ledger
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, PENDING, Pipeline
 from retirement.reports import DONE, SOME_FAILED
@@ -129,7 +129,7 @@ async def _one(site: Site, user_id: int) -> dict[str, Any]:
             "changed_at": learner.changed_at.isoformat(),
             "due_at": (record.due_at if record else site.due_at(learner)).isoformat(),
         }
-    lease = (await site.ledger.live_leases()).get(f"learner:{user_id}")
+    lease = (await site.ledger.live_leases()).get(learner_scope(user_id))
     document["live_run"] = f"until {lease.expires_at.isoformat()}" if lease else None
     document["ledger"] = _evidence(record) if record else None
     return document | {"found": learner is not None or record is not None}
@@ -140,7 +140,7 @@ async def _everybody(configuration: Configuration, site: Site) -> dict[str, Any]
     known = await site.lms.known_states(list(wanted))
     document = _all(configuration, site.pipeline, await site.lms.queue(known, 0), site)
     live = await site.ledger.live_leases()
-    document["without_a_live_run"] = [each for each in document["in_working_state"] if f"learner:{each}" not in live]
+    document["without_a_live_run"] = [each for each in document["in_working_state"] if learner_scope(each) not in live]
     parked = await site.ledger.records(endings=["parked", "stranded"])
     document["parked_often"] = [each.user_id for each in parked if _failures(each) >= OFTEN]
     document["services_down"] = [each.service for each in await site.ledger.breakers() if each.state == "open"]

@@ -4,17 +4,18 @@
 entries are chained in `chain`, how one finds out that somebody changed it in `verification`.
 """
 
+from retirement.ledger.archives import ARCHIVE_ASKED, ARCHIVE_CLEARED, Forgetting
 from retirement.ledger.book import Book
 from retirement.ledger.breakers import Breaker
 from retirement.ledger.chain import Head
 from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Claim, Unreported
 from retirement.ledger.handle import Ledger, opened
 from retirement.ledger.holds import Hold
-from retirement.ledger.leases import Lease, LiveLease
+from retirement.ledger.leases import Lease, LiveLease, learner_scope
 from retirement.ledger.place import LedgerPlace
 from retirement.ledger.queue_runs import Decision, History, QueueRun
 from retirement.ledger.receipts import Given, Receipt
-from retirement.ledger.records import ARCHIVE_ASKED, ARCHIVE_CLEARED, Attempt, Event, LearnerRecord
+from retirement.ledger.records import Attempt, Event, LearnerRecord
 from retirement.ledger.schema import migrate
 from retirement.ledger.tenure import RETIRED, Tenure
 from retirement.ledger.verification import Problem, Verdict, verify
@@ -33,6 +34,7 @@ __all__ = [
     "Claim",
     "Decision",
     "Event",
+    "Forgetting",
     "Given",
     "Head",
     "History",
@@ -48,6 +50,7 @@ __all__ = [
     "Tenure",
     "Unreported",
     "Verdict",
+    "learner_scope",
     "migrate",
     "opened",
     "verify",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, select
 from retirement.errors import LedgerError, RetirementError
 from retirement.ledger import tables
 from retirement.ledger.anchor import read_anchor, write_anchor
+from retirement.ledger.archives import Archives
 from retirement.ledger.book import head_of
 from retirement.ledger.breakers import Breakers
 from retirement.ledger.chain import Head
@@ -30,7 +31,7 @@ from retirement.ledger.verification import Verdict, require_no_lost_tail, verify
 from retirement.ledger.writer import Writer
 
 
-class Ledger(Tenures, Breakers, Holds, QueueRuns, Claims, Receipts, Records):
+class Ledger(Tenures, Breakers, Holds, QueueRuns, Claims, Receipts, Archives, Records):
     """The evidence, opened. Belongs to the event loop in which it was opened.
 
     Every method raises `LedgerError` where the database does not do its part; then nothing was written, unless

@@ -170,6 +170,11 @@ def is_ours(book: Book, lease: Lease) -> bool:
     )
 
 
+def learner_scope(user_id: int) -> str:
+    """The scope of the lease that a run has on a learner."""
+    return f"learner:{user_id}"
+
+
 def is_live(book: Book, scope: str) -> bool:
     """Whether anybody holds the lease of a scope."""
     row = book.row(_leases, scope)

@@ -14,9 +14,6 @@ from retirement.ledger.core import Core
 
 _learners, _attempts, _events = tables.learner, tables.attempt, tables.event
 
-#: Events of the archive: the LMS is about to be asked to forget who a learner was, and it has.
-ARCHIVE_ASKED, ARCHIVE_CLEARED = "archive.asked", "archive.cleared"
-
 #: How many learners one statement asks for.
 _AT_ONCE = 500
 
@@ -143,13 +140,13 @@ class Records(Core):
             statement = statement.where(_events.c.user_id == user_id)
         if kind is not None:
             statement = statement.where(_events.c.kind == kind)
-        return [_event(row) for row in await self.read(lambda book: book.rows(statement))]
+        return [event_of(row) for row in await self.read(lambda book: book.rows(statement))]
 
     async def trail(self, user_id: int, retirement_id: int, kinds: Collection[str]) -> list[Event]:
         """Entries of these kinds about one retirement, newest first."""
         mine = (_events.c.user_id == user_id, _events.c.kind.in_(list(kinds)))
         statement = select(_events).where(*mine).order_by(_events.c.seq.desc())
-        found = [_event(row) for row in await self.read(lambda book: book.rows(statement))]
+        found = [event_of(row) for row in await self.read(lambda book: book.rows(statement))]
         return [each for each in found if each.facts.get("retirement") == retirement_id]
 
     async def note(self, kind: str, body: Mapping[str, Any], user_id: int | None = None) -> int:
@@ -218,7 +215,8 @@ def _attempt(row: Mapping[str, Any]) -> Attempt:
     )
 
 
-def _event(row: Mapping[str, Any]) -> Event:
+def event_of(row: Mapping[str, Any]) -> Event:
+    """A stored entry, read."""
     body = json.loads(row["body"])
     at = chain.read(row["at"])
     return Event(row["seq"], at, row["kind"], row["user_id"], body["facts"], body["rows"], row["hash"])

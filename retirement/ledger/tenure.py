@@ -16,7 +16,7 @@ from retirement.learner import Learner
 from retirement.ledger import breakers, chain, tables
 from retirement.ledger.book import Book, Change, Changed, New
 from retirement.ledger.holds import Hold, active_holds
-from retirement.ledger.leases import Lease, Leases, give_back, is_live, is_ours, take
+from retirement.ledger.leases import Lease, Leases, give_back, is_live, is_ours, learner_scope, take
 from retirement.ledger.receipts import Given, receipt_row
 
 #: The ending that makes a learner count as retired.
@@ -255,7 +255,7 @@ class Tenures(Leases):
 
         def close(book: Book) -> bool:
             row = book.row(tables.learner, user_id, retirement_id)
-            if row is None or row["ending"] is not None or is_live(book, f"learner:{user_id}"):
+            if row is None or row["ending"] is not None or is_live(book, learner_scope(user_id)):
                 return False
             facts = {"ending": ending, "reason": reason, "state": state}
             told = {"retirement": retirement_id, **facts}
@@ -268,7 +268,7 @@ class Tenures(Leases):
         self, book: Book, learner: Learner, facts: Mapping[str, Any], pipeline: str | None, steps: Sequence[str]
     ) -> _Began:
         user_id, retirement_id = learner.user_id, learner.retirement_id
-        lease = take(book, self, f"learner:{user_id}", f"learner {user_id}")
+        lease = take(book, self, learner_scope(user_id), f"learner {user_id}")
         before = book.row(tables.learner, user_id, retirement_id)
         row = {column.name: None for column in tables.learner.columns} | (before or {})
         last = row["pipeline"]

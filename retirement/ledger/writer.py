@@ -95,6 +95,7 @@ class Writer:
         return await (asyncio.to_thread(work) if self._is_ours else self.call(work))
 
     async def _drain(self) -> None:
+        batch: list[_Ticket] = []
         try:
             while self._queue:
                 batch, self._queue = self._queue, []
@@ -103,7 +104,8 @@ class Writer:
                     _settle(ticket.done, result)
         finally:
             self._draining = None
-            for ticket in self._queue:
+            # Those too whom the thread was not there any more to answer: nobody may wait for ever.
+            for ticket in (*batch, *self._queue):
                 _settle(ticket.done, _Raised(LedgerError(f"{self._name}: was closed before this was written")))
             self._queue = []
 

@@ -100,6 +100,7 @@ def test_learners_of_the_former_driver_go_on_somebodys_word(tmp_path: Path, reti
         half = retirement(*given, "--incomplete", "--reason", "by the old driver")
         naming = retirement(*given, "--incomplete", "--reason", "for zoe-canary@mail.example", "--by", "dpo")
         lone = retirement(*given, "--by", "dpo")
+        blank = retirement(*given, "--open-receipts", "--reason", " ", "--by", "dpo")
         assert rows(platform) == set(NAMES)
         told = retirement(*given, "--incomplete", "--reason", "by the old driver", "--by", "dpo", "--json")
 
@@ -107,7 +108,7 @@ def test_learners_of_the_former_driver_go_on_somebodys_word(tmp_path: Path, reti
 
     assert (kept.code, kept.out.count("another driver retired them")) == (1, 2)
     assert "2 kept" in kept.out
-    assert [(each.code, len(each.err.splitlines())) for each in (half, naming, lone)] == [(2, 1)] * 3
+    assert [(each.code, len(each.err.splitlines())) for each in (half, naming, lone, blank)] == [(2, 1)] * 4
     assert "--by" in half.err
     assert "canary" not in naming.err
     assert (told.code, told.document["summary"]) == (0, "2 cleared")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -142,6 +143,62 @@ class AtOnce(Executor):
         return done
 
 
+class Died(BaseException):
+    """What no code of ours may catch."""
+
+
+@dataclass
+class Deadly(AtOnce):
+    """A process that does so many things and dies at the next one, before or after it; nothing comes later.
+
+    Requests count, and so do transactions of a ledger that has it as its executor.
+    """
+
+    at: int
+    after: bool
+    done: int = 0
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def outlives(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether some work comes to its end; whoever waits for what died with the process is cut off."""
+        task, death = asyncio.ensure_future(work), asyncio.ensure_future(self.dead.wait())
+        await asyncio.wait([task, death], return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
+        if not self.dead.is_set():
+            task.result()
+            return True
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        return False
+
+    async def __call__(self, request: httpx.Request, forward: Forward) -> httpx.Response:
+        dying = self._dying()
+        answer = await forward(request)
+        if dying:
+            self._die()
+        return answer
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        dying = self._dying()
+        future = super().submit(fn, *args, **kwargs)
+        if dying:
+            self._die()
+        return future
+
+    def _dying(self) -> bool:
+        """Whether this is the last thing that is done."""
+        self.done += 1
+        if self.done > self.at or (self.done == self.at and not self.after):
+            self._die()
+        return self.done == self.at
+
+    def _die(self) -> None:
+        self.dead.set()
+        raise Died
+
+
 class Calendar:
     """The time of day for the ledger; stands until it is moved."""
 
@@ -234,13 +291,13 @@ class World:
         state: str = self.sandbox.state()["learners"][username]["retirement"]["current_state"]
         return state
 
-    def age(self, days: float) -> None:
-        """Makes every row of the LMS so much older: its time is the machine's, and cannot be moved."""
+    def age(self, days: float, column: str = "modified") -> None:
+        """Moves every row of the LMS back in time, which is the machine's there and cannot be moved itself."""
         table = schema.retirement
         with self.sandbox._platform.database.transaction() as db:
-            for key, *times in db.execute(select(table.c.id, table.c.created, table.c.modified)).all():
-                made, moved = ((datetime.fromisoformat(each) - timedelta(days=days)).isoformat() for each in times)
-                db.execute(table.update().where(table.c.id == key).values(created=made, modified=moved))
+            for key, text in db.execute(select(table.c.id, table.c[column])).all():
+                earlier = (datetime.fromisoformat(text) - timedelta(days=days)).isoformat()
+                db.execute(table.update().where(table.c.id == key).values({column: earlier}))
 
     async def force(self, username: str, state: str) -> None:
         """Moves a row as an operator does, past everything in the way."""

@@ -20,10 +20,6 @@ ORGS = {USERNAME: {"OrgA", "OrgB"}, "bo": {"OrgA"}, "cyn": set(), "faye/slash": 
 WAITS = "PARTNERS_COMPLETE"
 
 
-class Died(BaseException):
-    """What no code of ours may catch."""
-
-
 def learners() -> list[dict[str, Any]]:
     return [
         holder(name, enrollments=[{"org": org, "active": org != "OrgB"} for org in sorted(orgs)])

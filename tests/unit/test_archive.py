@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -15,53 +14,15 @@ import httpx
 import pytest
 
 from retirement import archive as archives
-from retirement.archive import Archived, Choice, Told, What
-from retirement.certificate import Certificate, certificate_of
 from retirement.errors import LedgerError, Misconfigured, StateConflict, Transient
-from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, LedgerPlace, opened
-from retirement.ledger.extract import extract
+from retirement.forgetting import Archived, Told, What
+from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, LedgerPlace, learner_scope, opened
 from retirement.lms import Lms
-from retirement.site import Site
 
-from .doubles import USERNAME, Forward, Script, World, holder, line, names_nobody
+from .archiving import CLEANUP, NAMES, PIPELINE, TOLD, archived, certificate, promised, retired, rows, sent, whats
+from .doubles import USERNAME, Deadly, Forward, Script, World, holder, names_nobody
 
 pytestmark = pytest.mark.anyio
-
-PIPELINE = line(("MISC", "LMS", "retirement_lms_retire_misc"), ("LMS", "LMS", "retirement_lms_retire"))
-NAMES = [USERNAME, "bo", "cy", "di", "ed"]
-CLEANUP = "/retirement_cleanup/"
-TOLD = Told("retired by the former driver", "dpo")
-
-
-async def retired(world: World, *names: str, days: int = 31) -> Site:
-    """A site whose learners were retired so many days ago."""
-    world.seed(*(holder(name) for name in names), states=PIPELINE.lms_states)
-    site = world.site(PIPELINE)
-    for name in names:
-        await world.retire(site, name)
-    world.age(days)
-    return site
-
-
-async def archived(site: Site, dry_run: bool = False, **choice: Any) -> list[Archived]:
-    return [each async for each in archives.archive(site, Choice(**{"days": 30} | choice), dry_run=dry_run)]
-
-
-def whats(found: list[Archived]) -> list[What]:
-    return [each.what for each in found]
-
-
-def rows(world: World) -> set[str]:
-    """Whose row the LMS still has."""
-    return {name for name, each in world.sandbox.state()["learners"].items() if each["retirement"]}
-
-
-def sent(world: World) -> int:
-    return sum(each["path"].endswith(CLEANUP) for each in world.sandbox.requests)
-
-
-async def certificate(site: Site, user_id: int) -> Certificate:
-    return certificate_of(await extract(site.ledger, user_id))
 
 
 async def test_who_is_proved_to_be_gone_is_forgotten(world: World) -> None:
@@ -104,33 +65,69 @@ async def test_looking_changes_nothing(world: World) -> None:
 async def test_an_open_receipt_keeps_its_learner(world: World) -> None:
     """And nobody else; once it is settled the next run forgets them."""
     site = await retired(world, *NAMES)
-    record = await site.ledger.record(world.user_ids["cy"])
-    assert record is not None
-    about = {"user_id": record.user_id, "retirement_id": record.retirement_id, "step": "MISC", "service": "SEGMENT"}
-    receipt = await site.ledger.add_receipt(**about, reference="job-1")
+    cy = world.user_ids["cy"]
+    receipt = await promised(site, cy)
 
     found = {each.user_id: each for each in await archived(site)}
 
-    assert found[world.user_ids["cy"]] == Archived(world.user_ids["cy"], What.WAITING, "receipts are open: SEGMENT")
+    assert found[cy] == Archived(cy, What.WAITING, f"receipt {receipt} of SEGMENT is open: never asked")
     assert rows(world) == {"cy"}
     await site.ledger.receipt_checked(receipt, result="confirmed", confirmed=True)
     assert whats(await archived(site)) == [What.CLEARED]
 
 
-async def test_an_operators_word_goes_for_an_open_receipt(world: World) -> None:
-    """Who said so, and why, is on the certificate, which stays incomplete."""
+async def test_an_operators_word_goes_for_open_receipts_where_it_says_so(world: World) -> None:
+    """Who said so, and why, is on the certificate, which stays incomplete; and on nobody's who needed no word."""
+    site = await retired(world, USERNAME, "bo")
+    ana, bo = world.user_ids[USERNAME], world.user_ids["bo"]
+    await promised(site, ana)
+
+    only_incomplete = Told("x", "dpo", incomplete=True)
+    assert whats(await archived(site, told=only_incomplete, user_id=ana)) == [What.WAITING]
+    assert whats(await archived(site, told=Told("too long", "dpo", receipts=True))) == [What.CLEARED] * 2
+
+    told, proved = [await certificate(site, user_id) for user_id in (ana, bo)]
+    assert (told["complete"], told["forgotten"]["by"], told["forgotten"]["reason"]) == (False, "dpo", "too long")
+    assert (proved["complete"], proved["forgotten"]["by"], proved["forgotten"]["reason"]) == (True, None, None)
+
+
+async def test_a_run_that_failed_is_not_called_waiting(world: World) -> None:
+    """Although a receipt is open as well."""
     site = await retired(world, USERNAME)
-    user_id = world.user_ids[USERNAME]
-    record = await site.ledger.record(user_id)
-    assert record is not None
-    about = {"user_id": user_id, "retirement_id": record.retirement_id, "step": "MISC", "service": "SEGMENT"}
-    await site.ledger.add_receipt(**about, reference="job-1")
+    ana = await world.learner(site, USERNAME)
+    await promised(site, ana.user_id)
+    tenure = await site.ledger.tenure(ana, due_at=site.due_at(ana), pipeline=None)
+    await tenure.end("failed", "by hand", "COMPLETE")
 
-    assert whats(await archived(site, told=TOLD)) == [What.CLEARED]
+    (found,) = await archived(site)
 
-    issued = await certificate(site, user_id)
-    assert not issued["complete"]
-    assert {name: issued["forgotten"][name] for name in ("by", "reason")} == {"by": TOLD.by, "reason": TOLD.reason}
+    assert found.what is What.KEPT
+    assert "the last run ended failed" in found.text
+
+
+async def test_whom_a_run_has_is_left_to_it(world: World) -> None:
+    """A verification that erases again, such as."""
+    site = await retired(world, USERNAME, "bo")
+    ana = await world.learner(site, USERNAME)
+    lease = await site.ledger.lease(learner_scope(ana.user_id), what="a learner")
+
+    found = {each.user_id: each for each in await archived(site)}
+
+    assert (found[ana.user_id].what, found[ana.user_id].text) == (What.WAITING, "another run has them")
+    assert rows(world) == {USERNAME}
+    await site.ledger.release(lease)
+    assert whats(await archived(site)) == [What.CLEARED]
+
+
+async def test_another_sites_proof_is_none(world: World) -> None:
+    """Two sites, or one and its rehearsal, give the same ids to other people."""
+    site = await retired(world, USERNAME)
+    world.age(3, "created")  # the row of somebody else, who asked three days earlier
+
+    (found,) = await archived(site)
+
+    assert found.what is What.KEPT
+    assert "was requested at another time" in found.text
 
 
 async def test_learners_of_another_driver_need_an_operators_word(world: World) -> None:
@@ -195,31 +192,45 @@ async def test_a_request_that_did_nothing_is_left_to_the_next_run(world: World) 
     assert whats(await archived(site)) == [What.CLEARED] * len(NAMES)
 
 
-@pytest.mark.parametrize("after", [True, False], ids=["done", "not-done"])
-async def test_a_run_that_died_around_the_call_is_finished_by_the_next(world: World, after: bool) -> None:
-    """The ledger says whom it had named; the LMS says whom it has forgotten."""
-    site = await retired(world, *NAMES)
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+async def test_a_run_that_died_anywhere_is_finished_by_the_next(
+    world: World, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every request and every transaction: what the ledger says of each learner is what the LMS did."""
+    monkeypatch.setattr(archives, "FIRST_DAY", world.calendar().date() - timedelta(days=40))
+    deaths = 0
+    while True:
+        place = LedgerPlace(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
+        async with opened(place, clock=world.calendar) as world.ledger:
+            await retired(world, *NAMES[:3])
+        if await _lived(world, place, Deadly(deaths + 1, after)):
+            break
+        deaths += 1
+        world.calendar.pass_by(minutes=10)
+        async with opened(place, clock=world.calendar) as world.ledger:
+            site = world.site(PIPELINE)
+            found = await archived(site)
+            assert {each.what for each in found} <= {What.CLEARED}, f"died at {deaths}"
+            assert (rows(world), await archived(site)) == (set(), []), f"died at {deaths}"
+            for user_id in world.user_ids.values():
+                assert (await certificate(site, user_id))["forgotten"], f"died at {deaths}"
+                kinds = [each.kind for each in await site.ledger.events(user_id=user_id)]
+                assert kinds.count(ARCHIVE_CLEARED) == 1, f"died at {deaths}"
+            assert (await site.ledger.verify()).ok
 
-    async def die(request: httpx.Request, forward: Forward) -> httpx.Response:
-        if request.url.path.endswith(CLEANUP):
-            if after:
-                await forward(request)
-            raise asyncio.CancelledError
-        return await forward(request)
+    assert deaths > 12
 
-    world.around = die
-    with pytest.raises(asyncio.CancelledError):
-        await archived(site)
-    world.around = None
 
-    found = await archived(site)
+async def _lived(world: World, place: LedgerPlace, deadly: Deadly) -> bool:
+    async def work() -> None:
+        async with opened(place, clock=world.calendar, executor=deadly) as world.ledger:
+            world.around = deadly
+            await archived(world.site(PIPELINE))
 
-    assert whats(found) == [What.CLEARED] * len(NAMES)
-    assert {each.text for each in found} == {"an earlier run had asked for it" if after else ""}
-    assert rows(world) == set()
-    for user_id in world.user_ids.values():
-        assert (await certificate(site, user_id))["forgotten"] is not None
-    assert await archived(site) == []
+    try:
+        return await deadly.outlives(work())
+    finally:
+        world.around = None
 
 
 async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:
@@ -234,11 +245,15 @@ async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:
         return await forward(request)
 
     world.around = undone
-    found = {each.user_id: each.what for each in await archived(site)}
+    found = {each.user_id: each for each in await archived(site)}
 
     assert rows(world) == {"di"}
-    assert found.pop(world.user_ids["di"]) is not What.UNANSWERED
-    assert set(found.values()) == {What.CLEARED}
+    moved = found.pop(world.user_ids["di"])
+    assert (moved.what, moved.text) == (What.KEPT, "somebody has moved them to PENDING meanwhile")
+    assert {each.what for each in found.values()} == {What.CLEARED}
+    (again,) = await archived(site)  # not called forgotten for being no longer in COMPLETE
+    assert again == moved
+    assert (await certificate(site, world.user_ids["di"]))["forgotten"] is None
 
 
 async def test_whom_the_lms_does_not_take_is_told_apart(world: World) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from retirement import confirmation
+from retirement.certificate import certificate_of
 from retirement.confirmation import Checked, What
-from retirement.connectors import Verdict, registry
+from retirement.connectors import Verdict as Answer
+from retirement.connectors import registry
 from retirement.endings import Ending
 from retirement.engine import retire
 from retirement.errors import StateConflict
 from retirement.learner import Learner
-from retirement.ledger import Receipt
+from retirement.ledger import LedgerPlace, Receipt, opened
+from retirement.ledger.extract import extract
 from retirement.pipeline import Pipeline
+from retirement.reconciler import Verdict, reconcile
 from retirement.sandbox.vendors import VENDORS, braze
 from retirement.site import Site
 
-from .doubles import PERSONAL, USERNAME, World, holder, line, names_nobody
+from .doubles import PERSONAL, USERNAME, Deadly, World, holder, line, names_nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +231,59 @@ async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
     assert [each.what for each in found] == [What.UNANSWERED, What.GONE, What.GONE]
 
 
+@pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
+    case: Case, tmp_path: Path, after: bool
+) -> None:
+    """At every request and every transaction, with somebody to confirm and somebody who came back."""
+    deaths, world = 0, case.world
+    while True:
+        place = LedgerPlace(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
+        async with opened(place, clock=world.calendar) as world.ledger:
+            site = await case.retired(USERNAME, "bo")
+            case.pass_by(minutes=16)
+            assert [each.what for each in await case.verify(site)] == [What.GONE, What.GONE]
+        case.returns("bo")
+        case.pass_by(days=15)
+        if await _lived(case, place, Deadly(deaths + 1, after)):
+            break
+        deaths += 1
+        case.pass_by(minutes=10)
+        async with opened(place, clock=world.calendar) as world.ledger:
+            await _followed_up(case)
+            for user_id in world.user_ids.values():
+                issued = certificate_of(await extract(world.ledger, user_id))
+                assert issued["complete"], f"died at {deaths}: {issued['not_complete']}"
+            assert [each for each in world.sandbox.residue() if each["service"] == "braze"] == [], f"died at {deaths}"
+            assert (await world.ledger.verify()).ok
+
+    assert deaths > 12
+
+
+async def _lived(case: Case, place: LedgerPlace, deadly: Deadly) -> bool:
+    world = case.world
+
+    async def work() -> None:
+        async with opened(place, clock=world.calendar, executor=deadly) as world.ledger:
+            world.around = deadly
+            await case.verify(case.site())
+
+    try:
+        return await deadly.outlives(work())
+    finally:
+        world.around = None
+
+
+async def _followed_up(case: Case) -> None:
+    """What `serve` does by itself: it reconciles and verifies again and again, as the weeks pass."""
+    site = case.site()
+    for _ in range(4):
+        assert not [each async for each in reconcile(site) if each.verdict in (Verdict.LEFT, Verdict.FAILED)]
+        assert not [each for each in await case.verify(site) if each.what in confirmation.TROUBLE]
+        case.pass_by(days=15)
+    assert await case.world.ledger.receipts(open_only=True) == []
+
+
 async def test_a_connector_that_breaks_on_one_receipt_goes_on_with_the_next(case: Case) -> None:
     """A defect in a package of somebody else's; its text may name the learner, and is not repeated."""
     site = await case.retired(USERNAME, "bo")
@@ -234,10 +292,10 @@ async def test_a_connector_that_breaks_on_one_receipt_goes_on_with_the_next(case
     broken = case.world.user_ids[USERNAME]
 
     class Broken(type(braze_connector)):  # type: ignore[misc]  # the class is known when the test runs
-        async def ask(self, operation: str, reference: str, learner: Learner | None) -> Verdict:
+        async def ask(self, operation: str, reference: str, learner: Learner | None) -> Answer:
             if reference == str(broken):
                 raise KeyError(USERNAME)
-            return cast(Verdict, await super().ask(operation, reference, learner))
+            return cast(Answer, await super().ask(operation, reference, learner))
 
     braze_connector.__class__ = Broken
     found = {each.user_id: each for each in await case.verify(site)}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 
 from retirement.endings import Ending
@@ -14,30 +12,9 @@ from retirement.ledger import LedgerPlace, opened
 from retirement.pipeline import Pipeline
 from retirement.reconciler import Verdict, reconcile
 
-from .doubles import USERNAME, Forward, World, holder, shipped
+from .doubles import USERNAME, Deadly, Died, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
-
-
-class Died(BaseException):
-    """What no code of ours may catch."""
-
-
-@dataclass
-class Deadly:
-    """Lets so many requests pass and dies at the next one."""
-
-    at: int
-    after: bool
-    sent: int = 0
-
-    async def __call__(self, request: httpx.Request, forward: Forward) -> httpx.Response:
-        self.sent += 1
-        if self.sent < self.at:
-            return await forward(request)
-        if self.sent == self.at and self.after:
-            await forward(request)
-        raise Died
 
 
 @pytest.mark.parametrize(

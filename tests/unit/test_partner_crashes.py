@@ -16,8 +16,8 @@ from retirement.endings import Ending
 from retirement.ledger import Book, Ledger, LedgerPlace, opened
 from retirement.reconciler import Verdict, reconcile
 
-from .doubles import PERSONAL, AtOnce, Forward, World
-from .reporting import ORGS, PIPELINE, WAITS, Died, due, flags, learners, lose_a_claim, queued, sent, told
+from .doubles import PERSONAL, AtOnce, Died, Forward, World
+from .reporting import ORGS, PIPELINE, WAITS, due, flags, learners, lose_a_claim, queued, sent, told
 
 pytestmark = pytest.mark.anyio
 

@@ -18,8 +18,8 @@ from retirement.errors import ConfigError, Held, Interrupted, LeaseLost, StateCo
 from retirement.ledger import opened
 from retirement.partner_files import COLUMNS, Destination
 
-from .doubles import PERSONAL, USERNAME, Forward, World, holder, line
-from .reporting import CLEAN, ORGS, TAKE, WAITS, Died, due, flags, lose_a_claim, queued, sent, told
+from .doubles import PERSONAL, USERNAME, Died, Forward, World, holder, line
+from .reporting import CLEAN, ORGS, TAKE, WAITS, due, flags, lose_a_claim, queued, sent, told
 
 pytestmark = pytest.mark.anyio
 

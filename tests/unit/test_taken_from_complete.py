@@ -15,8 +15,8 @@ from retirement.reconciler import Choice, Finding, Verdict, reconcile, redrive
 from retirement.site import Site
 from retirement.unreported import QUEUED
 
-from .doubles import USERNAME, Forward, World, holder, shipped
-from .reporting import WAITS, Died, lose_a_claim, queued, sent
+from .doubles import USERNAME, Died, Forward, World, holder, shipped
+from .reporting import WAITS, lose_a_claim, queued, sent
 
 pytestmark = pytest.mark.anyio
 
