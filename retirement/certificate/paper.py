@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 _FONT = "helvetica"
 #: Millimetres; hashes are long, so pages lie on their side.
 _LINE, _SMALL_LINE = 6.0, 4.0
+#: What a heading takes together with the first lines below it, which stay on one page.
+_BLOCK = 26.0
+#: What the standard fonts of PDF can write.
+_LETTERS = "cp1252"
 #: Shares of the page's width by column; others take one share.
 _WIDE = {"hash": 4, "previous": 4, "reference": 3, "basis": 3, "evidence": 2, "value": 4, "at": 2, "when": 2}
 
@@ -22,6 +26,7 @@ def pdf(certificate: Certificate) -> bytes:
     from fpdf import FPDF
 
     document = FPDF(orientation="landscape", format="A4")
+    document.core_fonts_encoding = _LETTERS
     document.set_title(title(certificate))
     document.set_subject(fingerprint(certificate))
     document.set_lang("en")
@@ -30,6 +35,8 @@ def pdf(certificate: Certificate) -> bytes:
     _write(document, title(certificate), size=16, bold=True)
     _write(document, verdict(certificate), size=12, bold=True)
     for section in sections(certificate):
+        if document.will_page_break(_BLOCK):
+            document.add_page()
         document.ln(_SMALL_LINE)
         _write(document, section.title, size=12, bold=True)
         for sentence in section.sentences:
@@ -42,7 +49,7 @@ def pdf(certificate: Certificate) -> bytes:
 def _write(document: "FPDF", text: str, *, size: int, bold: bool = False) -> None:
     document.set_font(_FONT, "B" if bold else "", size)
     height = _LINE if size > 9 else _SMALL_LINE
-    document.multi_cell(0, height, _latin(text), new_x="LMARGIN", new_y="NEXT", align="L")
+    document.multi_cell(0, height, _plain(text), new_x="LMARGIN", new_y="NEXT", align="L")
 
 
 def _table(document: "FPDF", section: Section) -> None:
@@ -52,8 +59,8 @@ def _table(document: "FPDF", section: Section) -> None:
         for cells in (section.columns, *section.rows):
             row = table.row()
             for cell in cells:
-                row.cell(_latin(cell))
+                row.cell(_plain(cell))
 
 
-def _latin(text: str) -> str:
-    return text.encode("latin-1", "backslashreplace").decode("latin-1")
+def _plain(text: str) -> str:
+    return text.encode(_LETTERS, "backslashreplace").decode(_LETTERS)

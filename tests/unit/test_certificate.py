@@ -1,6 +1,8 @@
 """Certificates: what they say of each kind of ending, that they are the same each time, and that lies are found."""
 
 import json
+import re
+import zlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -228,6 +230,21 @@ async def test_every_value_is_escaped(desk: Desk) -> None:
     assert "&lt;script&gt;" in page
     assert "\\<script\\>alert(1)\\</script\\> \\| § 147 АО – \\*x\\*" in certificates.markdown(certificate)
     assert certificates.pdf(certificate).startswith(b"%PDF-")
+
+
+async def test_paper_shows_what_its_fonts_have(desk: Desk) -> None:
+    """Dashes and quotes as they are; a letter that they lack as its code."""
+
+    async def story(ledger: Ledger) -> None:
+        await retired(ledger)
+        basis, day = "“§ 147 AO” – Ж", START.date() + timedelta(days=1)
+        await ledger.add_hold(user_id=17, org=None, service="ECOMMERCE", basis=basis, until=day, by="dpo")
+
+    paper = certificates.pdf(await issued(desk, story))
+
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", paper, re.DOTALL)
+    written = b"".join(zlib.decompress(each) for each in streams if each[:1] == b"x")
+    assert "“§ 147 AO” – \\\\u0416".encode("cp1252") in written
 
 
 async def test_a_true_certificate_stays_true_while_the_ledger_grows(desk: Desk) -> None:
