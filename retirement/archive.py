@@ -9,12 +9,12 @@ The LMS refuses a second clean-up, and says neither whose row was missing nor wh
 So every learner is in the ledger before a request names them, and whoever may have been forgotten is looked for.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from retirement.errors import LedgerError, Misconfigured, Transient
-from retirement.forgetting import Archived, Told, What, against
+from retirement.forgetting import Archived, Cleared, Told, What, against
 from retirement.learner import Learner
 from retirement.ledger import Forgetting, Lease
 from retirement.pipeline import COMPLETE
@@ -79,7 +79,7 @@ class _Run:
             await self._settle_earlier(now.date())
         before = now - self._choice.days * DAY
         for first, last in _windows(FIRST_DAY, before.date()):
-            rows = await self._listed(first, last)
+            rows, _ = await self._listed(first, last, self._tell_unlisted)
             if meant := [row for row in rows if row.changed_at <= before and self._means(row.user_id)]:
                 await self._window(meant)
             if self._left == 0:
@@ -104,29 +104,41 @@ class _Run:
             raise self._site.stop.reason
 
     async def _settle_earlier(self, today: date) -> None:
-        """Whom an earlier run had named to the LMS without seeing what came of it, and who are in no list any more."""
-        named = {whose: day for whose, day in (await self._ledger.archive_open()).items() if self._means(whose[0])}
-        if not named:
+        """Whom an earlier run had named to this LMS without seeing what came of it: who is in no list any more."""
+        asked = await self._ledger.archive_open(self._lms.host)
+        named = {whose: day for whose, day in asked.items() if self._means(whose[0]) and day <= today}
+        complete, first_is_whole = await self._complete(named.values())
+        if not (gone := named.keys() - complete):
             return
-        there: dict[_Whose, str] = {}
-        for first, last in _windows(min(named.values()), min(today, max(named.values()))):
-            there |= _states(await self._lms.by_date(COMPLETE, first, last))
-            if self._lms.unreadable:
-                return  # it may be one of them
-        if named.keys() <= there.keys():
-            return
-        others = [state for state in self._site.pipeline.lms_states if state != COMPLETE]
-        there |= _states(await self._lms.queue(others, 0))
-        if self._lms.unreadable:
-            return
-        for whose in sorted(named.keys()):
-            if whose not in there:
+        others = {
+            (row.user_id, row.retirement_id): row.state
+            for row in await self._lms.queue([each for each in self._site.pipeline.lms_states if each != COMPLETE], 0)
+        }
+        is_whole = first_is_whole and not self._lms.unreadable
+        # Once more: somebody may have come to COMPLETE between the two lists.
+        complete, second_is_whole = await self._complete([named[whose] for whose in gone])
+        for whose in sorted(gone - complete):
+            if whose in others:
+                self._moved(whose[0], others[whose])
+            elif is_whole and second_is_whole:
                 await self._forgotten(whose, "an earlier run had asked for it")
-            elif there[whose] != COMPLETE:
-                self._moved(whose[0], there[whose])
+            else:
+                text = "whether the LMS has forgotten them cannot be told: rows cannot be listed or read"
+                self._tell(Archived(whose[0], What.UNANSWERED, text))
 
-    async def _listed(self, first: date, last: date) -> list[Learner]:
-        """Those in COMPLETE; a span that the LMS does not manage to list is halved until it is one day."""
+    async def _complete(self, days: Collection[date]) -> tuple[set[_Whose], bool]:
+        """Who is in COMPLETE of those who asked on these days, and whether everybody could be listed and read."""
+        found: set[_Whose] = set()
+        is_whole = True
+        for first, last in _windows(min(days), max(days)) if days else ():
+            if any(first <= day <= last for day in days):
+                rows, whole = await self._listed(first, last, lambda *_: None)
+                found |= {(row.user_id, row.retirement_id) for row in rows}
+                is_whole = is_whole and whole
+        return found, is_whole
+
+    async def _listed(self, first: date, last: date, tell: Callable[[What, str], None]) -> tuple[list[Learner], bool]:
+        """Those in COMPLETE, and whether that is everybody: a span that cannot be listed is halved to one day."""
         self._stay()
         try:
             rows = await self._lms.by_date(COMPLETE, first, last)
@@ -135,14 +147,20 @@ class _Run:
                 raise
             self._note_lost(error)
             if first == last:
-                self._tell(Archived(None, What.UNANSWERED, f"requests of {first} could not be listed: {error}"))
-                return []
+                tell(What.UNANSWERED, f"requests of {first} could not be listed: {error}")
+                return [], False
             middle = first + (last - first) // 2
-            return [*await self._listed(first, middle), *await self._listed(middle + DAY, last)]
+            earlier = await self._listed(first, middle, tell)
+            later = await self._listed(middle + DAY, last, tell)
+            return [*earlier[0], *later[0]], earlier[1] and later[1]
         self._lost = 0
-        for text in self._lms.unreadable if self._choice.user_id is None else ():
-            self._tell(Archived(None, What.KEPT, text))
-        return rows
+        for text in self._lms.unreadable:
+            tell(What.KEPT, text)
+        return rows, not self._lms.unreadable
+
+    def _tell_unlisted(self, what: What, text: str) -> None:
+        if self._choice.user_id is None:
+            self._tell(Archived(None, what, text))
 
     def _note_lost(self, error: Transient) -> None:
         """Raises the error again when too many answers were lost in a row."""
@@ -152,7 +170,9 @@ class _Run:
 
     async def _window(self, rows: Sequence[Learner]) -> None:
         holds = await self._ledger.holds()
-        meant: list[tuple[Learner, Told | None]] = []
+        if any(hold.org is not None for hold in holds) and not await self._orgs_of(rows):
+            return
+        meant: list[tuple[Learner, Cleared]] = []
         for row in rows:
             if self._left == 0:
                 return
@@ -168,28 +188,57 @@ class _Run:
         if meant:
             await self._name(meant)
 
-    async def _name(self, meant: Sequence[tuple[Learner, Told | None]]) -> None:
-        """Enters the intents of a batch, and has the LMS forget whom nothing has come between."""
-        if self._dry_run:
-            for row, _ in meant:
-                self._tell(Archived(row.user_id, What.WOULD_CLEAR, ""))
-            self._left = self._left and self._left - len(meant)
+    async def _orgs_of(self, rows: Sequence[Learner]) -> bool:
+        """Has the site know the organisations of learners, where a hold is on one."""
+        try:
+            self._site.orgs |= await self._lms.enrolled_in([row for row in rows if row.user_id not in self._site.orgs])
+        except Transient as error:
+            self._note_lost(error)
+            for row in rows:
+                text = f"whether a hold on an organisation is theirs cannot be told: {error}"
+                self._tell(Archived(row.user_id, What.UNANSWERED, text))
+            return False
+        return True
+
+    async def _name(self, meant: Sequence[tuple[Learner, Cleared]]) -> None:
+        """Names a batch to the LMS; with `dry_run` says that it would."""
+        if not self._dry_run:
+            await self._forget(meant)
             return
-        intents = [self._intent(row, told) for row, told in meant]
-        left = await self._ledger.archive_asked(self._lease, intents)
-        for user_id, hold in left.items():
-            what = What.HELD if hold else What.WAITING
-            self._tell(Archived(user_id, what, hold.sentence if hold else "another run has them"))
-        if learners := [row for row, _ in meant if row.user_id not in left]:
-            await self._forget(learners)
+        for row, _ in meant:
+            self._tell(Archived(row.user_id, What.WOULD_CLEAR, ""))
+        self._left = self._left and self._left - len(meant)
 
-    def _intent(self, row: Learner, told: Told | None) -> Forgetting:
-        orgs, facts = self._site.orgs.get(row.user_id), told.facts if told else None
-        return Forgetting(row.user_id, row.retirement_id, row.requested_at.date(), orgs, facts)
+    def _intent(self, row: Learner, found: Cleared) -> Forgetting:
+        return Forgetting(
+            user_id=row.user_id,
+            retirement_id=row.retirement_id,
+            requested=row.requested_at.date(),
+            lms=self._lms.host,
+            seq=found.seq,
+            orgs=self._site.orgs.get(row.user_id),
+            told=found.told.facts if found.told else None,
+        )
 
-    async def _forget(self, learners: Sequence[Learner]) -> None:
-        """Names them to the LMS; a list that it refuses is halved until it is known who is refused."""
+    async def _forget(self, meant: Sequence[tuple[Learner, Cleared]]) -> None:
+        """Enters the intents, and names to the LMS whom nothing has come between; a list that it refuses is halved."""
         self._stay()
+        named = await self._ledger.archive_asked(self._lease, [self._intent(*each) for each in meant])
+        try:
+            for user_id, hold in named.left.items():
+                text = hold.sentence if hold else "another run has them, or the ledger knows more of them by now"
+                self._tell(Archived(user_id, What.HELD if hold else What.WAITING, text))
+            if rest := [each for each in meant if each[0].user_id not in named.left]:
+                refused = await self._ask([row for row, _ in rest])
+        finally:
+            await self._ledger.archive_answered(named)
+        if rest and refused:
+            half = len(rest) // 2
+            await self._forget(rest[:half])
+            await self._forget(rest[half:])
+
+    async def _ask(self, learners: Sequence[Learner]) -> bool:
+        """One request, and what became of everybody in it; True where one has to be asked for fewer at a time."""
         try:
             done = await self._lms.forget_retired([row.username for row in learners])
         except Transient as error:
@@ -197,17 +246,15 @@ class _Run:
                 raise
             for row in learners:
                 await self._look_for(row, What.UNANSWERED, str(error))
-            return
+            return False
         if not done and len(learners) > 1:
-            half = len(learners) // 2
-            await self._forget(learners[:half])
-            await self._forget(learners[half:])
-            return
+            return True
         for row in learners:
             if done:
                 await self._forgotten((row.user_id, row.retirement_id))
             else:
                 await self._look_for(row, What.REFUSED, REFUSAL)
+        return False
 
     async def _look_for(self, row: Learner, what: What, text: str) -> None:
         """Whether somebody is forgotten, for no answer has said so; where they are not, tells what is the matter."""
@@ -232,10 +279,6 @@ class _Run:
 
     def _moved(self, user_id: int, state: str) -> None:
         self._tell(Archived(user_id, What.KEPT, f"somebody has moved them to {state} meanwhile"))
-
-
-def _states(rows: Iterable[Learner]) -> dict[_Whose, str]:
-    return {(row.user_id, row.retirement_id): row.state for row in rows}
 
 
 def _windows(first: date, last: date) -> Iterable[tuple[date, date]]:

@@ -19,6 +19,11 @@ CLEANUP = "/api/user/v1/accounts/retirement_cleanup/"
 class Clearing(Accounts):
     """The endpoints of one LMS that take rows away for good."""
 
+    @property
+    def host(self) -> str:
+        """Which LMS this is: the host of its address."""
+        return self._api.host
+
     async def claim(self) -> list[object]:
         """Takes everybody out of the partner report queue: rows as the LMS gives them, for once and never again.
 

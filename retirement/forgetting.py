@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from retirement import certificate as certificates
@@ -9,7 +10,7 @@ from retirement.certificate import Certificate
 from retirement.errors import ConfigError
 from retirement.learner import Learner
 from retirement.ledger import Hold, Ledger, chain
-from retirement.ledger.extract import extract
+from retirement.ledger.extract import Extract, extract
 from retirement.site import Site
 
 
@@ -53,36 +54,48 @@ class Told:
         return {"reason": self.reason, "by": self.by}
 
 
-async def against(site: Site, row: Learner, holds: Collection[Hold], told: Told | None) -> Archived | Told | None:
-    """What keeps a learner, or on whose word they go; None where the ledger proves enough."""
-    org_holds = [hold for hold in holds if hold.org is not None]
-    if on := site.holds_on(row, holds) or await site.with_orgs(row, org_holds):
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Nothing keeps a learner, as of entry `seq` of the ledger; on whose word, where the ledger has no proof."""
+
+    seq: int
+    told: Told | None
+
+
+async def against(site: Site, row: Learner, holds: Collection[Hold], told: Told | None) -> Archived | Cleared:
+    """What keeps a learner, or that nothing does. Asks nobody: the organisations are those that the site knows."""
+    if on := site.holds_on(row, holds):
         return Archived(row.user_id, What.HELD, "; ".join(hold.sentence for hold in on))
-    found = await _certificate(site.ledger, row)
-    if isinstance(found, str):
-        return told if told and told.incomplete else Archived(row.user_id, What.KEPT, found)
-    if found["complete"]:
-        return None
-    text = "; ".join(found["not_complete"])
-    if found["only_promised"]:
-        return told if told and told.receipts else Archived(row.user_id, What.WAITING, text)
-    is_enough = told and told.incomplete and (told.receipts or not _open_receipts(found))
-    return told if is_enough else Archived(row.user_id, What.KEPT, text)
+    found = await extract(site.ledger, row.user_id)
+    on_proof, on_word = Cleared(found.head.seq, None), Cleared(found.head.seq, told)
+    may = told or Told("", "")
+    try:
+        issued = _issued(found, row, site.ledger.now())
+    except ConfigError as error:
+        is_enough = may.incomplete and (may.receipts or not await _open_receipts(site.ledger, row))
+        return on_word if is_enough else Archived(row.user_id, What.KEPT, str(error))
+    if issued["complete"]:
+        return on_proof
+    text = "; ".join(issued["not_complete"])
+    if certificates.only_promised(issued):
+        return on_word if may.receipts else Archived(row.user_id, What.WAITING, text)
+    is_enough = may.incomplete and (may.receipts or not await _open_receipts(site.ledger, row))
+    return on_word if is_enough else Archived(row.user_id, What.KEPT, text)
 
 
-async def _certificate(ledger: Ledger, row: Learner) -> Certificate | str:
-    """The certificate of that retirement, or why there is none."""
-    found = await extract(ledger, row.user_id)
+def _issued(found: Extract, row: Learner, now: datetime) -> Certificate:
+    """The certificate of that very retirement; raises `ConfigError` where the ledger has none."""
     # As of now: a hold ends without an entry, and a certificate has the time of the last one.
-    today = replace(found, head=replace(found.head, at=chain.written(ledger.now())))
+    today = replace(found, head=replace(found.head, at=chain.written(now)))
     try:
         issued = certificates.certificate_of(today, row.retirement_id)
     except ConfigError as error:
-        return f"{error}: another driver retired them"
+        raise ConfigError(f"{error}: another driver retired them") from None
     if issued["requested_at"] != chain.written(row.requested_at):
-        return f"the ledger's retirement {row.retirement_id} was requested at another time: is it of another site?"
+        why = "was requested at another time: is it of another site?"
+        raise ConfigError(f"the ledger's retirement {row.retirement_id} {why}")
     return issued
 
 
-def _open_receipts(found: Certificate) -> bool:
-    return any(each["state"] == "open" for each in found["receipts"])
+async def _open_receipts(ledger: Ledger, row: Learner) -> bool:
+    return bool(await ledger.receipts(user_id=row.user_id, open_only=True))

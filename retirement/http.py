@@ -134,6 +134,11 @@ class Api:
         self._auth = auth
         self._gate = gate or Gate(Limits(), sleep=self.retry.sleep)
 
+    @property
+    def host(self) -> str:
+        """The host that requests go to."""
+        return self._client.base_url.host
+
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.send("GET", path, **options)
 

@@ -7,6 +7,16 @@ id of the LMS. `check` compares a certificate with a ledger later, without the L
 from retirement.certificate.checking import check
 from retirement.certificate.markup import html, markdown
 from retirement.certificate.paper import pdf
-from retirement.certificate.statements import Certificate, as_json, certificate_of, fingerprint
+from retirement.certificate.statements import Certificate, as_json, certificate_of, fingerprint, only_promised
 
-__all__ = ["Certificate", "as_json", "certificate_of", "check", "fingerprint", "html", "markdown", "pdf"]
+__all__ = [
+    "Certificate",
+    "as_json",
+    "certificate_of",
+    "check",
+    "fingerprint",
+    "html",
+    "markdown",
+    "only_promised",
+    "pdf",
+]

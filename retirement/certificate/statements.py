@@ -54,16 +54,14 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
     holds = _holds(rows["hold"], extract, learner)
     reports = [{name: row[of] for name, of in _CLAIM.items()} for row in rows["partner_claim"]]
     missing = _unproved_steps(extract, number, {each["step"] for each in steps})
-    missing += _missing(learner, steps, holds)
-    waiting = _waiting(steps, receipts, _settled(steps, receipts, reports))
+    missing += _missing(learner, steps, receipts, holds, _settled(steps, receipts, reports))
     return {
         "certificate": FORMAT,
         "user_id": extract.user_id,
         "retirement_id": number,
         "other_retirements": sorted(known.keys() - {number}),
-        "complete": not missing and not waiting,
-        "not_complete": [*missing, *waiting],
-        "only_promised": bool(waiting) and not missing,
+        "complete": not missing,
+        "not_complete": missing,
         **_course(learner),
         "steps": steps,
         "held_nothing": _absent(mine["attempt"]),
@@ -73,6 +71,14 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
         "forgotten": _forgotten(extract, number),
         "proof": _proof(extract, number, {each["hold"] for each in holds}),
     }
+
+
+def only_promised(certificate: Certificate) -> bool:
+    """Whether nothing but promises keeps it from being complete: of services, of people, of a report to partners."""
+    steps, receipts = certificate["steps"], certificate["receipts"]
+    settled = _settled(steps, receipts, certificate["partner_reports"])
+    promised = {_unproved(each, settled) for each in steps if each["outcome"] in PROMISES}
+    return set(certificate["not_complete"]) <= {*promised, *_waiting(receipts)}
 
 
 def as_json(certificate: Certificate) -> str:
@@ -166,34 +172,29 @@ def _holds(rows: Iterable[Row], extract: Extract, learner: Row) -> list[dict[str
     ]
 
 
-def _missing(learner: Row, steps: list[dict[str, Any]], holds: list[dict[str, Any]]) -> list[str]:
-    """Why this is no certificate of a complete erasure, as sentences, but for what was promised."""
+def _missing(
+    learner: Row,
+    steps: list[dict[str, Any]],
+    receipts: list[dict[str, Any]],
+    holds: list[dict[str, Any]],
+    settled: set[str],
+) -> list[str]:
+    """Every reason why this is no certificate of a complete erasure, as sentences."""
     kept = [
         f"{each['service'] or 'everything'} is kept until {each['until']} by hold {each['hold']}: {each['basis']}"
         for each in holds
         if each["in_force"]
     ]
-    undone = [
-        f"step {each['step']} has no outcome" + (f" ({each['error']})" if each["error"] else "")
-        for each in steps
-        if each["outcome"] is None
-    ]
-    return [*_unended(learner), *kept, *undone]
+    unproved = [sentence for step in steps if (sentence := _unproved(step, settled))]
+    return [*_unended(learner), *kept, *unproved, *_waiting(receipts)]
 
 
-def _waiting(steps: list[dict[str, Any]], receipts: list[dict[str, Any]], settled: set[str]) -> list[str]:
-    """What was promised and is not confirmed yet, as sentences."""
-    promised = [
-        f"step {each['step']} is {PROMISES[each['outcome']]}, and nothing confirms it"
-        for each in steps
-        if each["outcome"] in PROMISES and each["step"] not in settled
-    ]
-    unsettled = [
+def _waiting(receipts: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [
         f"receipt {each['receipt']} of {each['service']} is open: {each['verdict'] or 'never asked'}"
         for each in receipts
         if each["state"] == "open"
     ]
-    return [*promised, *unsettled]
 
 
 def _unproved_steps(extract: Extract, retirement_id: int, known: set[str]) -> list[str]:
@@ -220,6 +221,16 @@ def _settled(steps: list[dict[str, Any]], receipts: list[dict[str, Any]], report
     told = any(each["state"] == "delivered" for each in reports)
     told = told or any(each["state"] in _NOBODY_TO_TELL for each in receipts)
     return kept | {each["step"] for each in steps if told and each["operation"] == _PARTNER_QUEUE}
+
+
+def _unproved(step: Mapping[str, Any], settled: set[str]) -> str | None:
+    """Why a step proves nothing yet; None where it does."""
+    outcome = step["outcome"]
+    if outcome is None:
+        return f"step {step['step']} has no outcome" + (f" ({step['error']})" if step["error"] else "")
+    if outcome in PROMISES and step["step"] not in settled:
+        return f"step {step['step']} is {PROMISES[outcome]}, and nothing confirms it"
+    return None
 
 
 def _absent(attempts: list[Row]) -> list[str]:

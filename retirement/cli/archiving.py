@@ -24,7 +24,7 @@ from retirement.cli.output import (
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
 from retirement.engine import carefully
-from retirement.errors import ConfigError, RetirementError
+from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.forgetting import Archived, Told, What
 from retirement.site import opened
 
@@ -60,6 +60,8 @@ def archive(
             await _archive(configuration, chosen, found, dry_run=dry_run)
         except RetirementError as raised:
             error = raised
+        except Exception as odd:  # noqa: BLE001 - what was done before it has to be said
+            error = Defect.at(odd)
         except asyncio.CancelledError:
             _show(found, None, as_json=as_json)
             raise

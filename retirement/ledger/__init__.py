@@ -4,7 +4,7 @@
 entries are chained in `chain`, how one finds out that somebody changed it in `verification`.
 """
 
-from retirement.ledger.archives import ARCHIVE_ASKED, ARCHIVE_CLEARED, Forgetting
+from retirement.ledger.archives import ARCHIVE_ASKED, ARCHIVE_CLEARED, Forgetting, Named
 from retirement.ledger.book import Book
 from retirement.ledger.breakers import Breaker
 from retirement.ledger.chain import Head
@@ -44,6 +44,7 @@ __all__ = [
     "Ledger",
     "LedgerPlace",
     "LiveLease",
+    "Named",
     "Problem",
     "QueueRun",
     "Receipt",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+import httpx
 
 from retirement import archive as archives
 from retirement.archive import Choice
 from retirement.certificate import Certificate, certificate_of
 from retirement.forgetting import Archived, Told, What
+from retirement.learner import Learner
+from retirement.ledger import Forgetting
 from retirement.ledger.extract import extract
 from retirement.site import Site
 
-from .doubles import USERNAME, World, holder, line
+from .doubles import USERNAME, Forward, World, holder, line
 
 PIPELINE = line(("MISC", "LMS", "retirement_lms_retire_misc"), ("LMS", "LMS", "retirement_lms_retire"))
 NAMES = [USERNAME, "bo", "cy", "di", "ed"]
@@ -58,3 +63,36 @@ async def promised(site: Site, user_id: int) -> int:
     assert record is not None
     about = {"user_id": user_id, "retirement_id": record.retirement_id, "step": "MISC", "service": "SEGMENT"}
     return await site.ledger.add_receipt(**about, reference="job-1")
+
+
+def held(world: World, site: Site, **on: Any) -> Any:
+    until = world.calendar().date() + timedelta(days=9)
+    whom = {"user_id": None, "org": None, "service": None} | on
+    return site.ledger.add_hold(**whom, basis="lawsuit", until=until, by="dpo")
+
+
+def intended(site: Site, learner: Learner, told: Told | None) -> Forgetting:
+    """What a run enters that has judged the learner by the whole ledger."""
+    whose = (learner.user_id, learner.retirement_id, learner.requested_at.date())
+    return Forgetting(*whose, site.lms.host, 2**40, None, told.facts if told else None)
+
+
+def rewritten(world: World, path: str, change: Any) -> None:
+    """Changes what the LMS lists there, once it has listed anybody."""
+
+    async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
+        answer = await forward(request)
+        if not request.url.path.endswith(path):
+            return answer
+        listed = httpx.Response(200, content=await answer.aread()).json()
+        return httpx.Response(200, json=change(listed) if listed else listed)
+
+    world.around = around
+
+
+async def unanswered(world: World, days: float = 31) -> Site:
+    """A site whose earlier run had asked and was not answered; the LMS has done nothing."""
+    site = await retired(world, USERNAME, days=days)
+    world.sandbox.arm([{"path": CLEANUP, "method": "POST", "drop": True}])
+    assert whats(await archived(site)) == [What.UNANSWERED]
+    return site

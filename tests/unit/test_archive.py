@@ -113,7 +113,10 @@ async def test_whom_a_run_has_is_left_to_it(world: World) -> None:
 
     found = {each.user_id: each for each in await archived(site)}
 
-    assert (found[ana.user_id].what, found[ana.user_id].text) == (What.WAITING, "another run has them")
+    assert (found[ana.user_id].what, found[ana.user_id].text) == (
+        What.WAITING,
+        "another run has them, or the ledger knows more of them by now",
+    )
     assert rows(world) == {USERNAME}
     await site.ledger.release(lease)
     assert whats(await archived(site)) == [What.CLEARED]
