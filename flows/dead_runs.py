@@ -51,7 +51,8 @@ def silence_automation(seconds: int = SILENT_SECONDS) -> dict[str, Any]:
             "match": {"prefect.resource.id": "prefect.flow-run.*"},
             "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
             "for_each": ["prefect.resource.id"],
-            "after": ["prefect.flow-run.heartbeat"],
+            # The server says Running itself: a run may be killed before its first heartbeat is out.
+            "after": [f"prefect.flow-run.{event}" for event in ("Running", "heartbeat")],
             "expect": [f"prefect.flow-run.{event}" for event in ("heartbeat", *ENDS)],
             "threshold": 1,
             "within": seconds,

@@ -112,6 +112,14 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
         assert runs(api, "retire-learner", "COMPLETED", "CANCELLED", "FAILED") == ended
 
 
+def test_a_run_that_died_before_its_first_heartbeat_becomes_crashed(api: str) -> None:
+    """All that the server has ever heard of it is that it runs."""
+    asyncio.run(watch_for_silence(10))
+    silent = made(api, "retire-learner", parameters={"user_id": 900_700})
+
+    until(lambda: state(api, silent) == "CRASHED")
+
+
 def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> None:
     """Those that somebody holds stay, and so does a queue run with one of them below it."""
     dead = [made(api, "retire-learner", parameters={"user_id": 900_000 + number}) for number in range(7)]
