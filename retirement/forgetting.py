@@ -67,20 +67,26 @@ async def against(site: Site, row: Learner, holds: Collection[Hold], told: Told 
     if on := site.holds_on(row, holds):
         return Archived(row.user_id, What.HELD, "; ".join(hold.sentence for hold in on))
     found = await extract(site.ledger, row.user_id)
-    on_proof, on_word = Cleared(found.head.seq, None), Cleared(found.head.seq, told)
-    may = told or Told("", "")
     try:
         issued = _issued(found, row, site.ledger.now())
     except ConfigError as error:
-        is_enough = may.incomplete and (may.receipts or not await _open_receipts(site.ledger, row))
-        return on_word if is_enough else Archived(row.user_id, What.KEPT, str(error))
-    if issued["complete"]:
-        return on_proof
-    text = "; ".join(issued["not_complete"])
-    if certificates.only_promised(issued):
-        return on_word if may.receipts else Archived(row.user_id, What.WAITING, text)
-    is_enough = may.incomplete and (may.receipts or not await _open_receipts(site.ledger, row))
-    return on_word if is_enough else Archived(row.user_id, What.KEPT, text)
+        text, is_promised = str(error), False
+    else:
+        if issued["complete"]:
+            return Cleared(found.head.seq, None)
+        text, is_promised = "; ".join(issued["not_complete"]), certificates.only_promised(issued)
+    if told and await _is_enough(site.ledger, row, told, is_promised=is_promised):
+        return Cleared(found.head.seq, told)
+    return Archived(row.user_id, What.WAITING if is_promised else What.KEPT, text)
+
+
+async def _is_enough(ledger: Ledger, row: Learner, told: Told, *, is_promised: bool) -> bool:
+    """Whether the word covers what is missing: promises, or proof, and then open receipts have to be covered too."""
+    if is_promised:
+        return told.receipts
+    if not told.incomplete:
+        return False
+    return told.receipts or not await ledger.receipts(user_id=row.user_id, open_only=True)
 
 
 def _issued(found: Extract, row: Learner, now: datetime) -> Certificate:
@@ -95,7 +101,3 @@ def _issued(found: Extract, row: Learner, now: datetime) -> Certificate:
         why = "was requested at another time: is it of another site?"
         raise ConfigError(f"the ledger's retirement {row.retirement_id} {why}")
     return issued
-
-
-async def _open_receipts(ledger: Ledger, row: Learner) -> bool:
-    return bool(await ledger.receipts(user_id=row.user_id, open_only=True))

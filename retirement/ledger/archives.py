@@ -6,12 +6,11 @@ from datetime import date
 
 from sqlalchemy import bindparam, select
 
-from retirement.errors import LeaseLost
 from retirement.ledger import tables
 from retirement.ledger.book import Book
 from retirement.ledger.core import Core
 from retirement.ledger.holds import Hold, active_holds
-from retirement.ledger.leases import Lease, give_back, is_live, is_ours, learner_scope, take
+from retirement.ledger.leases import Lease, give_back, is_live, learner_scope, require_ours, take
 from retirement.ledger.records import event_of
 
 #: Plain entries, which change no row; `retirement` is among their facts.
@@ -64,8 +63,7 @@ class Archives(Core):
         """
 
         def ask(book: Book) -> Named:
-            if not is_ours(book, lease):
-                raise LeaseLost(f"the lease of {lease.what} is lost: it ran out, or another run took it over")
+            require_ours(book, lease)
             holds = active_holds(book)
             leases: list[Lease] = []
             left: dict[int, Hold | None] = {}
@@ -101,16 +99,17 @@ class Archives(Core):
 
         Without those whom a run has right now.
         """
-        rows = await self.read(lambda book: book.rows(_BOTH))
-        asked: dict[tuple[int, int], date] = {}
-        for event in map(event_of, rows):
-            whose = (event.user_id or 0, event.facts["retirement"])
-            asked.pop(whose, None)
-            if event.kind == ARCHIVE_ASKED and event.facts["lms"] == lms:
-                asked[whose] = date.fromisoformat(event.facts["requested"])
-        return await self.read(
-            lambda book: {each: day for each, day in asked.items() if not is_live(book, learner_scope(each[0]))}
-        )
+        return await self.read(lambda book: _open(book, lms))
+
+
+def _open(book: Book, lms: str) -> dict[tuple[int, int], date]:
+    asked: dict[tuple[int, int], date] = {}
+    for event in map(event_of, book.rows(_BOTH)):
+        whose = (event.user_id or 0, event.facts["retirement"])
+        asked.pop(whose, None)
+        if event.kind == ARCHIVE_ASKED and event.facts["lms"] == lms:
+            asked[whose] = date.fromisoformat(event.facts["requested"])
+    return {whose: day for whose, day in asked.items() if not is_live(book, learner_scope(whose[0]))}
 
 
 def _is_on(hold: Hold, each: Forgetting) -> bool:

@@ -102,7 +102,7 @@ class Leases(Core):
         """Raises `LeaseLost` once the lease may be somebody else's. Asks nobody."""
         deadline = self._deadlines.get((lease.scope, lease.fence))
         if deadline is None or self.ticks() >= deadline:
-            raise LeaseLost(f"the lease of {lease.what} is lost: it ran out, or another run took it over")
+            raise _lost(lease)
 
     async def live_leases(self) -> dict[str, LiveLease]:
         """Every lease that somebody holds now, by its scope."""
@@ -173,6 +173,16 @@ def is_ours(book: Book, lease: Lease) -> bool:
 def learner_scope(user_id: int) -> str:
     """The scope of the lease that a run has on a learner."""
     return f"learner:{user_id}"
+
+
+def require_ours(book: Book, lease: Lease) -> None:
+    """Raises `LeaseLost` unless the lease is still its holder's, as of a transaction; see `is_ours`."""
+    if not is_ours(book, lease):
+        raise _lost(lease)
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"the lease of {lease.what} is lost: it ran out, or another run took it over")
 
 
 def is_live(book: Book, scope: str) -> bool:

@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from retirement.errors import BreakerOpen, Busy, Kept, LeaseLost, LedgerError, RetirementError, Transient
+from retirement.errors import BreakerOpen, Busy, Kept, LedgerError, RetirementError, Transient
 from retirement.learner import Learner
 from retirement.ledger import breakers, chain, tables
 from retirement.ledger.book import Book, Change, Changed, New
 from retirement.ledger.holds import Hold, active_holds
-from retirement.ledger.leases import Lease, Leases, give_back, is_live, is_ours, learner_scope, take
+from retirement.ledger.leases import Lease, Leases, give_back, is_live, is_ours, learner_scope, require_ours, take
 from retirement.ledger.receipts import Given, receipt_row
 
 #: The ending that makes a learner count as retired.
@@ -201,8 +201,7 @@ class Tenure:
             self._ledger.drop(self.lease)
 
     def _fence(self, book: Book) -> None:
-        if not is_ours(book, self.lease):
-            raise LeaseLost(f"the lease of {self.lease.what} is lost: it ran out, or another run took it over")
+        require_ours(book, self.lease)
 
     def _enter(self, book: Book, kind: str, *changes: Change, **facts: Any) -> None:
         facts |= {"retirement": self.retirement_id, "fence": self.lease.fence}

@@ -150,7 +150,7 @@ class Writer:
             connection.exec_driver_sql("SAVEPOINT piece")
         try:
             result = ticket.work(book)
-        except Exception as error:
+        except Exception as error:  # whoever asked is told, and the rest of the batch goes on
             if isinstance(error, SQLAlchemyError):
                 if not concerns_one(error):
                     raise

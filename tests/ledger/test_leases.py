@@ -129,10 +129,10 @@ def test_the_heartbeat_renews_by_itself(desk: Desk) -> None:
     """With the real clock, and on PostgreSQL with the server's."""
 
     async def beat() -> None:
-        async with desk.open(clock=None, lease_seconds=0.6) as ledger:
+        async with desk.open(clock=None, lease_seconds=3.0) as ledger:
             lease = await ledger.lease("queue", what="the queue")
             for _ in range(4):
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1.5)
                 ledger.check(lease)
             assert {"queue"} == set(await ledger.live_leases())
 

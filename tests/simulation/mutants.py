@@ -78,8 +78,8 @@ MUTANTS = (
     Mutant(
         "the fence in the ledger",
         "ledger/tenure.py",
-        "        if not is_ours(book, self.lease):\n            raise",
-        "        if False:\n            raise",
+        "        require_ours(book, self.lease)",
+        "        pass",
     ),
     Mutant(
         "the lease is exclusive",

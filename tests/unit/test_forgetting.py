@@ -42,18 +42,27 @@ pytestmark = pytest.mark.anyio
 LISTING = "/retirements_by_status_and_date/"
 
 
+def between(site: Site, work: Callable[[], Awaitable[Any]]) -> None:
+    """Does something between the judgement of a batch and the transaction of its intents, once."""
+    asked, begun = site.ledger.archive_asked, False
+
+    async def late(lease: Lease, meant: Sequence[Forgetting]) -> Any:
+        nonlocal begun
+        if not begun:
+            await work()
+        begun = True
+        return await asked(lease, meant)
+
+    site.ledger.archive_asked = late  # type: ignore[method-assign]  # the moment between two transactions
+
+
 @pytest.mark.parametrize("on", ["user_id", "org"])
 async def test_a_hold_that_is_placed_after_the_look_counts(world: World, on: str) -> None:
     """It is looked for once more in the transaction of the intent; one on an organisation counts until it is asked."""
     site = await retired(world, *NAMES)
     cy = world.user_ids["cy"]
-    asked = site.ledger.archive_asked
+    between(site, lambda: held(world, site, **({"user_id": cy} if on == "user_id" else {"org": "OrgZ"})))
 
-    async def late(lease: Lease, meant: Sequence[Forgetting]) -> Any:
-        await held(world, site, **({"user_id": cy} if on == "user_id" else {"org": "OrgZ"}))
-        return await asked(lease, meant)
-
-    site.ledger.archive_asked = late  # type: ignore[method-assign]  # the moment between two transactions
     found = {each.user_id: each.what for each in await archived(site)}
 
     kept = {cy} if on == "user_id" else set(world.user_ids.values())
@@ -234,25 +243,11 @@ async def test_a_run_that_is_told_to_stop_ends_between_two_requests(
     assert (len(rows(world)), sent(world), len(await site.ledger.events(kind=ARCHIVE_ASKED))) == (3, 1, 2)
 
 
-def between(world: World, site: Site, work: Callable[[], Awaitable[Any]]) -> None:
-    """Does something between the judgement of a batch and the transaction of its intents, once."""
-    asked, begun = site.ledger.archive_asked, False
-
-    async def late(lease: Lease, meant: Sequence[Forgetting]) -> Any:
-        nonlocal begun
-        if not begun:
-            await work()
-        begun = True
-        return await asked(lease, meant)
-
-    site.ledger.archive_asked = late  # type: ignore[method-assign]  # the moment between two transactions
-
-
 async def test_a_receipt_that_is_opened_after_the_look_counts(world: World) -> None:
     """A verification has erased again, and has ended."""
     site = await retired(world, *NAMES)
     cy = world.user_ids["cy"]
-    between(world, site, lambda: promised(site, cy))
+    between(site, lambda: promised(site, cy))
 
     found = {each.user_id: each.what for each in await archived(site)}
 
