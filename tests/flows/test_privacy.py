@@ -52,6 +52,7 @@ def test_no_username_email_or_name_is_in_any_store_after_runs_that_fail_in_every
             lease_seconds=15,
             retry={"attempts": 2, "seconds": 1, "task_retries": 1, "task_delay_seconds": 1},
             ledger={"anchor": str(tmp_path / "anchor")},
+            breaker={"learners": 1_000},
         )
         assert retirement("ledger", "migrate", "--config", platform.config).code == 0
         with log_that_stays(tmp_path / "ledger.sqlite"):
@@ -90,7 +91,10 @@ def log_that_stays(file: Path) -> Iterator[None]:
 
 
 def failing_run(platform: Platform, start: Start) -> tuple[Answer, bytes]:
-    """A queue run that is refused, parked and cut off, and the arguments of its processes meanwhile."""
+    """A queue run that is refused, parked and cut off, and the arguments of its processes meanwhile.
+
+    The forum fails whoever knocks first, and how many those are is chance: no breaker may decide over the others.
+    """
     platform.arm(
         {"path": "/retire_misc/", "method": "POST", "status": 409, "body": "ana.gomez+x", "times": 2},
         {"path": "/retire_forum/", "status": 503, "body": "ana.gomez+x@canary-mail.example", "times": 8},
@@ -120,7 +124,7 @@ def other_ends(platform: Platform, retirement: Command, start: Start, scratch: s
     answers = [said("status"), said("redrive", "--dry-run"), said("redrive", "--yes"), said("redrive")]
     platform.configure(guard={"wait_hours": 0, "staff_domains": ["canary-hostile.example"]})
     answers.append(said("retire-queue"))
-    platform.configure(guard={"staff_domains": []})
+    platform.configure(guard={"staff_domains": []}, breaker={"learners": 3})
     platform.arm(
         {"path": "/update_retirement_status/", "method": "PATCH", "status": 500, "body": "ana.gomez+x", "times": 9}
     )
