@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import State, flow
-from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed, Failed
 
 from flows.dead_runs import bury
+from flows.outlook import show_findings
 from flows.secret_blocks import secret_block
 from retirement import reconciler, reports
 from retirement.errors import Defect, RetirementError
@@ -42,9 +42,7 @@ async def reconcile(config: str | None = None) -> State[Any]:
 
 async def _state(findings: list[Finding]) -> State[Any]:
     summary = reports.findings_summary(findings)
-    if findings:
-        table = [reports.finding(each) for each in findings]
-        await acreate_table_artifact(key="retirement-reconcile", table=table, description=summary)
+    await show_findings(findings)
     if any(each.verdict is Verdict.FAILED for each in findings):
         return Failed(name="SomeFailed", message=summary)
     return Completed(name="Reconciled", message=summary)

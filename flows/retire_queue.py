@@ -23,7 +23,7 @@ from pydantic import Field
 
 from flows import rates
 from flows.agreement import agreed
-from flows.outlook import show_forecast, show_services
+from flows.outlook import show_findings, show_forecast, show_services
 from flows.redaction import redact_logs
 from flows.retire_learner import Workshop, run_learner
 from flows.secret_blocks import secret_block
@@ -100,6 +100,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
         try:
             # Whoever a dead run left in a working state is nobody's, and waits like everybody else from here on.
             run.mended = [finding async for finding in reconcile(site) if finding.verdict is not Verdict.BUSY]
+            await show_findings(run.mended)
             intake = await take_in(site, configuration, days)
             run.depth, run.unreadable = intake.depth, list(intake.unreadable)
             await show_forecast(intake.forecast)

@@ -67,7 +67,9 @@ class Accounts:
         for each in (asked := list(learners)):
             found[each.user_id] = by_name.setdefault(each.current_username.casefold(), set())
         names = [each.current_username for each in asked]
-        plain = [name for name in names if _PLAIN.fullmatch(name)] or ["-"] * bool(names)
+        plain = [name for name in names if _PLAIN.fullmatch(name)]
+        if names and not plain:
+            await self.require_staff()
         for start in range(0, len(plain), ACCOUNTS_AT_ONCE):
             batch = ",".join(plain[start : start + ACCOUNTS_AT_ONCE])
             async for name, org in self._enrollments(ENROLLMENTS, "username", batch):
@@ -75,6 +77,11 @@ class Accounts:
         for name in (name for name in names if not _PLAIN.fullmatch(name)):
             by_name[name.casefold()] |= {org async for _, org in self._enrollments(ENROLLMENTS_OF, "user", name)}
         return {user_id: orgs - {""} for user_id, orgs in found.items()}
+
+    async def require_staff(self) -> None:
+        """Raises `Misconfigured` where the worker is not staff: asks for the enrollments of nobody."""
+        async for _ in self._enrollments(ENROLLMENTS, "username", "-"):
+            pass
 
     async def _enrollments(self, path: str, name: str, value: str) -> AsyncIterator[tuple[str, str]]:
         """Username and organisation, page by page; which kind of pages, only the link to the next one knows."""

@@ -54,6 +54,8 @@ async def examine(configuration: Configuration, site: Site) -> AsyncIterator[Che
     yield Check("permission", Verdict.OK, "the worker may read the retirement queue")
     for check in _states(site, known):
         yield check
+    if staff := await _staff(configuration, site):
+        yield staff
     for step in site.pipeline:
         yield await _route(site, step)
     yield await _clock(site)
@@ -135,6 +137,25 @@ def _states(site: Site, known: list[str]) -> list[Check]:
     else:
         checks.append(Check("order of states", Verdict.OK, "as the steps are written"))
     return checks
+
+
+async def _staff(configuration: Configuration, site: Site) -> Check | None:
+    """Whether the worker may ask what deadlines by country and holds on organisations need; None where none are set."""
+    asking = ["deadline_days_by_country"] if configuration.deadline_days_by_country else []
+    try:
+        if any(hold.org is not None for hold in await site.ledger.holds()):
+            asking.append("a hold on an organisation")
+        if not asking:
+            return None
+        await site.lms.require_staff()
+    except LedgerError:
+        return None  # the check of the ledger has said so
+    except Misconfigured as error:
+        text = f"{error}; needed for {' and '.join(asking)}"
+        return Check("staff", Verdict.FAILURE, text, "make the worker staff in the LMS")
+    except ServiceError as error:
+        return Check("staff", Verdict.WARNING, str(error), "whether the worker is staff cannot be told now")
+    return Check("staff", Verdict.OK, f"the worker is staff, needed for {' and '.join(asking)}")
 
 
 async def _route(site: Site, step: Step) -> Check:

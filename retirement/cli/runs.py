@@ -106,6 +106,9 @@ def retire_queue(
             show_json(document)
         else:
             show_reports(found)
+            for each in document["mended"]:
+                text = f"left behind by a dead run: learner {each['learner']} {each['what']} {each['target']}"
+                console.print(text, highlight=False)
             console.print(f"{reports.summary(found)}; {document['seconds']} s", highlight=False)
         for problem in document["errors"]:
             errors.print(problem, highlight=False, markup=False)
@@ -138,6 +141,7 @@ async def queue_run(
         "ui": _link(engine, state.flow_run_id),
         "depth": state.depth,
         "batch": state.batch,
+        "mended": [reports.finding(each) for each in state.mended],
         "outcomes": dict(Counter(report.ending.value for report in state.reports)),
         "seconds": round(seconds, 2),
         "records": await settled(of_queue_run(state.flow_run_id), sum(len(report.steps) for report in state.reports)),

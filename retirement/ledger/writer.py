@@ -102,9 +102,11 @@ class Writer:
                 results = await self.call(lambda batch=batch: self._commit(batch))  # type: ignore[misc] # its default
                 for ticket, result in zip(batch, results, strict=True):
                     _settle(ticket.done, result)
+        except RuntimeError:  # a thread that was shut down takes nothing any more
+            pass
         finally:
             self._draining = None
-            # Those too whom the thread was not there any more to answer: nobody may wait for ever.
+            # Those too whom nobody was there to answer: nobody may wait for ever.
             for ticket in (*batch, *self._queue):
                 _settle(ticket.done, _Raised(LedgerError(f"{self._name}: was closed before this was written")))
             self._queue = []

@@ -95,3 +95,25 @@ def test_an_external_prefect_server_that_does_not_answer_is_named(tmp_path: Path
 
         assert answer.code == 2
         assert "PREFECT_API_URL: no Prefect server answers" in answer.err
+
+
+@pytest.mark.parametrize(("worker_is_staff", "code", "verdict"), [(False, 2, "failure"), (True, 0, "ok")])
+def test_what_only_staff_is_shown_is_asked_beforehand_where_it_is_needed(
+    tmp_path: Path, retirement: Command, worker_is_staff: bool, code: int, verdict: str
+) -> None:
+    """A hold on an organisation stops every run of a worker who is not staff: the doctor says so before the night."""
+    seed = {**learners(1, states("default")), "settings": {"worker_is_staff": worker_is_staff}}
+    with sandbox(tmp_path, seed=seed) as platform:
+
+        def asked() -> list[tuple[str, str]]:
+            answer = retirement("doctor", "--json", "--config", platform.config)
+            assert answer.code == (code if held else 0)
+            return [(each["verdict"], each["detail"]) for each in answer.document["checks"] if each["name"] == "staff"]
+
+        held = False
+        assert asked() == []
+        why = ("--basis", "lawsuit 17", "--by", "ops", "--until", "2999-01-01")
+        held = retirement("hold", "add", "--org", "OrgA", *why, "--config", platform.config).code == 0
+        [(found, text)] = asked()
+        assert (held, found) == (True, verdict)
+        assert text.endswith("needed for a hold on an organisation")

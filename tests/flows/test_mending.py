@@ -97,13 +97,23 @@ def test_a_run_that_still_lives_keeps_its_learners_from_the_reconciler(
 def test_the_next_queue_run_alone_heals_what_a_killed_one_left(
     tmp_path: Path, engine: str, retirement: Command, start: Start
 ) -> None:
-    """It begins with a reconciliation, so nobody has to be awake."""
+    """It begins with a reconciliation, so nobody has to be awake, and says in the morning whom it found."""
     with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
-        killed_in_the_middle(platform, start, retirement)
+        stuck = killed_in_the_middle(platform, start, retirement)
         healed = retirement("retire-queue", "--json", "--config", platform.config)
 
         assert (healed.code, healed.document["outcomes"]) == (0, {"retired": 6})
+        assert {each["learner"] for each in healed.document["mended"]} >= set(stuck)
+        (table,) = tables_of(engine, healed.document["flow_run"])
+        assert all(str(each) in table for each in stuck)
         assert all_is_well(platform, retirement)
+
+
+def tables_of(api: str, run: str) -> list[str]:
+    """What the artifacts of one run say of those whom dead runs had left behind."""
+    wanted = {"artifacts": {"key": {"any_": ["retirement-reconcile"]}}, "flow_runs": {"id": {"any_": [run]}}}
+    found = httpx.post(f"{api}/artifacts/filter", json=wanted).raise_for_status().json()
+    return [each["data"] for each in found]
 
 
 def test_the_reconciler_as_a_deployment_gives_back_and_buries(
@@ -130,9 +140,8 @@ def test_the_reconciler_as_a_deployment_gives_back_and_buries(
         assert {runs.state(each) for each in (queue["id"], *below)} == {"Crashed"}
         waiting = retirement("status", "--json", "--config", platform.config).document
         assert (waiting["in_working_state"], waiting["without_a_live_run"]) == ([], [])
-        wanted = {"artifacts": {"key": {"any_": ["retirement-reconcile"]}}, "flow_runs": {"id": {"any_": [run]}}}
-        (table,) = httpx.post(f"{engine}/artifacts/filter", json=wanted).json()
-        assert all(str(each) in table["data"] for each in stuck)
+        (table,) = tables_of(engine, run)
+        assert all(str(each) in table for each in stuck)
         assert retirement("retire-queue", "--config", platform.config).code == 0
         assert all_is_well(platform, retirement)
 

@@ -1,11 +1,15 @@
 """Group commit, several processes on one chain, and processes that die in the midst of it."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -182,3 +186,34 @@ def test_a_refused_intent_leaves_nothing(desk: Desk) -> None:
             assert () == record.attempts
 
     asyncio.run(refuse())
+
+
+def test_nobody_waits_for_a_thread_that_is_gone(sqlite_desk: Desk) -> None:
+    """Whoever asks is told, also who was queued behind, and nothing is left for the loop to complain about."""
+    executor = Leaving()
+    complaints: list[object] = []
+
+    async def ask() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with sqlite_desk.open(executor=executor) as ledger:
+            executor.is_gone = True
+            pieces = (ledger.note("lost", {"number": number}) for number in range(3))
+            answers = await asyncio.gather(*pieces, return_exceptions=True)
+            assert [LedgerError] * 3 == [type(answer) for answer in answers]
+            executor.is_gone = False
+            assert 1 == await ledger.note("right", {})
+        gc.collect()
+
+    asyncio.run(ask())
+    assert complaints == []
+
+
+class Leaving(AtOnce):
+    """An executor that takes nothing once it is gone."""
+
+    is_gone = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        if self.is_gone:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        return super().submit(fn, *args, **kwargs)
