@@ -36,6 +36,20 @@ async def main():
 asyncio.run(main())
 """
 
+#: Runs a flow in a process of its own, as a worker does, and prints its state.
+RUN_A_FLOW = """
+import asyncio, importlib, json, sys
+from flows.server import running
+
+async def main(module, name, parameters):
+    async with running():
+        flow = getattr(importlib.import_module(module), name)
+        state = await flow(**json.loads(parameters), return_state=True)
+        print(json.dumps([state.name, state.message, str(state.state_details.flow_run_id)]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
 
 @dataclass(frozen=True)
 class Platform:
@@ -214,6 +228,42 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
             return Started(process)
 
         yield begin
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a flow ended, and what it left."""
+
+    state: str
+    message: str
+    said: str
+    artifacts: list[dict[str, Any]]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """Those of its tables."""
+        return [row for each in self.artifacts for row in json.loads(each["data"])]
+
+    def __str__(self) -> str:
+        return f"{self.message}{self.said}{self.artifacts}"
+
+
+Flow = Callable[..., Ended]
+
+
+@pytest.fixture
+def flow(engine: str, environment: dict[str, str]) -> Flow:
+    """Runs the flow of that name, which its module has too."""
+
+    def run(name: str, **parameters: Any) -> Ended:
+        command = [sys.executable, "-c", RUN_A_FLOW, f"flows.{name}", name, json.dumps(parameters, default=str)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        state, message, run_id = json.loads(done.stdout.splitlines()[-1])
+        body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        artifacts = httpx.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
+        return Ended(state, message, f"{done.stdout}{done.stderr}", artifacts)
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -1,47 +1,14 @@
 """Archive and follow-up as commands and as flows: who is forgotten, what the states say, and that they name nobody."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.flows.conftest import Command, Platform, sandbox
+from tests.flows.conftest import Command, Flow, Platform, sandbox
 
-#: Runs one of the flows below in a process of its own, as a worker does, and prints its state.
-RUN_A_FLOW = """
-import asyncio, importlib, json, sys
-from flows.server import running
-
-async def main(module, name, parameters):
-    async with running():
-        flow = getattr(importlib.import_module(module), name)
-        state = await flow(**json.loads(parameters), return_state=True)
-        print(json.dumps([state.name, state.message, str(state.state_details.flow_run_id)]))
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 NAMES = ["zoe-canary", "yan-canary"]
 CANARIES = ("canary",)
-
-
-@pytest.fixture
-def run(engine: str, environment: dict[str, str]) -> Any:
-    """Name and message of a flow's last state, and the tables that it left."""
-
-    def of(module: str, name: str, **parameters: Any) -> tuple[str, str, list[dict[str, Any]]]:
-        command = [sys.executable, "-c", RUN_A_FLOW, module, name, json.dumps(parameters)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        state, message, run_id = json.loads(done.stdout.splitlines()[-1])
-        body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
-        artifacts = httpx.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
-        assert not named(f"{done.stdout}{done.stderr}{artifacts}")
-        return state, message, [row for each in artifacts for row in json.loads(each["data"])]
-
-    return of
 
 
 def named(text: str) -> list[str]:
@@ -130,39 +97,40 @@ def test_an_error_in_the_middle_does_not_hide_what_was_done(tmp_path: Path, reti
     assert len(answer.err.splitlines()) == 1
 
 
-def test_the_flows_say_what_came_of_it(tmp_path: Path, run: Any, retirement: Command) -> None:
+def test_the_flows_say_what_came_of_it(tmp_path: Path, flow: Flow, retirement: Command) -> None:
     """In states of their own and tables of user ids."""
     with sandbox(tmp_path, "--pipeline", "all", seed=seed(*NAMES, vendors=["braze"])) as platform:
         platform.configure(archive_days=0)
         config = str(platform.config)
         assert retirement("retire-queue", "--config", platform.config).code == 0
-        waiting = run("flows.archive", "archive", config=config)
-        asked = run("flows.verify_erasure", "verify_erasure", config=config, every=True)
+        waiting = flow("archive", config=config)
+        asked = flow("verify_erasure", config=config, every=True)
         for _ in range(2):
             later = {"advance_seconds": 60 * 86_400}
             httpx.post(f"{platform.urls['control']}/_sandbox/clock", json=later).raise_for_status()
-            followed = run("flows.verify_erasure", "verify_erasure", config=config, every=True)
+            followed = flow("verify_erasure", config=config, every=True)
         reports = tmp_path / "reports"
         reports.mkdir(mode=0o700)
         assert retirement("partner-report", "--output", reports, "--config", platform.config).code == 0
-        looked = run("flows.archive", "archive", config=config, dry_run=True)
+        looked = flow("archive", config=config, dry_run=True)
         assert rows(platform) == set(NAMES)
-        archived = run("flows.archive", "archive", config=config)
+        archived = flow("archive", config=config)
 
         assert rows(platform) == set()
 
-    assert (waiting[0], {row["what"] for row in waiting[2]}) == ("Archived", {"waiting"})
-    assert (asked[0], followed[0]) == ("Verified", "Verified")
-    assert {row["what"] for row in followed[2]} == {"confirmed"}
-    assert (looked[0], looked[1]) == ("Archived", "2 would-clear")
-    assert (archived[0], archived[1]) == ("Archived", "2 cleared")
-    assert {row["learner"] for row in archived[2]} == {101, 102}
+    assert (waiting.state, {row["what"] for row in waiting.rows}) == ("Archived", {"waiting"})
+    assert (asked.state, followed.state) == ("Verified", "Verified")
+    assert {row["what"] for row in followed.rows} == {"confirmed"}
+    assert (looked.state, looked.message) == ("Archived", "2 would-clear")
+    assert (archived.state, archived.message) == ("Archived", "2 cleared")
+    assert {row["learner"] for row in archived.rows} == {101, 102}
+    assert not named("".join(map(str, (waiting, asked, followed, looked, archived))))
 
 
-def test_a_flow_without_a_configuration_says_so(tmp_path: Path, run: Any) -> None:
+def test_a_flow_without_a_configuration_says_so(tmp_path: Path, flow: Flow) -> None:
     """As a state; nothing is a traceback."""
     missing = str(tmp_path / "missing.yaml")
     for name in ("archive", "verify_erasure"):
-        state, message, tables = run(f"flows.{name}", name, config=missing)
-        assert (state, tables) == ("ConfigError", [])
-        assert "missing.yaml" in message
+        ended = flow(name, config=missing)
+        assert (ended.state, ended.artifacts) == ("ConfigError", [])
+        assert "missing.yaml" in ended.message

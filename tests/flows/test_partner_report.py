@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import csv
-import json
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from .conftest import Command, Platform, sandbox
+from .conftest import Command, Flow, Platform, sandbox
 
 NAMES = ("quill-canary", "reed-canary")
 CANARIES = ("quill", "reed", "canary")
 TAKE = "retirement_partner_report/"
-
-RUN_THE_FLOW = """
-import asyncio, json, sys
-from flows.server import running
-
-async def main():
-    async with running():
-        from flows.partner_report import partner_report
-        state = await partner_report(sys.argv[1], sys.argv[2], return_state=True)
-        print(json.dumps([state.type.value, state.name, state.message, str(state.state_details.flow_run_id)]))
-
-asyncio.run(main())
-"""
 
 
 def seed() -> dict[str, Any]:
@@ -110,27 +93,15 @@ def test_bad_folders_are_one_line(tmp_path: Path, retirement: Command) -> None:
 
 
 def test_the_flow_leaves_a_summary_of_organisations(
-    tmp_path: Path, output: Path, engine: str, environment: dict[str, str], retirement: Command
+    tmp_path: Path, output: Path, flow: Flow, retirement: Command
 ) -> None:
     """A table with a number for each, in a state of its own; no name in either."""
     with sandbox(tmp_path, seed=seed()) as platform:
         assert retirement("retire-queue", "--json", "--config", platform.config).code == 0
-        done = subprocess.run(
-            [sys.executable, "-c", RUN_THE_FLOW, str(output), str(platform.config)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        ended = flow("partner_report", output=output, config=platform.config)
 
-        kind, name, message, run = json.loads(done.stdout.splitlines()[-1])
-        assert (kind, name) == ("COMPLETED", "Reported")
+        assert ended.state == "Reported"
         assert told(output) == {"OrgA": list(NAMES), "OrgB": [NAMES[0]]}
-    body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
-    (artifact,) = httpx.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
-    assert artifact["key"] == "retirement-partner-report"
-    assert json.loads(artifact["data"]) == [
-        {"organisation": "OrgA", "learners": 2},
-        {"organisation": "OrgB", "learners": 1},
-    ]
-    assert not named(f"{message} {artifact['data']} {artifact['description']}")
+    assert [each["key"] for each in ended.artifacts] == ["retirement-partner-report"]
+    assert ended.rows == [{"organisation": "OrgA", "learners": 2}, {"organisation": "OrgB", "learners": 1}]
+    assert not named(str(ended))

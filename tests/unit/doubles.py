@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from retirement.endings import Ending, Report
 from retirement.engine import retire
 from retirement.http import Api, Pool, Retry
 from retirement.learner import Learner
-from retirement.ledger import Ledger
+from retirement.ledger import Ledger, LedgerPlace, opened
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline, Step
 from retirement.reconciler import Choice, Verdict, reconcile, redrive
@@ -277,6 +278,24 @@ class World:
         waiting = {each.user_id: each for each in await site.lms.queue(site.pipeline.queue_states, 0)}
         listed = [waiting.get(self.user_ids[name]) or await self.learner(site, name) for name in usernames]
         return [await retire(site, learner) for learner in listed]
+
+    async def outlives(
+        self, deadly: Deadly, work: Callable[[], Awaitable[object]], place: LedgerPlace | None = None
+    ) -> bool:
+        """Whether a process comes to the end of some work, over this ledger or over one that it opens itself."""
+
+        async def live() -> None:
+            async with AsyncExitStack() as stack:
+                if place:
+                    opening = opened(place, clock=self.calendar, executor=deadly)
+                    self.ledger = await stack.enter_async_context(opening)
+                self.around = deadly
+                await work()
+
+        try:
+            return await deadly.outlives(live())
+        finally:
+            self.around = None
 
     async def endings(self, site: Site, *usernames: str) -> dict[str, Ending]:
         """One run of these learners, one after the other, and where it left each."""

@@ -206,7 +206,7 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
         place = LedgerPlace(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
         async with opened(place, clock=world.calendar) as world.ledger:
             await retired(world, *NAMES[:3])
-        if await _lived(world, place, Deadly(deaths + 1, after)):
+        if await world.outlives(Deadly(deaths + 1, after), lambda: archived(world.site(PIPELINE)), place):
             break
         deaths += 1
         world.calendar.pass_by(minutes=10)
@@ -222,18 +222,6 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
             assert (await site.ledger.verify()).ok
 
     assert deaths > 12
-
-
-async def _lived(world: World, place: LedgerPlace, deadly: Deadly) -> bool:
-    async def work() -> None:
-        async with opened(place, clock=world.calendar, executor=deadly) as world.ledger:
-            world.around = deadly
-            await archived(world.site(PIPELINE))
-
-    try:
-        return await deadly.outlives(work())
-    finally:
-        world.around = None
 
 
 async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:

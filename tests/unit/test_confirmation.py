@@ -245,7 +245,7 @@ async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
             assert [each.what for each in await case.verify(site)] == [What.GONE, What.GONE]
         case.returns("bo")
         case.pass_by(days=15)
-        if await _lived(case, place, Deadly(deaths + 1, after)):
+        if await world.outlives(Deadly(deaths + 1, after), lambda: case.verify(case.site()), place):
             break
         deaths += 1
         case.pass_by(minutes=10)
@@ -258,20 +258,6 @@ async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
             assert (await world.ledger.verify()).ok
 
     assert deaths > 12
-
-
-async def _lived(case: Case, place: LedgerPlace, deadly: Deadly) -> bool:
-    world = case.world
-
-    async def work() -> None:
-        async with opened(place, clock=world.calendar, executor=deadly) as world.ledger:
-            world.around = deadly
-            await case.verify(case.site())
-
-    try:
-        return await deadly.outlives(work())
-    finally:
-        world.around = None
 
 
 async def _followed_up(case: Case) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from retirement.endings import Ending
 from retirement.engine import retire
+from retirement.learner import Learner
 from retirement.ledger import LedgerPlace, opened
-from retirement.pipeline import Pipeline
 from retirement.reconciler import Verdict, reconcile
+from retirement.site import Site
 
-from .doubles import USERNAME, Deadly, Died, World, holder, shipped
+from .doubles import USERNAME, Deadly, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +41,9 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
         world.seed(holder(), states=pipeline.lms_states, forum=forum)
         place = LedgerPlace(f"sqlite:///{tmp_path / str(deaths)}.sqlite")
         async with opened(place, clock=world.calendar) as world.ledger:
-            if await _lived(world, pipeline, Deadly(deaths + 1, after)):
+            site = world.site(pipeline)
+            learner = await world.learner(site, USERNAME)
+            if await world.outlives(Deadly(deaths + 1, after), partial(_retired, site, learner)):
                 break
             deaths += 1
             world.calendar.pass_by(minutes=10)
@@ -56,19 +60,6 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
     assert deaths >= 2 * len(pipeline) + 1
 
 
-async def _lived(world: World, pipeline: Pipeline, deadly: Deadly) -> bool:
-    """Whether a run came to its end, with nobody in its way."""
-    site = world.site(pipeline)
-    learner = await world.learner(site, USERNAME)
-    world.around = deadly
-    try:
-        report = await retire(site, learner)
-    except BaseException as death:
-        grouped = isinstance(death, BaseExceptionGroup) and death.subgroup(Died)
-        if not (isinstance(death, Died) or grouped):
-            raise
-        return False
-    finally:
-        world.around = None
-    assert Ending.RETIRED is report.ending
-    return True
+async def _retired(site: Site, learner: Learner) -> None:
+    """A run with nobody in its way."""
+    assert (await retire(site, learner)).ending is Ending.RETIRED
