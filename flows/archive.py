@@ -13,6 +13,7 @@ from retirement import archive as archives
 from retirement import reports
 from retirement.archive import Choice
 from retirement.config import load
+from retirement.coverage import candidates
 from retirement.errors import Defect, Interrupted, RetirementError, StateConflict
 from retirement.forgetting import Archived
 from retirement.site import opened
@@ -52,7 +53,8 @@ async def _archive(config: str | None, found: list[Archived], *, dry_run: bool) 
     choice = Choice(configuration.archive_days)
     # No service but the LMS is asked anything.
     async with opened(configuration) as site:
-        await put_away(archives.archive(site, choice, found.append, dry_run=dry_run), site.stop)
+        run = archives.archive(site, choice, found.append, states=candidates(configuration), dry_run=dry_run)
+        await put_away(run, site.stop)
 
 
 async def _failed(name: str, text: str, found: list[Archived]) -> State[Any]:

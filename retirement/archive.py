@@ -46,9 +46,12 @@ class Choice:
     told: Told | None = None
 
 
-async def archive(site: Site, choice: Choice, tell: Callable[[Archived], None], *, dry_run: bool = False) -> None:
+async def archive(
+    site: Site, choice: Choice, tell: Callable[[Archived], None], *, states: Sequence[str], dry_run: bool = False
+) -> None:
     """Has the LMS forget learners, oldest request first, and tells of each; with `dry_run` says whom it would.
 
+    `states` are those that the LMS may have, the pipeline's among them: who is in one of them is not forgotten.
     Raises `StateConflict` while another run does the same, `LedgerError` where the ledger is not what was written,
     `ServiceError`, and what `site.stop` was set for. Wherever it stops or dies, the next run goes on from there.
     """
@@ -56,7 +59,7 @@ async def archive(site: Site, choice: Choice, tell: Callable[[Archived], None], 
         raise LedgerError(problem.sentence)
     lease = await site.ledger.lease("archive", what="the archive")
     try:
-        await _Run(site, choice, lease, tell, dry_run=dry_run).through()
+        await _Run(site, choice, lease, tell, states, dry_run=dry_run).through()
     finally:
         await site.ledger.release(lease)
 
@@ -65,10 +68,18 @@ class _Run:
     """One run, under the lease of the archive."""
 
     def __init__(
-        self, site: Site, choice: Choice, lease: Lease, tell: Callable[[Archived], None], *, dry_run: bool
+        self,
+        site: Site,
+        choice: Choice,
+        lease: Lease,
+        tell: Callable[[Archived], None],
+        states: Sequence[str],
+        *,
+        dry_run: bool,
     ) -> None:
         self._site, self._ledger, self._lms = site, site.ledger, site.lms
         self._choice, self._lease, self._tell, self._dry_run = choice, lease, tell, dry_run
+        self._states = states
         self._left = choice.limit
         self._lost = 0
 
@@ -110,10 +121,8 @@ class _Run:
         complete, first_is_whole = await self._complete(named.values())
         if not (gone := named.keys() - complete):
             return
-        others = {
-            (row.user_id, row.retirement_id): row.state
-            for row in await self._lms.queue([each for each in self._site.pipeline.lms_states if each != COMPLETE], 0)
-        }
+        elsewhere = [each for each in await self._lms.known_states(self._states) if each != COMPLETE]
+        others = {(row.user_id, row.retirement_id): row.state for row in await self._lms.queue(elsewhere, 0)}
         is_whole = first_is_whole and not self._lms.unreadable
         # Once more: somebody may have come to COMPLETE between the two lists.
         complete, second_is_whole = await self._complete([named[whose] for whose in gone])

@@ -23,6 +23,7 @@ from retirement.cli.output import (
 )
 from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
+from retirement.coverage import candidates
 from retirement.engine import carefully
 from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.forgetting import Archived, Told, What
@@ -93,7 +94,8 @@ async def _archive(configuration: Configuration, choice: Choice, found: list[Arc
 
     # No service but the LMS is asked anything.
     async with opened(configuration) as site:
-        await carefully(archives.archive(site, choice, tell, dry_run=dry_run), site.stop)
+        run = archives.archive(site, choice, tell, states=candidates(configuration), dry_run=dry_run)
+        await carefully(run, site.stop)
 
 
 def _show(found: list[Archived], error: RetirementError | None, *, as_json: bool) -> None:

@@ -19,6 +19,10 @@ from retirement.site import Site
 from .doubles import USERNAME, Forward, World, holder, line
 
 PIPELINE = line(("MISC", "LMS", "retirement_lms_retire_misc"), ("LMS", "LMS", "retirement_lms_retire"))
+#: A state of the LMS that no step has.
+EXTRA = "RETIRING_PIGEONS"
+#: What a site may take the LMS to have.
+STATES = [*PIPELINE.lms_states, EXTRA, "NOT_HERE"]
 NAMES = [USERNAME, "bo", "cy", "di", "ed"]
 CLEANUP = "/retirement_cleanup/"
 TOLD = Told("retired by the former driver", "dpo", incomplete=True, receipts=True)
@@ -26,7 +30,7 @@ TOLD = Told("retired by the former driver", "dpo", incomplete=True, receipts=Tru
 
 async def retired(world: World, *names: str, days: int = 31) -> Site:
     """A site whose learners were retired so many days ago."""
-    world.seed(*(holder(name) for name in names), states=PIPELINE.lms_states)
+    world.seed(*(holder(name) for name in names), states=[*PIPELINE.lms_states[:-3], EXTRA, *PIPELINE.lms_states[-3:]])
     site = world.site(PIPELINE)
     for name in names:
         await world.retire(site, name)
@@ -36,7 +40,8 @@ async def retired(world: World, *names: str, days: int = 31) -> Site:
 
 async def archived(site: Site, dry_run: bool = False, **choice: Any) -> list[Archived]:
     found: list[Archived] = []
-    await archives.archive(site, Choice(**{"days": 30} | choice), found.append, dry_run=dry_run)
+    chosen = Choice(**{"days": 30} | choice)
+    await archives.archive(site, chosen, found.append, states=STATES, dry_run=dry_run)
     return found
 
 
@@ -82,7 +87,7 @@ def rewritten(world: World, path: str, change: Any) -> None:
 
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
         answer = await forward(request)
-        if not request.url.path.endswith(path):
+        if not request.url.path.endswith(path) or answer.status_code != 200:
             return answer
         listed = httpx.Response(200, content=await answer.aread()).json()
         return httpx.Response(200, json=change(listed) if listed else listed)

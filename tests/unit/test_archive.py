@@ -19,7 +19,20 @@ from retirement.forgetting import Archived, Told, What
 from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, LedgerPlace, learner_scope, opened
 from retirement.lms import Lms
 
-from .archiving import CLEANUP, NAMES, PIPELINE, TOLD, archived, certificate, promised, retired, rows, sent, whats
+from .archiving import (
+    CLEANUP,
+    EXTRA,
+    NAMES,
+    PIPELINE,
+    TOLD,
+    archived,
+    certificate,
+    promised,
+    retired,
+    rows,
+    sent,
+    whats,
+)
 from .doubles import USERNAME, Deadly, Forward, Script, World, holder, names_nobody
 
 pytestmark = pytest.mark.anyio
@@ -224,14 +237,15 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
     assert deaths > 12
 
 
-async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:
+@pytest.mark.parametrize("elsewhere", ["PENDING", EXTRA])
+async def test_one_who_is_refused_keeps_nobody_else(world: World, elsewhere: str) -> None:
     """The LMS refuses the whole list and does not say for whom, so it is halved."""
     site = await retired(world, *NAMES)
 
     async def undone(request: httpx.Request, forward: Forward) -> httpx.Response:
         # Somebody moves one of them between our listing and our request.
         if request.url.path.endswith(CLEANUP) and world.state("di") == "COMPLETE":
-            await world.force("di", "PENDING")
+            await world.force("di", elsewhere)
             world.around = undone
         return await forward(request)
 
@@ -240,7 +254,7 @@ async def test_one_who_is_refused_keeps_nobody_else(world: World) -> None:
 
     assert rows(world) == {"di"}
     moved = found.pop(world.user_ids["di"])
-    assert (moved.what, moved.text) == (What.KEPT, "somebody has moved them to PENDING meanwhile")
+    assert (moved.what, moved.text) == (What.KEPT, f"somebody has moved them to {elsewhere} meanwhile")
     assert {each.what for each in found.values()} == {What.CLEARED}
     (again,) = await archived(site)  # not called forgotten for being no longer in COMPLETE
     assert again == moved

@@ -22,6 +22,7 @@ from .archiving import (
     CLEANUP,
     NAMES,
     PIPELINE,
+    STATES,
     TOLD,
     archived,
     certificate,
@@ -237,7 +238,7 @@ async def test_a_run_that_is_told_to_stop_ends_between_two_requests(
     world.around = stopping
     found: list[Archived] = []
     with pytest.raises(Interrupted):
-        await archives.archive(site, archives.Choice(30), found.append)
+        await archives.archive(site, archives.Choice(30), found.append, states=STATES)
 
     assert whats(found) == [What.CLEARED] * 2
     assert (len(rows(world)), sent(world), len(await site.ledger.events(kind=ARCHIVE_ASKED))) == (3, 1, 2)
@@ -361,7 +362,7 @@ async def test_a_batch_that_nobody_answers_for_ends_the_run(world: World) -> Non
     found: list[Archived] = []
 
     with pytest.raises(Transient):
-        await archives.archive(site, archives.Choice(30), found.append)
+        await archives.archive(site, archives.Choice(30), found.append, states=STATES)
 
     assert whats(found) == [What.UNANSWERED] * (archives.LOST_IN_A_ROW - 1)
 
