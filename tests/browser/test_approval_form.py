@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page
 
+from tests import patient
 from tests.flows.conftest import HOLD_AN_ENGINE
 
 SCREENSHOTS = Path("build-output")
@@ -40,7 +40,7 @@ def asking(api: str, *types: str) -> dict[str, Any]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         body = {"flow_runs": {"name": {"any_": [NAME]}, "state": {"type": {"any_": types}}}}
-        if found := httpx.post(f"{api}/flow_runs/filter", json=body).json():
+        if found := patient.post(f"{api}/flow_runs/filter", json=body).json():
             run: dict[str, Any] = found[0]
             return run
     raise TimeoutError(f"the run has not become one of {types}")

@@ -14,8 +14,9 @@ import pytest
 from playwright.sync_api import Locator, Page
 from sqlalchemy import create_engine, text
 
-from tests.flows.conftest import HOLD_AN_ENGINE, PATIENCE, Platform, Runs, queue_runs, sandbox
+from tests.flows.conftest import HOLD_AN_ENGINE, Platform, Runs, queue_runs, sandbox
 from tests.flows.test_guard import is_untouched
+from tests.patient import PATIENCE
 
 SCREENSHOTS = Path("build-output")
 

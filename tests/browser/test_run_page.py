@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page
 
 from retirement.sandbox.pipelines import PIPELINES
+from tests import patient
 
 SCREENSHOTS = Path("build-output")
 
@@ -36,9 +36,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 def test_the_graph_of_a_run_shows_the_nine_steps_by_name(page: Page, demo: dict[str, Any]) -> None:
     """The page of one learner's run draws the pipeline, step after step, under its named end."""
-    ui, found = demo["ui"], httpx.post(f"{demo['ui']}/api/flow_runs/filter", json=named("learner-105")).json()
+    ui, found = demo["ui"], patient.post(f"{demo['ui']}/api/flow_runs/filter", json=named("learner-105")).json()
     names = [step["start"] for step in PIPELINES["default"]]
-    graph = httpx.get(f"{ui}/api/flow_runs/{found[0]['id']}/graph-v2").json()
+    graph = patient.get(f"{ui}/api/flow_runs/{found[0]['id']}/graph-v2").json()
 
     page.goto(f"{ui}/runs/flow-run/{found[0]['id']}")
     page.wait_for_selector("canvas")
@@ -72,7 +72,7 @@ def test_the_page_of_the_queue_run_shows_the_learners_and_the_table(page: Page, 
     assert demo["outcomes"] == {"retired": 25}
     assert demo["residue"] == []
     body = {"artifacts": {"key": {"any_": ["retirement-queue"]}}}
-    artifacts = httpx.post(f"{demo['ui']}/api/artifacts/filter", json=body).json()
+    artifacts = patient.post(f"{demo['ui']}/api/artifacts/filter", json=body).json()
     assert [row["learner"] for row in json.loads(artifacts[0]["data"])] == list(range(101, 126))
 
 

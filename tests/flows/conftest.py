@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from retirement.ledger import LedgerPlace
-
-#: Seconds after which something that is waited for will not come any more.
-PATIENCE = 300
+from tests import patient
+from tests.patient import PATIENCE
 
 HOLD_AN_ENGINE = """
 import asyncio, signal, sys
@@ -76,7 +74,7 @@ class Platform:
         return found
 
     def arm(self, *faults: dict[str, Any]) -> None:
-        httpx.post(f"{self.urls['control']}/_sandbox/faults", json=list(faults)).raise_for_status()
+        patient.post(f"{self.urls['control']}/_sandbox/faults", json=list(faults)).raise_for_status()
 
     def user_id(self, name: str) -> int:
         return int(self.state()[name]["user_id"])
@@ -108,7 +106,7 @@ class Platform:
 
     def look(self, what: str) -> Any:
         """What a control endpoint of the sandbox answers."""
-        return httpx.get(f"{self.urls['control']}/_sandbox/{what}", timeout=60).raise_for_status().json()
+        return patient.get(f"{self.urls['control']}/_sandbox/{what}").raise_for_status().json()
 
 
 @contextmanager
@@ -260,7 +258,7 @@ def flow(engine: str, environment: dict[str, str]) -> Flow:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         state, message, run_id = json.loads(done.stdout.splitlines()[-1])
         body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
-        artifacts = httpx.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
+        artifacts = patient.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
         return Ended(state, message, f"{done.stdout}{done.stderr}", artifacts)
 
     return run
@@ -284,19 +282,19 @@ class Runs:
 
     def state(self, run: str) -> str:
         """The name of a run's state."""
-        return str(httpx.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
+        return str(patient.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
 
 
 def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
     """The runs of learners below one queue run; the server has those of other tests as well, killed ones too."""
     body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
-    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
     return found
 
 
 def queue_runs(api: str) -> list[dict[str, Any]]:
     body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
-    found: list[dict[str, Any]] = httpx.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
     return found
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.approval import Answer, answer
 from retirement.errors import ConfigError
+from tests import patient
 
 YES = Answer(True, "Ada Operator", "the campus closed a programme", how_many=3)
 NO = Answer(False, "Ada Operator", "nobody announced this")
@@ -30,7 +30,7 @@ class Asked:
         self.api, self.flow_run = api, flow_run
 
     def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.api}/flow_runs/{self.flow_run}").json()["state"]
+        found: dict[str, Any] = patient.get(f"{self.api}/flow_runs/{self.flow_run}").json()["state"]
         return found
 
     def until(self, *types: str) -> "Asked":
@@ -48,7 +48,9 @@ class Asked:
 
     def inputs(self) -> Any:
         """What Prefect keeps of form and answer."""
-        return httpx.post(f"{self.api}/flow_runs/{self.flow_run}/input/filter", json={"prefix": "", "limit": 9}).json()
+        return patient.post(
+            f"{self.api}/flow_runs/{self.flow_run}/input/filter", json={"prefix": "", "limit": 9}
+        ).json()
 
     def answer(self, given: Answer) -> None:
         """What `retirement approve` and `retirement reject` call."""
@@ -57,12 +59,12 @@ class Asked:
 
     def resume(self, **given: Any) -> str:
         """What the form in the UI sends; how Prefect takes it."""
-        sent = httpx.post(f"{self.api}/flow_runs/{self.flow_run}/resume", json={"run_input": given})
+        sent = patient.post(f"{self.api}/flow_runs/{self.flow_run}/resume", json={"run_input": given})
         return str(sent.json()["status"])
 
     def cancel(self) -> None:
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
-        httpx.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
+        patient.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
 
 
 @contextmanager
@@ -83,7 +85,7 @@ def asked(environment: dict[str, str], api: str, name: str, seconds: float = 60)
         found: list[dict[str, Any]] = []
         while not found:
             body = {"flow_runs": {"name": {"any_": [name]}}}
-            found = httpx.post(f"{api}/flow_runs/filter", json=body).json()
+            found = patient.post(f"{api}/flow_runs/filter", json=body).json()
         yield Asked(api, found[0]["id"]).until("PAUSED")
 
 
@@ -91,15 +93,15 @@ def asked(environment: dict[str, str], api: str, name: str, seconds: float = 60)
 def server(environment: dict[str, str], engine: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The flow that asks as a deployment."""
     with python(environment, engine, "serve") as process:
-        while httpx.get(f"{engine}/deployments/name/ask-somebody/here").status_code != 200:
+        while patient.get(f"{engine}/deployments/name/ask-somebody/here").status_code != 200:
             pass
         yield process
 
 
 def served(api: str) -> Asked:
     """A run of the deployment that has asked."""
-    deployment = httpx.get(f"{api}/deployments/name/ask-somebody/here").json()["id"]
-    made = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
+    deployment = patient.get(f"{api}/deployments/name/ask-somebody/here").json()["id"]
+    made = patient.post(f"{api}/deployments/{deployment}/create_flow_run", json={"state": {"type": "SCHEDULED"}})
     return Asked(api, made.json()["id"]).until("PAUSED")
 
 

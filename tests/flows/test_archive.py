@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests import patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
 
 NAMES = ["zoe-canary", "yan-canary"]
@@ -107,7 +106,7 @@ def test_the_flows_say_what_came_of_it(tmp_path: Path, flow: Flow, retirement: C
         asked = flow("verify_erasure", config=config, every=True)
         for _ in range(2):
             later = {"advance_seconds": 60 * 86_400}
-            httpx.post(f"{platform.urls['control']}/_sandbox/clock", json=later).raise_for_status()
+            patient.post(f"{platform.urls['control']}/_sandbox/clock", json=later).raise_for_status()
             followed = flow("verify_erasure", config=config, every=True)
         reports = tmp_path / "reports"
         reports.mkdir(mode=0o700)

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 import yaml
@@ -18,6 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.dead_runs import ENDS, bury, silence_automation, watch_for_silence
 from flows.retire_learner import Ending
+from tests import patient
 from tests.flows.conftest import Platform, learners_runs, sandbox, until
 
 LATER = timedelta(hours=1)
@@ -29,19 +29,19 @@ def api(engine: str) -> Iterator[str]:
     with temporary_settings({PREFECT_API_URL: engine}):
         yield engine
     for each in automations(engine):
-        httpx.delete(f"{engine}/automations/{each['id']}").raise_for_status()
+        patient.delete(f"{engine}/automations/{each['id']}").raise_for_status()
 
 
 def automations(api: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.post(f"{api}/automations/filter", json={}).json()
+    found: list[dict[str, Any]] = patient.post(f"{api}/automations/filter", json={}).json()
     return [each for each in found if each["name"] == silence_automation()["name"]]
 
 
 def made(api: str, flow: str, **fields: Any) -> str:
     """A run of that flow in the state Running, without a process."""
-    flow_id = httpx.post(f"{api}/flows/", json={"name": flow}).json()["id"]
+    flow_id = patient.post(f"{api}/flows/", json={"name": flow}).json()["id"]
     body = {"flow_id": flow_id, "state": {"type": "RUNNING", "name": "Running"}, **fields}
-    return str(httpx.post(f"{api}/flow_runs/", json=body).raise_for_status().json()["id"])
+    return str(patient.post(f"{api}/flow_runs/", json=body).raise_for_status().json()["id"])
 
 
 def types(api: str, queue: str) -> dict[str, str]:
@@ -50,7 +50,7 @@ def types(api: str, queue: str) -> dict[str, str]:
 
 
 def state(api: str, run: str) -> str:
-    return str(httpx.get(f"{api}/flow_runs/{run}").json()["state"]["type"])
+    return str(patient.get(f"{api}/flow_runs/{run}").json()["state"]["type"])
 
 
 def in_an_hour() -> datetime:
@@ -76,7 +76,7 @@ def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:
 def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[str, str]) -> None:
     """Applied as its first lines say; the next `serve` takes over what is there."""
     for each in automations(api):
-        httpx.delete(f"{api}/automations/{each['id']}").raise_for_status()
+        patient.delete(f"{api}/automations/{each['id']}").raise_for_status()
     command = ["prefect", "automation", "create", "--from-file", "deployments/automations/silent-runs.yaml"]
     subprocess.run(
         [sys.executable, "-m", *command], env={**environment, "PREFECT_API_URL": api}, check=True, capture_output=True
@@ -93,11 +93,13 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
         variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
         with subprocess.Popen(serve, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             name = f"{api}/deployments/name/retire-queue/queue-here"
-            until(lambda: httpx.get(name).status_code == 200)
+            until(lambda: patient.get(name).status_code == 200)
             until(lambda: bool(automations(api)))
             asyncio.run(watch_for_silence(10))
             body = {"state": {"type": "SCHEDULED"}}
-            queue = httpx.post(f"{api}/deployments/{httpx.get(name).json()['id']}/create_flow_run", json=body).json()
+            queue = patient.post(
+                f"{api}/deployments/{patient.get(name).json()['id']}/create_flow_run", json=body
+            ).json()
             until(lambda: moved(platform) > 12)
             for each in (process, *psutil.Process(process.pid).children(recursive=True)):
                 os.kill(each.pid, signal.SIGKILL)
@@ -106,7 +108,7 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
         assert "RUNNING" in then.values()
 
         until(lambda: state(api, queue["id"]) == "CRASHED" and "RUNNING" not in types(api, queue["id"]).values())
-        assert "no sign of life" in httpx.get(f"{api}/flow_runs/{queue['id']}").json()["state"]["message"]
+        assert "no sign of life" in patient.get(f"{api}/flow_runs/{queue['id']}").json()["state"]["message"]
         now = types(api, queue["id"])
         assert "CRASHED" in now.values()
         assert all(now[run] == ended for run, ended in then.items() if ended in ("COMPLETED", "CANCELLED", "FAILED"))

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import httpx
-
 from retirement.sandbox.pipelines import PIPELINES
+from tests import patient
 from tests.flows.conftest import Command, sandbox
 
 #: Days after which every vendor of the sandbox has done what it promised.
@@ -30,7 +29,7 @@ def test_all_services_are_erased_confirmed_and_certified(tmp_path: Path, engine:
         assert platform.residue() != []  # the vendors have only promised
         before = called("status", "--json")
         seconds = {"advance_seconds": DONE_BY * 86_400}
-        httpx.post(f"{platform.urls['control']}/_sandbox/clock", json=seconds).raise_for_status()
+        patient.post(f"{platform.urls['control']}/_sandbox/clock", json=seconds).raise_for_status()
         said = [each["what"] for _ in range(2) for each in called("verify", "--all", "--json")["receipts"]]  # type: ignore[attr-defined]  # a list of rows
         called("partner-report", "--json", "--output", str(reports))
 

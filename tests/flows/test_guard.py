@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from retirement.ledger import Decision, opened
 from retirement.sandbox.seeds import learners
+from tests import patient
 from tests.flows.conftest import Command, Platform, Runs, Start, sandbox, until
 from tests.ledger.desk import Clock, begin
 
@@ -137,10 +137,10 @@ def everything_about(api: str, run: str) -> str:
     """The run, its states, logs and artifacts as Prefect's API shows them."""
     wanted = {"flow_runs": {"id": {"any_": [run]}}}
     asked = [
-        httpx.get(f"{api}/flow_runs/{run}"),
-        httpx.get(f"{api}/flow_run_states/", params={"flow_run_id": run}),
-        httpx.post(f"{api}/artifacts/filter", json=wanted),
-        httpx.post(f"{api}/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}}),
+        patient.get(f"{api}/flow_runs/{run}"),
+        patient.get(f"{api}/flow_run_states/", params={"flow_run_id": run}),
+        patient.post(f"{api}/artifacts/filter", json=wanted),
+        patient.post(f"{api}/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}}),
     ]
     return "".join(each.raise_for_status().text for each in asked)
 

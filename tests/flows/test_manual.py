@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.manual import Answer, OpenTask, answers, open_tasks, settle, tasks_of
 from retirement.connectors.manual import Manual
 from retirement.http import Api, pool
 from retirement.ledger import Receipt
+from tests import patient
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SAID = {"done": True, "done_by": "Ada Operator", "evidence": "ticket 4711"}
@@ -38,19 +38,19 @@ class Forms:
 
     def runs(self, task: OpenTask) -> list[dict[str, Any]]:
         body = {"flow_runs": {"tags": {"all_": [f"receipt:{task.reference}"]}}}
-        found: list[dict[str, Any]] = httpx.post(f"{self.api}/flow_runs/filter", json=body).raise_for_status().json()
+        found: list[dict[str, Any]] = patient.post(f"{self.api}/flow_runs/filter", json=body).raise_for_status().json()
         return found
 
     def inputs(self, task: OpenTask) -> list[dict[str, Any]]:
         body = {"prefix": "", "limit": 9}
         url = f"{self.api}/flow_runs/{self.runs(task)[0]['id']}/input/filter"
-        found: list[dict[str, Any]] = httpx.post(url, json=body).json()
+        found: list[dict[str, Any]] = patient.post(url, json=body).json()
         return found
 
     def submit(self, task: OpenTask, **given: Any) -> str:
         """What the form in the UI sends; how Prefect takes it."""
         url = f"{self.api}/flow_runs/{self.runs(task)[0]['id']}/resume"
-        return str(httpx.post(url, json={"run_input": given}).json()["status"])
+        return str(patient.post(url, json={"run_input": given}).json()["status"])
 
 
 def task() -> OpenTask:
@@ -103,12 +103,12 @@ def test_a_run_that_went_on_without_the_form_or_was_cancelled_is_asked_for_anew(
     forms, card = Forms(engine), task()
     forms.opened(card)
     url = f"{engine}/flow_runs/{forms.runs(card)[0]['id']}/set_state"
-    httpx.post(url, json={"state": {"type": "RUNNING"}, "force": True}).raise_for_status()
+    patient.post(url, json={"state": {"type": "RUNNING"}, "force": True}).raise_for_status()
     assert forms.answers(card) == []
     forms.opened(card)
     assert forms.runs(card)[0]["state"]["type"] == "PAUSED"
 
-    httpx.post(url, json={"state": {"type": "CANCELLED"}, "force": True}).raise_for_status()
+    patient.post(url, json={"state": {"type": "CANCELLED"}, "force": True}).raise_for_status()
     forms.opened(card)
     assert sorted(each["state"]["type"] for each in forms.runs(card)) == ["CANCELLED", "PAUSED"]
 

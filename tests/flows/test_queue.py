@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import httpx
-
 from retirement.sandbox.pipelines import PIPELINES, states
 from retirement.sandbox.seeds import demo, learners
+from tests import patient
 from tests.flows.conftest import Command, sandbox
 
 
@@ -33,8 +32,8 @@ def task_runs_by_flow_run(engine: str, queue_run: str) -> dict[str, list[str]]:
     wanted = {"flow_runs": {"tags": {"all_": [f"queue:{queue_run}"]}}}
     found: dict[str, list[str]] = {}
     offset = 0
-    while page := httpx.post(
-        f"{engine}/task_runs/filter", json={**wanted, "limit": 200, "offset": offset, "sort": "ID_DESC"}, timeout=60
+    while page := patient.post(
+        f"{engine}/task_runs/filter", json={**wanted, "limit": 200, "offset": offset, "sort": "ID_DESC"}
     ).json():
         for run in page:
             assert run["state_type"] == "COMPLETED"
@@ -122,7 +121,7 @@ def test_one_learner_can_be_retired_by_user_id_and_by_username(
     assert [each.code for each in (by_id, by_name, again, nobody)] == [0, 0, 0, 1]
     assert by_name.document["user_id"] == 102
     assert again.document["reason"] == "was COMPLETE already"
-    name = httpx.get(f"{engine}/flow_runs/{by_name.document['flow_run']}").json()["name"]
+    name = patient.get(f"{engine}/flow_runs/{by_name.document['flow_run']}").json()["name"]
     assert name == "learner-102"
 
 

@@ -11,13 +11,13 @@ from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import rates
 from retirement.limits import Limits, Rate
 from retirement.site import Turns
+from tests import patient
 
 #: Passes the gate of a service so many times and prints when; `hold` is how long each request takes.
 PASS = """
@@ -97,7 +97,7 @@ def test_limits_have_names_that_operators_find(engine: str) -> None:
     def passed(calls: int) -> dict[str, Any]:
         rates._made.clear()
         asyncio.run(pass_once(calls))
-        found: dict[str, Any] = httpx.get(f"{engine}/v2/concurrency_limits/{name}").raise_for_status().json()
+        found: dict[str, Any] = patient.get(f"{engine}/v2/concurrency_limits/{name}").raise_for_status().json()
         return found
 
     assert name == f"retirement:{service}:POST users.delete"

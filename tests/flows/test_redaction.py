@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 
 from flows.redaction import REDACTED, RedactingFilter, forget, known, redact, remember
 from retirement.learner import Learner
+from tests import patient
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -144,9 +144,9 @@ def test_neither_our_lines_nor_those_of_httpx_reach_prefect_with_a_learner(
     done = subprocess.run(
         [sys.executable, script], env={**environment, **loud}, capture_output=True, text=True, check=True
     )
-    runs = httpx.post(f"{engine}/flow_runs/filter", json={"flow_runs": {"name": {"any_": ["says-too-much"]}}}).json()
+    runs = patient.post(f"{engine}/flow_runs/filter", json={"flow_runs": {"name": {"any_": ["says-too-much"]}}}).json()
     body = {"logs": {"flow_run_id": {"any_": [runs[0]["id"]]}}, "limit": 200}
-    stored = [f"{each['name']}: {each['message']}" for each in httpx.post(f"{engine}/logs/filter", json=body).json()]
+    stored = [f"{each['name']}: {each['message']}" for each in patient.post(f"{engine}/logs/filter", json=body).json()]
     everything = [*stored, *done.stdout.splitlines(), *done.stderr.splitlines()]
 
     assert f"prefect.flow_runs: plain {REDACTED} and {REDACTED}" in stored

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
+from tests import patient
 from tests.flows.conftest import Command, Platform, sandbox
 
 WAITING = "_COMPLETE"
@@ -60,12 +60,12 @@ class Served:
 
     def state(self) -> tuple[str, str]:
         """Type and name of the run's state in Prefect."""
-        state = httpx.get(f"{self.api}/flow_runs/{self.flow_run}").json()["state"]
+        state = patient.get(f"{self.api}/flow_runs/{self.flow_run}").json()["state"]
         return state["type"], state["name"]
 
     def names(self) -> list[str]:
         """The names of all its states so far."""
-        found = httpx.get(f"{self.api}/flow_run_states/", params={"flow_run_id": self.flow_run}).json()
+        found = patient.get(f"{self.api}/flow_run_states/", params={"flow_run_id": self.flow_run}).json()
         return [each["name"] for each in found]
 
     def ended(self) -> bool:
@@ -74,7 +74,7 @@ class Served:
     def cancel(self) -> None:
         """What the button of the UI does."""
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
-        httpx.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
+        patient.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
 
     def tell_the_server(self) -> None:
         self.process.terminate()
@@ -93,10 +93,10 @@ def serving(environment: dict[str, str], api: str, platform: Platform) -> Iterat
     variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, text=True) as process:
         name = f"{api}/deployments/name/retire-queue/queue-here"
-        until(process, lambda: httpx.get(name).status_code == 200)
+        until(process, lambda: patient.get(name).status_code == 200)
         body = {"state": {"type": "SCHEDULED"}}
-        deployment = httpx.get(name).json()["id"]
-        made = httpx.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()
+        deployment = patient.get(name).json()["id"]
+        made = patient.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).raise_for_status().json()
         until(process, lambda: moved(platform) > 12)
         try:
             yield Served(process, api, made["id"])
