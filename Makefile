@@ -4,15 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 TEST_ARGS ?=
-JOBS ?= 2
+#: Of two cores: tests of processes wait for them often, which leaves time for two more workers.
+JOBS ?= 4
+#: Anything: `make check` also runs what is marked nightly, and each case of the sweeps instead of every second.
+NIGHTLY ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
+NIGHT_ARGS ?=
+HOSTILE_ARGS ?=
 SEEDS ?= 1000
+#: The test that sees a scheduled run: Prefect's scheduler fails silently with a SQLAlchemy that it does not know.
+SCHEDULES := tests/flows/test_schedules.py
 SIMULATE_ARGS ?=
+#: Tests that share something costly go to one worker, see tests/conftest.py; the long ones come first.
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+#: Tests with commands, servers and browsers in processes of their own, which `make test` leaves to `make check`.
+IN_PROCESSES := tests/flows tests/chaos tests/browser
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs bench chaos contract simulate mutants browser lock clean
+.PHONY: help install demo test check lint types format docs bench chaos night contract hostile simulate mutants measure browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,10 +44,11 @@ install: $(VENV)/.installed ## install the console script .venv/bin/retirement
 demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends with an exit code
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed-dev browser ## all tests, JOBS at a time; TEST_ARGS goes to pytest
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TEST_ARGS)
+test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every third case; JOBS, TEST_ARGS
+	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) --every-nth 3 $(TEST_ARGS)
 
-check: lint types test ## format, lint, types and tests: what CI runs
+check: lint types browser ## what CI runs: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and 200 learners
+	@$(PYTEST) $(if $(NIGHTLY),--nightly,--every-nth 2) $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting and lint
 	@$(BIN)/ruff format --check .
@@ -58,8 +70,14 @@ bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, b
 chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
+night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is what CI runs
+	@$(BIN)/python -m tests.night $(NIGHT_ARGS)
+
 contract: $(VENV)/.installed-dev ## every operation of every connector in every situation, as a table
 	@$(BIN)/python -m tests.contract
+
+hostile: $(VENV)/.installed-dev ## every route of a retirement, and every misbehaviour of a proxy before it, as a table; HOSTILE_ARGS
+	@$(BIN)/python -m tests.hostile --jobs $(JOBS) $(HOSTILE_ARGS)
 
 simulate: $(VENV)/.installed-dev ## SEEDS random histories in virtual time, each checked against the invariants
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(SIMULATE_ARGS)
@@ -67,17 +85,26 @@ simulate: $(VENV)/.installed-dev ## SEEDS random histories in virtual time, each
 mutants: $(VENV)/.installed-dev ## remove one guard after another: the simulation has to notice each
 	@$(BIN)/python -m tests.simulation.mutants
 
+measure: $(VENV)/.installed-dev ## sizes, complexity, docstrings and duplicates of the code, and the functions to cut
+	@$(BIN)/python -m tests.house.measure
+
 browser: # a Chromium for the tests of pages, from the system's packages when we may install them
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 	  { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Chromium …" && \
 	    apt-get -qq update >/dev/null && apt-get -qq install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
 	  echo "no Chromium here and none can be installed: the tests of pages will be skipped"
 
-lock: ## resolve the newest versions that pyproject.toml allows into constraints.txt
+lock: ## resolve the newest versions into constraints.txt; schedules have to fire with both ends of SQLAlchemy's range
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install -e '.[dev]'
 	@{ echo "# What the tests ran with; written by make lock."; \
 	   $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
+	@echo "the newest SQLAlchemy of our range: schedules have to fire …"
+	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
+	@echo "the oldest SQLAlchemy of our range: schedules have to fire …"
+	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install \
+	  "$$(sed -n 's/.*"\(sqlalchemy\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
+	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
 	@rm -rf $(VENV)-lock
 
 clean: ## remove .venv and caches

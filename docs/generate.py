@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import typer
 from pydantic.fields import FieldInfo
 
 from retirement.cli import app
+from retirement.cli.late import LateCommand
 from retirement.connectors import Connector, FollowUp, Operation, Repeats, registry
-from retirement.errors import RateLimited, ServiceError, Transient
-from retirement.http import Reply, classify, translate
+from retirement.errors import RateLimited, RetirementError, ServiceError, Transient
+from retirement.wire.reply import Reply, classify, translate
 
 FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by `python -m docs.generate`; do not edit. -->"
-#: Written by `python -m tests.contract --write`, since only tests see what is really sent.
-ELSEWHERE = {"requests.md"}
+#: Written by `python -m tests.contract --write` and `python -m tests.browser.buttons`: only tests see what really is.
+ELSEWHERE = {"requests.md", "buttons.md"}
 #: What stands in for the settings of a service when its operations are described.
 NOWHERE = "https://service.example.com"
-#: What a body can be, as `retirement.http` tells bodies apart.
+#: What a body can be, as `retirement.wire.reply` tells bodies apart.
 KINDS = ("json", "empty", "text", "html", "unreadable")
 
 
@@ -43,10 +43,14 @@ def commands() -> str:
 
 def every_command() -> Iterator[tuple[str, Any]]:
     """Each command as it is typed, and its typer object."""
-    yield from _commands_of("retirement", typer.main.get_command(app))
+    yield from _commands_of("retirement", app)
 
 
 def _commands_of(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    if command.hidden:
+        return
+    if isinstance(command, LateCommand):
+        command = command.loaded()
     below: dict[str, Any] = getattr(command, "commands", {})
     if not below:
         yield name, command
@@ -191,8 +195,8 @@ def errors() -> str:
             "",
             NOTE,
             "",
-            "What an answer means before the operation has had its say, asked of `retirement.http.classify`.",
-            "What each error does to a learner is in [operating](../operating.md).",
+            "What an answer means before the operation has had its say, asked of `retirement.wire.reply.classify`.",
+            "What each error means for an operator is in [operating](../operating.md).",
             "",
             "## Answers",
             "",
@@ -203,8 +207,31 @@ def errors() -> str:
             "## Broken exchanges",
             "",
             *_table(("httpx", "error", "reason", "may have been done"), sorted(_exchanges())),
+            "",
+            "## What happens next",
+            "",
+            "`row` and `outcome` are those of the learner who met the error, `exit code` and `flow` those of a command",
+            "and of a flow run which it ends.",
+            "",
+            *_table(("error", "row", "other learners", "outcome", "exit code", "flow", "repeated"), _consequences()),
         ]
     )
+
+
+def _consequences() -> Iterator[tuple[str, ...]]:
+    for kind in error_classes():
+        after = kind.consequence
+        state = f"`{after.state or kind.__name__}` ({'failed' if after.is_failure else 'cancelled'})"
+        outcome, code = f"`{after.ending.value}`", str(after.exit_code.value)
+        yield f"`{kind.__name__}`", after.row.value, after.run.value, outcome, code, state, _yes(after.is_repeated)
+
+
+def error_classes(root: type[RetirementError] = RetirementError) -> Iterator[type[RetirementError]]:
+    """Every class of `retirement.errors` below a root, in the order in which they are drawn there."""
+    for each in root.__subclasses__():
+        if each.__module__ == RetirementError.__module__:
+            yield each
+            yield from error_classes(each)
 
 
 def _answers() -> Iterator[tuple[str, str, str, str]]:
@@ -213,7 +240,7 @@ def _answers() -> Iterator[tuple[str, str, str, str]]:
     for status in range(200, 600):
         by_meaning = meanings.setdefault(status, {})
         for kind in KINDS:
-            error = classify("S", "R", Reply(status, kind, None))
+            error = classify(Reply("S", "R", status, kind, None))
             by_meaning.setdefault(_meaning(error), []).append(kind)
     start = 200
     for status in range(200, 600):

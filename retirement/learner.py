@@ -68,6 +68,11 @@ class UnreadableRow(ValueError):
     """The status object has not the shape that the contract gives it; says where, never what it held."""
 
 
+def is_routable(username: str) -> bool:
+    """Whether a username fits into a path of the LMS; a name with `/` or `%` does not."""
+    return bool(_ROUTABLE.fullmatch(username)) and username.strip(".") != ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Learner:
     """One learner in retirement. Lives in memory only; anything that is stored names `user_id`.
@@ -94,8 +99,8 @@ class Learner:
 
     @property
     def routable(self) -> bool:
-        """Whether the username fits into a path of the LMS; a name with `/` or `%` does not."""
-        return bool(_ROUTABLE.fullmatch(self.username)) and self.username.strip(".") != ""
+        """Whether the original username fits into a path of the LMS."""
+        return is_routable(self.username)
 
     @classmethod
     def from_row(cls, row: object) -> "Learner":

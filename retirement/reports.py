@@ -2,37 +2,58 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Any
 
-from retirement import forgetting
-from retirement.confirmation import Checked, What
-from retirement.endings import Ending, Report
-from retirement.forgetting import Archived
-from retirement.reconciler import Finding, Verdict
+from retirement.errors import Ending, ExitCode
+from retirement.followup.clearance import TROUBLE, CleanupFinding, CleanupResult
+from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.questions import Checked, CheckResult
+from retirement.pipeline.endings import Report
+from retirement.site.watch import Watched
 
-#: Exit codes of every command.
-DONE, SOME_FAILED, MISCONFIGURED, HELD = 0, 1, 2, 3
+#: Exit codes of commands that no error has ended; the errors bring their own.
+DONE, SOME_FAILED, MISCONFIGURED = ExitCode.DONE, ExitCode.SOME_FAILED, ExitCode.MISCONFIGURED
+
+
+#: Endings that need no operator.
+_FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
 
 
 def table(reports: Iterable[Report]) -> list[dict[str, Any]]:
-    """One row per learner: what an operator looks for first."""
+    """One row per learner: those who need an operator first, and the long text of the steps last."""
     return [
         {
             "learner": report.user_id,
             "outcome": report.ending.value,
-            "steps": " ".join(f"{step.step}:{step.result}" for step in report.steps),
-            "seconds": round(report.seconds, 2),
             "reason": report.reason,
+            "seconds": round(report.seconds, 2),
+            "steps": " ".join(f"{step.step}:{step.result}" for step in report.steps),
         }
-        for report in sorted(reports, key=lambda report: report.user_id)
+        for report in sorted(reports, key=lambda report: (report.ending in _FINE, report.user_id))
     ]
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """The endings and how often each came, in one line."""
-    counts = Counter(report.ending for report in reports)
-    parts = [f"{counts[ending]} {ending.value}" for ending in Ending if counts[ending]]
-    return ", ".join(parts) or "nobody"
+    """The endings and how often each came, and the steps that no run has proved, in one line."""
+    endings = ", ".join(_counted(Ending, (report.ending for report in reports))) or "no learner"
+    return "; ".join([endings, *_without_proof(reports)])
+
+
+def _without_proof(reports: Sequence[Report]) -> list[str]:
+    counts = Counter(step for report in reports for step in report.without_proof)
+    told = ", ".join(f"{step} of {_learners(count)}" for step, count in counts.items())
+    return [f"taken as done from where the row stood, without proof: {told}"] if told else []
+
+
+def _learners(count: int) -> str:
+    return "1 learner" if count == 1 else f"{count} learners"
+
+
+def _counted(kind: type[StrEnum], found: Iterable[StrEnum]) -> list[str]:
+    """How often each value was found, in the order in which its class has them; without those that were not."""
+    counts = Counter(found)
+    return [f"{counts[each]} {each.value}" for each in kind if counts[each]]
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -49,9 +70,8 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def exit_code(reports: Iterable[Report]) -> int:
-    """0 when everybody is retired, held or took the request back; 1 when somebody failed, is parked or elsewhere."""
-    fine = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
-    return DONE if all(report.ending in fine for report in reports) else SOME_FAILED
+    """0 when each learner is retired, held or took the request back; 1 when one failed, is parked or elsewhere."""
+    return DONE if all(report.ending in _FINE for report in reports) else SOME_FAILED
 
 
 def finding(found: Finding) -> dict[str, Any]:
@@ -65,15 +85,19 @@ def finding(found: Finding) -> dict[str, Any]:
     }
 
 
-def findings_summary(findings: Sequence[Finding]) -> str:
-    """What was found and how often, in one line."""
-    counts = Counter(each.verdict for each in findings)
-    return ", ".join(f"{counts[each]} {each.value}" for each in Verdict if counts[each]) or "nobody is stuck"
+def findings_summary(findings: Sequence[Finding], otherwise: str) -> str:
+    """What was found and how often, in one line; `otherwise` where nothing was found."""
+    return ", ".join(_counted(Verdict, (each.verdict for each in findings))) or otherwise
+
+
+def nothing_stuck(watched: Watched) -> str:
+    """What to say where the reconciler had nothing to do: that is not to say that there is no learner."""
+    return f"no learner is stuck in a working state; {watched.standing}"
 
 
 def findings_code(findings: Iterable[Finding]) -> int:
-    """0 when everybody who was looked at is fine or on the way, 1 when somebody could not be brought back."""
-    bad = (Verdict.FAILED, Verdict.LEFT)
+    """0 when each learner looked at is fine or on the way, 1 when one could not be brought back."""
+    bad = (Verdict.FAILED, Verdict.LEFT, Verdict.UNPROVED, Verdict.STRAY, Verdict.UNSEEN)
     return SOME_FAILED if any(each.verdict in bad for each in findings) else DONE
 
 
@@ -92,8 +116,7 @@ def checked(answer: Checked) -> dict[str, Any]:
 
 def checked_summary(answers: Sequence[Checked]) -> str:
     """What the services said and how often, in one line."""
-    counts = Counter(each.what for each in answers)
-    parts = [f"{counts[what]} {what.value}" for what in What if counts[what]]
+    parts = _counted(CheckResult, (each.what for each in answers))
     if overdue := sum(each.overdue for each in answers):
         parts.append(f"{overdue} overdue")
     return ", ".join(parts) or "nothing to ask about"
@@ -104,18 +127,16 @@ def checked_code(answers: Iterable[Checked]) -> int:
     return SOME_FAILED if any(each.troubles for each in answers) else DONE
 
 
-def archived(each: Archived) -> dict[str, Any]:
-    """What came of one learner in the archive, as a row."""
+def cleanup_row(each: CleanupFinding) -> dict[str, Any]:
+    """What the cleanup did with one learner, as a row."""
     return {"learner": each.user_id, "what": each.what.value, "text": each.text}
 
 
-def archived_summary(found: Sequence[Archived]) -> str:
-    """Who was forgotten and who was not, in one line."""
-    counts = Counter(each.what for each in found)
-    parts = [f"{counts[what]} {what.value}" for what in forgetting.What if counts[what]]
-    return ", ".join(parts) or "nobody's time has come"
+def cleanup_summary(found: Sequence[CleanupFinding]) -> str:
+    """What the cleanup did and how often, in one line."""
+    return ", ".join(_counted(CleanupResult, (each.what for each in found))) or "no learner is due for cleanup"
 
 
-def archived_code(found: Iterable[Archived]) -> int:
-    """0 while all are forgotten, or wait for a service or a hold; 1 when a person has to look."""
-    return SOME_FAILED if any(each.what in forgetting.TROUBLE for each in found) else DONE
+def cleanup_code(found: Iterable[CleanupFinding]) -> int:
+    """0 while all rows are deleted, or wait for a service or a hold; 1 when a person has to look."""
+    return SOME_FAILED if any(each.what in TROUBLE for each in found) else DONE

@@ -1,7 +1,7 @@
 """The certificate of one learner: what was erased where, when and on what proof, and what was kept on which basis.
 
-`certificate_of` reads it out of the ledger's chain and nothing else, so it names nobody: a learner is the user
-id of the LMS. `check` compares a certificate with a ledger later, without the LMS and without the key.
+`certificate_of` reads it out of the ledger's chain and nothing else, so it holds no name: a learner is the user id
+of the LMS. `check` compares a certificate with a ledger later, without the LMS and without the key.
 """
 
 from retirement.certificate.checking import check

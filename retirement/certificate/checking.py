@@ -1,32 +1,27 @@
 """Is a certificate true? Compares it with a ledger, offline: no LMS, no service, no key, nothing written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retirement.certificate.statements import FORMAT, certificate_of
 from retirement.errors import ConfigError
-from retirement.ledger import LedgerPlace
+from retirement.ledger import LedgerLocation
 from retirement.ledger.chain import canonical
 from retirement.ledger.extract import verified_extract
 
 _NO_CERTIFICATE = "the file is no certificate of this program: give one that was issued with --format json"
 
 
-def check(document: object, place: LedgerPlace) -> list[str]:
+def check(document: object, place: LedgerLocation) -> list[str]:
     """What is wrong with a certificate, as sentences that repeat nothing of it; empty where all of it is true.
 
     Raises `ConfigError` for what is no certificate, and `LedgerError` where the ledger itself is not sound.
     """
     if not isinstance(document, dict) or document.get("certificate") != FORMAT:
         raise ConfigError(_NO_CERTIFICATE)
-    user_id, retirement_id = document.get("user_id"), document.get("retirement_id")
-    proof = document.get("proof")
-    head = proof.get("head") if isinstance(proof, dict) else None
-    seq = head.get("seq") if isinstance(head, dict) else None
-    if not all(type(each) is int for each in (user_id, retirement_id, seq)):
-        raise ConfigError(_NO_CERTIFICATE)
-    found = verified_extract(place, int(user_id or 0), int(seq or 0))
-    if found.head.seq < int(seq or 0):
+    user_id, retirement_id, seq = _numbers(document)
+    found = verified_extract(place, user_id, seq)
+    if found.head.seq < seq:
         return [f"the ledger ends at entry {found.head.seq}, before the head of the certificate"]
     try:
         told = certificate_of(found, retirement_id)
@@ -35,8 +30,20 @@ def check(document: object, place: LedgerPlace) -> list[str]:
     return _differences(document, told)
 
 
+def _numbers(document: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Learner, retirement and number of the head entry. Raises `ConfigError` where one is missing."""
+    proof = document.get("proof")
+    head = proof.get("head") if isinstance(proof, dict) else None
+    seq = head.get("seq") if isinstance(head, dict) else None
+    user_id, retirement_id = document.get("user_id"), document.get("retirement_id")
+    # JSON's true would be an int to isinstance.
+    if type(user_id) is not int or type(retirement_id) is not int or type(seq) is not int:
+        raise ConfigError(_NO_CERTIFICATE)
+    return user_id, retirement_id, seq
+
+
 def _differences(given: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]:
-    """By statement; of the proof by entry, for that is what a reader looks up."""
+    """Statement by statement; the proof in more detail, since a reader looks its entries up."""
     wrong = [
         f"{key}: this is not what the ledger says"
         for key in told
@@ -44,22 +51,35 @@ def _differences(given: Mapping[str, Any], told: Mapping[str, Any]) -> list[str]
     ]
     if given.keys() - told.keys():
         wrong.append("it says more than a certificate does")
-    theirs, ours = given["proof"], told["proof"]
+    return wrong + _differences_of_proof(given["proof"], told["proof"])
+
+
+def _differences_of_proof(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    wrong = []
     if _differs(theirs.get("head"), ours["head"]):
         wrong.append(f"head: entry {ours['head']['seq']} of the ledger is another one")
-    quoted = theirs.get("entries")
-    listed = quoted if isinstance(quoted, list) else []
-    by_seq = {each["seq"]: each for each in listed if isinstance(each, dict) and type(each.get("seq")) is int}
-    wrong += [
-        f"entry {each['seq']}: {'is another one in the ledger' if each['seq'] in by_seq else 'is not quoted'}"
-        for each in ours["entries"]
-        if _differs(by_seq.get(each["seq"]), each)
-    ]
-    if not isinstance(quoted, list) or len(quoted) > len(ours["entries"]):
-        wrong.append("it quotes entries that do not concern this learner")
+    wrong += _differences_of_entries(theirs.get("entries"), ours["entries"])
     if _differs({**theirs, "head": 0, "entries": 0}, {**ours, "head": 0, "entries": 0}):
         wrong.append("proof: this is not what a certificate says")
     return wrong
+
+
+def _differences_of_entries(quoted: object, ours: Sequence[Mapping[str, Any]]) -> list[str]:
+    theirs = _by_number(quoted)
+    wrong = [
+        f"entry {each['seq']}: {'is another one in the ledger' if each['seq'] in theirs else 'is not quoted'}"
+        for each in ours
+        if _differs(theirs.get(each["seq"]), each)
+    ]
+    if not isinstance(quoted, list) or len(quoted) > len(ours):
+        wrong.append("it quotes entries that do not concern this learner")
+    return wrong
+
+
+def _by_number(quoted: object) -> dict[int, Any]:
+    """The entries of a list that have a number, by that number."""
+    listed = quoted if isinstance(quoted, list) else []
+    return {each["seq"]: each for each in listed if isinstance(each, dict) and type(each.get("seq")) is int}
 
 
 def _differs(given: Any, told: Any) -> bool:

@@ -5,11 +5,13 @@ The same ledger at the same entry gives the same certificate, byte for byte: its
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from retirement.errors import ConfigError
-from retirement.ledger import ARCHIVE_ASKED, ARCHIVE_CLEARED, NOTHING, RETIRED, chain
+from retirement.ledger import CLEANUP_ASKED, CLEANUP_CLEARED, NOTHING, RETIRED, chain, not_retired
 from retirement.ledger.extract import Entry, Extract
 
 #: A certificate as the JSON object that it is.
@@ -19,7 +21,7 @@ Row = Mapping[str, Any]
 FORMAT = 1
 #: How a receipt ends that is settled by a service's word or by a person's, and what an outcome then still needs.
 CONFIRMED = "confirmed"
-#: Outcomes that are a promise: of a service, or that somebody will do it.
+#: Outcomes that are a promise: of a service, or of work that a person will do.
 PROMISES = {"accepted": "only accepted", "manual": "left to a person"}
 
 HOW_TO_CHECK = (
@@ -30,11 +32,42 @@ HOW_TO_CHECK = (
 )
 #: Puts a learner into the queue for partners, which a delivered report then settles, or nothing to report.
 _PARTNER_QUEUE = "retirement_partner_queue"
-_CLAIM = {"claim": "id", "state": "state", "ended_at": "ended_at"}
-_NOBODY_TO_TELL = (NOTHING,)
 
 #: How a step's report and the ending of a run refer to a hold; see `Hold.sentence`.
 _HELD_BY = re.compile(r"by hold (\d+)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class _Retirement:
+    """The rows of one retirement, as the entries about the learner leave them behind."""
+
+    id: int
+    others: list[int]  #: retirements of the same learner
+    unretired: list[Row]  #: those of the others that have not ended retired
+    learner: Row
+    attempts: list[Row]
+    receipts: list[Row]
+    holds: list[Row]  #: on the learner, and on organisations of which the run's reason names the hold
+    reports: list[Row]
+
+    @classmethod
+    def of(cls, extract: Extract, retirement_id: int | None) -> "_Retirement":
+        """One retirement of the learner, the newest for None. Raises `ConfigError` where the ledger has none."""
+        rows = _replayed(extract.entries)
+        known = {row["retirement_id"]: row for row in rows["learner"] if row["user_id"] == extract.user_id}
+        number = max(known, default=None) if retirement_id is None else retirement_id
+        if number is None or number not in known:
+            raise ConfigError(f"the ledger has no retirement of learner {extract.user_id} to certify")
+        return cls(
+            id=number,
+            others=sorted(known.keys() - {number}),
+            unretired=_unretired(known, rows["attempt"], number),
+            learner=known[number],
+            attempts=_of_retirement(rows["attempt"], number),
+            receipts=_of_retirement(rows["receipt"], number),
+            holds=_of_learner(rows["hold"], known[number]),
+            reports=rows["partner_claim"],
+        )
 
 
 def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certificate:
@@ -42,35 +75,65 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
 
     Raises `ConfigError` where the ledger has no such retirement of the learner.
     """
-    rows = _replayed(extract.entries)
-    known = {row["retirement_id"]: row for row in rows["learner"] if row["user_id"] == extract.user_id}
-    number = max(known, default=None) if retirement_id is None else retirement_id
-    if number is None or number not in known:
-        raise ConfigError(f"the ledger has no retirement of learner {extract.user_id} to certify")
-    learner = known[number]
-    mine = {name: [row for row in rows[name] if row["retirement_id"] == number] for name in ("attempt", "receipt")}
-    steps = _steps(mine["attempt"], mine["receipt"])
-    receipts = [_receipt(row) for row in mine["receipt"]]
-    holds = _holds(rows["hold"], extract, learner)
-    reports = [{name: row[of] for name, of in _CLAIM.items()} for row in rows["partner_claim"]]
-    missing = _unproved_steps(extract, number, {each["step"] for each in steps})
-    missing += _missing(learner, steps, receipts, holds, _settled(steps, receipts, reports))
+    found = _Retirement.of(extract, retirement_id)
+    steps = _steps(found.attempts, found.receipts)
+    receipts = list(map(_receipt, found.receipts))
+    holds = [_hold(row, today=extract.head.at[:10]) for row in found.holds]
+    reports = list(map(_report, found.reports))
+    missing = _steps_without_proof(extract, found.id, {each["step"] for each in steps})
+    missing += [_unretired_sentence(row) for row in found.unretired]
+    missing += _missing(found.learner, steps, receipts, holds, _settled(steps, receipts, reports))
     return {
         "certificate": FORMAT,
         "user_id": extract.user_id,
-        "retirement_id": number,
-        "other_retirements": sorted(known.keys() - {number}),
+        "retirement_id": found.id,
+        "other_retirements": found.others,
         "complete": not missing,
         "not_complete": missing,
-        **_course(learner),
+        **_course(found.learner),
         "steps": steps,
-        "held_nothing": _absent(mine["attempt"]),
+        "held_nothing": _absent(found.attempts),
         "receipts": receipts,
         "partner_reports": reports,
         "retained": holds,
-        "forgotten": _forgotten(extract, number),
-        "proof": _proof(extract, number, {each["hold"] for each in holds}),
+        "forgotten": _forgotten(extract, found.id),
+        "proof": _proof(extract, found.id, {each["hold"] for each in holds}),
     }
+
+
+def _of_retirement(rows: Iterable[Row], retirement_id: int) -> list[Row]:
+    return [row for row in rows if row["retirement_id"] == retirement_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One of the retirements of a learner, for `not_retired`."""
+
+    user_id: int
+    retirement_id: int
+    retired_at: str | None
+    finished: Mapping[str, str]
+
+
+def _unretired(known: Mapping[int, Row], attempts: Iterable[Row], but: int) -> list[Row]:
+    """The rows of those retirements, but one, that have not ended retired."""
+    proved: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for row in attempts:
+        if row["outcome"] and not row["voided_at"]:
+            proved[row["retirement_id"]][row["step"]] = row["outcome"]
+    all_of_them = (_Known(row["user_id"], number, row["retired_at"], proved[number]) for number, row in known.items())
+    return [known[each.retirement_id] for each in not_retired(all_of_them) if each.retirement_id != but]
+
+
+def _unretired_sentence(row: Row) -> str:
+    how = f"ended {row['ending']}: {row['reason'] or 'no reason is kept'}" if row["ending"] else "has no end yet"
+    return f"retirement {row['retirement_id']} of the same learner {how}"
+
+
+def _of_learner(holds: Iterable[Row], learner: Row) -> list[Row]:
+    """The holds on the learner, and those on organisations that kept them, by the reason the run ended with."""
+    named = set(map(int, _HELD_BY.findall(learner["reason"] or "")))
+    return [row for row in holds if row["user_id"] == learner["user_id"] or row["id"] in named]
 
 
 def only_promised(certificate: Certificate) -> bool:
@@ -93,16 +156,14 @@ def fingerprint(certificate: Certificate) -> str:
 
 def _replayed(entries: Iterable[Entry]) -> dict[str, list[Row]]:
     """The rows that the entries leave behind, by table, in the order in which they were made."""
-    rows: dict[str, dict[str, Row]] = {name: {} for name in ("learner", "attempt", "receipt", "hold", "partner_claim")}
+    rows: defaultdict[str, dict[str, Row]] = defaultdict(dict)
     for entry in entries:
         for table, key, row in entry.rows:
-            if table not in rows:
-                continue
             if row is None:
                 rows[table].pop(chain.canonical(key), None)
             else:
                 rows[table][chain.canonical(key)] = row
-    return {name: list(found.values()) for name, found in rows.items()}
+    return defaultdict(list, {name: list(found.values()) for name, found in rows.items()})
 
 
 def _course(learner: Row) -> dict[str, Any]:
@@ -119,27 +180,41 @@ def _course(learner: Row) -> dict[str, Any]:
 
 
 def _steps(attempts: list[Row], receipts: list[Row]) -> list[dict[str, Any]]:
-    tried: dict[str, list[Row]] = {}
-    for row in sorted(attempts, key=lambda row: int(row["id"])):
-        tried.setdefault(row["step"], []).append(row)
-    return [_step(name, rows, receipts) for name, rows in tried.items()]
+    tried = _by_step(sorted(attempts, key=lambda row: int(row["id"])))
+    received = _by_step(receipts)
+    return [_step(name, rows, received.get(name, [])) for name, rows in tried.items()]
+
+
+def _by_step(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    steps: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        steps[row["step"]].append(row)
+    return steps
 
 
 def _step(name: str, attempts: list[Row], receipts: list[Row]) -> dict[str, Any]:
-    proved = [row for row in attempts if row["outcome"] and not row["voided_at"]]
-    last = proved[-1] if proved else attempts[-1]
+    proof = _newest_proof(attempts)
+    last = proof or attempts[-1]
     return {
         "step": name,
-        # An outcome that was found out about an earlier run has no service of its own.
-        "service": next((row["service"] for row in reversed(attempts) if row["service"]), ""),
-        "operation": next((row["operation"] for row in reversed(attempts) if row["operation"]), ""),
-        "outcome": last["outcome"] if proved else None,
+        "service": _last_named(attempts, "service"),
+        "operation": _last_named(attempts, "operation"),
+        "outcome": proof and proof["outcome"],
         "at": last["ended_at"],
         "attempts": len(attempts),
         "voided": sum(row["voided_at"] is not None for row in attempts),
-        "error": None if proved else last["error"],
-        "receipts": [row["id"] for row in receipts if row["step"] == name],
+        "error": None if proof else last["error"],
+        "receipts": [row["id"] for row in receipts],
     }
+
+
+def _newest_proof(attempts: list[Row]) -> Row | None:
+    return next((row for row in reversed(attempts) if row["outcome"] and not row["voided_at"]), None)
+
+
+def _last_named(attempts: list[Row], field: str) -> str:
+    """The newest value that is not empty: an outcome that was found out about an earlier run names no service."""
+    return next((str(row[field]) for row in reversed(attempts) if row[field]), "")
 
 
 def _receipt(row: Row) -> dict[str, Any]:
@@ -153,23 +228,14 @@ def _receipt(row: Row) -> dict[str, Any]:
     }
 
 
-def _holds(rows: Iterable[Row], extract: Extract, learner: Row) -> list[dict[str, Any]]:
-    """The holds on the learner, and those on organisations that kept them, by the reason the run ended with."""
-    named = {int(number) for number in _HELD_BY.findall(learner["reason"] or "")}
-    today = extract.head.at[:10]
-    return [
-        {
-            "hold": row["id"],
-            "service": row["service"],
-            "basis": row["basis"],
-            "until": row["until"],
-            "placed_at": row["placed_at"],
-            "released_at": row["released_at"],
-            "in_force": row["released_at"] is None and today <= row["until"],
-        }
-        for row in rows
-        if row["user_id"] == extract.user_id or row["id"] in named
-    ]
+def _hold(row: Row, *, today: str) -> dict[str, Any]:
+    copied = ("service", "basis", "until", "placed_at", "released_at")
+    in_force = row["released_at"] is None and today <= row["until"]
+    return {"hold": row["id"], **{name: row[name] for name in copied}, "in_force": in_force}
+
+
+def _report(row: Row) -> dict[str, Any]:
+    return {"claim": row["id"], "state": row["state"], "ended_at": row["ended_at"]}
 
 
 def _missing(
@@ -197,14 +263,18 @@ def _waiting(receipts: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _unproved_steps(extract: Extract, retirement_id: int, known: set[str]) -> list[str]:
-    """Steps of the last run's pipeline that the ledger knows nothing of: somebody else did them, or nobody."""
-    steps: list[str] = []
-    for entry in extract.entries:
-        if entry.kind == "run.began" and entry.facts.get("retirement") == retirement_id:
-            steps = entry.facts.get("steps") or steps
-    unknown = [f"step {name}: the ledger has no proof of it" for name in steps if name not in known]
+def _steps_without_proof(extract: Extract, retirement_id: int, known: set[str]) -> list[str]:
+    """Steps of the last run's pipeline of which the ledger has no entry: another program did them, or they are due."""
+    planned = _planned(extract, retirement_id)
+    unknown = [f"step {name}: the ledger has no proof of it" for name in planned if name not in known]
     return unknown if known or unknown else ["the ledger has proof of no step"]
+
+
+def _planned(extract: Extract, retirement_id: int) -> list[str]:
+    """The steps of the last run that has some."""
+    runs = (each.facts for each in reversed(extract.entries) if each.kind == "run.began")
+    ours = (facts.get("steps") for facts in runs if facts.get("retirement") == retirement_id)
+    return next(filter(None, ours), [])
 
 
 def _unended(learner: Row) -> list[str]:
@@ -218,9 +288,14 @@ def _unended(learner: Row) -> list[str]:
 def _settled(steps: list[dict[str, Any]], receipts: list[dict[str, Any]], reports: list[dict[str, Any]]) -> set[str]:
     """The steps whose promise was kept: a receipt is confirmed, or the partners have their report."""
     kept = {each["step"] for each in receipts if each["state"] == CONFIRMED}
-    told = any(each["state"] == "delivered" for each in reports)
-    told = told or any(each["state"] in _NOBODY_TO_TELL for each in receipts)
-    return kept | {each["step"] for each in steps if told and each["operation"] == _PARTNER_QUEUE}
+    if not _has_report(receipts, reports):
+        return kept
+    return kept | {each["step"] for each in steps if each["operation"] == _PARTNER_QUEUE}
+
+
+def _has_report(receipts: list[dict[str, Any]], reports: list[dict[str, Any]]) -> bool:
+    """Whether a report with the learner was delivered, or the LMS had nothing to report."""
+    return any(each["state"] == "delivered" for each in reports) or any(each["state"] == NOTHING for each in receipts)
 
 
 def _unproved(step: Mapping[str, Any], settled: set[str]) -> str | None:
@@ -243,15 +318,15 @@ def _absent(attempts: list[Row]) -> list[str]:
 
 
 def _forgotten(extract: Extract, retirement_id: int) -> dict[str, Any] | None:
-    """When the LMS forgot who the learner was; and who said so on which grounds, where the proof was not complete."""
+    """When the LMS forgot who the learner was; where proof was missing, also who decided it and for which reason."""
     forgotten, told = None, {}
     for entry in extract.entries:
         if entry.facts.get("retirement") != retirement_id:
             continue
-        if entry.kind == ARCHIVE_ASKED:
+        if entry.kind == CLEANUP_ASKED:
             # The row was there: what an earlier entry says of it is over.
             forgotten, told = None, {name: entry.facts.get(name) for name in ("reason", "by")}
-        elif entry.kind == ARCHIVE_CLEARED:
+        elif entry.kind == CLEANUP_CLEARED:
             forgotten = {"at": entry.at, **told}
     return forgotten
 
@@ -272,9 +347,11 @@ def _concerns(entry: Entry, retirement_id: int, holds: set[int]) -> bool:
     """Whether an entry is about this retirement: it says so, or changed a row of it or a hold on the learner."""
     if entry.facts.get("retirement") == retirement_id:
         return True
-    for table, key, row in entry.rows:
-        if table == "partner_claim" or (table == "hold" and key[0] in holds):
-            return True
-        if row is not None and row.get("retirement_id") == retirement_id:
-            return True
-    return False
+    return any(_is_about(change, retirement_id, holds) for change in entry.rows)
+
+
+def _is_about(change: tuple[str, Any, Row | None], retirement_id: int, holds: set[int]) -> bool:
+    table, key, row = change
+    if table == "partner_claim" or (table == "hold" and key[0] in holds):
+        return True
+    return row is not None and row.get("retirement_id") == retirement_id

@@ -1,102 +1,163 @@
-"""The command line. Every command has `--json`; exit codes are those of `retirement.reports`.
+"""The command line. Commands have `--json`; exit codes are those of `retirement.reports`.
 
-This package alone prints and exits. Prefect is imported by a command when its server is up, since Prefect
-reads its settings at import.
+This package alone prints and exits. A command's module is imported when the command is called, and Prefect when its
+server is up, since Prefect reads its settings at import.
 """
 
 import logging
 import os
 import sys
 import warnings
+from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from retirement import __version__
-from retirement.cli import (
-    answers,
-    archiving,
-    breakers,
-    certificate,
-    configuration,
-    evidence,
-    holds,
-    local,
-    mending,
-    partners,
-    residue,
-    runs,
-    site,
-    status,
-    verification,
-)
-from retirement.cli.output import console, without_names
+from retirement.cli.late import LateCommand
+from retirement.cli.names import hide_names
+from retirement.cli.streams import complete_streams, lacking_files
 
-app = typer.Typer(
+#: Every command: its name, where it is, and the first sentence of its help.
+COMMANDS = (
+    LateCommand(
+        "demo", "demo:demo", "Retire 25 simulated learners, hard cases among them, and stay up to show the runs."
+    ),
+    LateCommand("sandbox", "sandbox:sandbox", "Run a simulated Open edX platform until it is stopped."),
+    LateCommand("serve", "serve:serve", "Keep server, UI and the scheduled flows running in the foreground."),
+    LateCommand(
+        "doctor",
+        "doctor:doctor",
+        "Check file, token, permission, every state and route, clock and deadline; changes nothing.",
+    ),
+    LateCommand(
+        "plan",
+        "plan:plan",
+        "Print the steps and the request of each; with --user-id, which steps that learner has passed.",
+    ),
+    LateCommand(
+        "status",
+        "status:status",
+        "Show learners by state, and those who are overdue; or one learner, one address, the services.",
+    ),
+    LateCommand(
+        "retire-learner",
+        "retire_learner:retire_learner",
+        "Retire one learner now; shows the learner and asks first where a terminal is there.",
+    ),
+    LateCommand(
+        "retire-queue", "retire_queue:retire_queue", "Retire all learners whose cool-off is over, one flow each."
+    ),
+    LateCommand(
+        "reconcile", "reconcile:reconcile", "Return learners whose run died to the last end state that is proved."
+    ),
+    LateCommand(
+        "redrive",
+        "redrive:redrive",
+        "Return ERRORED learners to the last end state that is proved; shows them and asks first.",
+    ),
+    LateCommand(
+        "verify", "verify:verify", "Check pending erasures with each service; repeat those whose data is still there."
+    ),
+    LateCommand(
+        "confirm", "confirm:confirm", "Close a receipt by hand: for a manual step, or a service without an API to ask."
+    ),
+    LateCommand(
+        "certificate",
+        "certificate:certificate",
+        "Issue the certificate of one learner from the ledger; with --check, verify one against it, offline.",
+    ),
+    LateCommand(
+        "residue",
+        "residue:residue",
+        "Look for what is left of one learner in the configured databases; reads only, prints places only.",
+    ),
+    LateCommand(
+        "cleanup",
+        "cleanup:cleanup",
+        "Have the LMS delete the rows of learners who are long COMPLETE and whose certificate is complete.",
+    ),
+    LateCommand("archive", "cleanup:cleanup", "The old name of `cleanup`.", hidden=True),
+    LateCommand(
+        "cancel",
+        "cancel:cancel",
+        "Cancel the request of a learner who is still PENDING: the learner keeps the account.",
+    ),
+    LateCommand(
+        "partner-report",
+        "partner_report:partner_report",
+        "Write one file per organisation with its retired learners; each learner is in exactly one file.",
+    ),
+    LateCommand(
+        "approve",
+        "approve:approve",
+        "Say yes to a queue run that a guard has stopped: it goes on, or the next run does.",
+    ),
+    LateCommand("reject", "approve:reject", "Say no to a queue run that a guard has stopped; no service is called."),
+    LateCommand(
+        "pause",
+        "pause:pause",
+        "Stop schedules until `resume`: their runs call no service; a run that a person starts goes on.",
+    ),
+    LateCommand(
+        "resume",
+        "pause:resume",
+        "Start schedules again that `pause` has stopped; a pause in Prefect's UI is ended there.",
+    ),
+    LateCommand("hold", "hold:app", "Legal or operational reasons not to erase, with an end."),
+    LateCommand("breaker", "breaker:app", "Stop calling a service, or call it again."),
+    LateCommand("ledger", "ledger:app", "The evidence: create, upgrade and verify it."),
+    LateCommand("config", "config:app", "Show, convert and check configuration files."),
+)
+
+_typer = typer.Typer(
     name="retirement",
     help="Retires learners of an Open edX site: one Prefect flow each, every step proved.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(local.demo)
-app.command("sandbox")(local.sandbox)
-app.command("serve")(local.serve)
-app.command("doctor")(site.doctor)
-app.command("plan")(site.plan)
-app.command("status")(status.status)
-app.command("retire-learner")(runs.retire_learner)
-app.command("retire-queue")(runs.retire_queue)
-app.command("reconcile")(mending.reconcile)
-app.command("redrive")(mending.redrive)
-app.command("verify")(verification.verify)
-app.command("confirm")(verification.confirm)
-app.command("certificate")(certificate.certificate)
-app.command("residue")(residue.residue)
-app.command("archive")(archiving.archive)
-app.command("cancel")(mending.cancel)
-app.command("partner-report")(partners.partner_report)
-app.command("approve")(answers.approve)
-app.command("reject")(answers.reject)
-app.add_typer(holds.app, name="hold")
-app.add_typer(breakers.app, name="breaker")
-app.add_typer(evidence.app, name="ledger")
-app.add_typer(configuration.app, name="config")
 
 
-@app.callback()
-def _version() -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@_typer.callback()
+def _retirement(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Retires learners of an Open edX site: one Prefect flow each, every step proved."""
 
 
-@app.command("version")
+@_typer.command("version")
 def version() -> None:
     """Print the version."""
-    console.print(__version__, highlight=False)
+    typer.echo(__version__)
 
 
-#: Options whose value is what a learner is called.
-NAMING = ("--username", "--email")
+def _group() -> TyperGroup:
+    group = typer.main.get_command(_typer)
+    assert isinstance(group, TyperGroup)  # noqa: S101 - a callback makes it one
+    for each in COMMANDS:
+        group.add_command(each)
+    return group
 
 
-def _hide_names() -> None:
-    """Starts this command anew with the name of a learner on its standard input, and `-` in its place.
-
-    Nobody should have to know that arguments are seen by everybody on the machine for as long as a run lasts.
-    """
-    given = sys.argv[1:]
-    arguments, name = without_names(given, NAMING)
-    if name is None or sys.orig_argv[-len(given) :] != given:
-        return
-    reading, writing = os.pipe()
-    os.write(writing, f"{name}\n".encode())
-    os.close(writing)
-    os.dup2(reading, sys.stdin.fileno())
-    os.execv(sys.executable, [*sys.orig_argv[: -len(given)], *arguments])  # noqa: S606 - the same command again
+app = _group()
 
 
 def main() -> None:
     """Entry point of the console script."""
-    _hide_names()
+    complete_streams()
+    if problem := lacking_files():
+        sys.stderr.write(f"{problem}\n")
+        sys.exit(2)
+    hide_names()
     # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     # That level does not reach the logger by which a slow server's backlog is announced.

@@ -1,7 +1,6 @@
 """`retirement certificate`: issue the certificate of one learner, or check one against the ledger."""
 
 import json
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -10,14 +9,12 @@ import typer
 
 from retirement import certificate as certificates
 from retirement.certificate import Certificate
-from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, console, errors, run, show_json
-from retirement.cli.secrets import secret_block
-from retirement.config import load
+from retirement.cli.command import Call, command
+from retirement.cli.output import errors, out, show_json
 from retirement.errors import ConfigError
-from retirement.ledger import LedgerPlace
 from retirement.ledger.extract import verified_extract
 from retirement.reports import DONE, SOME_FAILED
-from retirement.site import ledger_place
+from retirement.site import ledger_location
 
 
 class Form(StrEnum):
@@ -28,8 +25,10 @@ class Form(StrEnum):
     PDF = "pdf"
 
 
-def certificate(
-    user_id: UserIdOption = None,
+@command()
+async def certificate(
+    call: Call,
+    user_id: int | None = None,
     form: Annotated[Form, typer.Option("--format", help="Canonical JSON, one page of HTML, or PDF.")] = Form.JSON,
     output: Annotated[
         Path | None, typer.Option("--output", help="File to write; default standard output.", show_default=False)
@@ -38,26 +37,23 @@ def certificate(
         Path | None,
         typer.Option("--check", help="Compare a JSON certificate with the ledger instead.", show_default=False),
     ] = None,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> int:
     """Issue the certificate of one learner from the ledger; with --check, verify one against it, offline."""
     if (user_id is None) == (check is None):
-        raise typer.BadParameter("give either --user-id or --check")
+        raise typer.BadParameter("give either a learner or --check")
+    if check:
+        return await _checked(call, check)
+    return await _issued(call, int(user_id or 0), form, output)
 
-    async def command() -> int:
-        place = ledger_place(load(config, secret_block=secret_block))
-        if check:
-            return _check(_document(check), place, as_json=as_json)
-        issued = certificates.certificate_of(verified_extract(place, int(user_id or 0)))
-        _write(_rendered(issued, form), output)
-        if output and as_json:
-            show_json({"user_id": user_id, "file": str(output), "complete": issued["complete"]})
-        for reason in issued["not_complete"]:
-            errors.print(f"not complete: {reason}", highlight=False, markup=False)
-        return DONE if issued["complete"] else SOME_FAILED
 
-    run(command, as_json=as_json)
+async def _issued(call: Call, user_id: int, form: Form, output: Path | None) -> int:
+    issued = certificates.certificate_of(verified_extract(ledger_location(call.configuration), user_id))
+    _write(_rendered(issued, form), output)
+    if output and call.as_json:
+        show_json({"user_id": user_id, "file": str(output), "complete": issued["complete"]})
+    for reason in issued["not_complete"]:
+        errors.print(f"not complete: {reason}")
+    return DONE if issued["complete"] else SOME_FAILED
 
 
 def _rendered(issued: Certificate, form: Form) -> bytes:
@@ -69,8 +65,7 @@ def _rendered(issued: Certificate, form: Form) -> bytes:
 
 def _write(content: bytes, output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        out.write_bytes(content)
         return
     try:
         output.touch(mode=0o600, exist_ok=True)
@@ -92,14 +87,11 @@ def _no_number(_word: str) -> NoReturn:
     raise ValueError("a certificate has neither NaN nor infinity")
 
 
-def _check(document: Any, place: LedgerPlace, *, as_json: bool) -> int:
-    wrong = certificates.check(document, place)
+async def _checked(call: Call, file: Path) -> int:
+    location = ledger_location(call.configuration)
+    document = _document(file)
+    wrong = certificates.check(document, location)
     complete = not wrong and bool(document.get("complete"))
-    if as_json:
-        show_json({"true": not wrong, "complete": complete, "wrong": wrong})
-    elif wrong:
-        for sentence in wrong:
-            console.print(sentence, highlight=False, markup=False)
-    else:
-        console.print(f"true: {'complete' if complete else 'and not complete'}", highlight=False)
+    verdict = wrong or [f"true: {'complete' if complete else 'and not complete'}"]
+    call.show({"true": not wrong, "complete": complete, "wrong": wrong}, *verdict)
     return DONE if complete else SOME_FAILED

@@ -1,125 +1,54 @@
-"""How commands speak: one JSON document on stdout, or text; errors as one line each on stderr; exit codes."""
+"""How commands speak: one JSON document on stdout, or text; problems as one line each on stderr."""
 
-import asyncio
 import json
 import sys
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from collections.abc import Collection, Iterable
+from typing import IO, Any, cast
 
-import typer
 from rich.console import Console
+from rich.table import Table
 
-from retirement.beside import Beside
-from retirement.errors import ConfigError, Defect, Held, LedgerError, RetirementError, ServiceError
-from retirement.reports import HELD, MISCONFIGURED, SOME_FAILED
-from retirement.typed import REFUSAL, keepable
+from retirement.cli.streams import Stream
 
-#: The largest id that the LMS and the ledger can keep, in 64 bits with a sign.
-LARGEST_ID = 2**63 - 1
-
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="Configuration file; default RETIREMENT_CONFIG, else retirement.yaml.", show_default=False
-    ),
-]
-UserIdOption = Annotated[
-    int | None, typer.Option("--user-id", min=1, max=LARGEST_ID, help="LMS user id of one learner.")
-]
-ByOption = Annotated[str, typer.Option("--by", help="Who says so; a role or a login, kept in the ledger.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else there.")]
+#: Where answers go, and where problems go.
+out, err = Stream("stdout"), Stream("stderr")
+#: Columns of a table in a pipe, where no terminal says how wide it is: no row is folded.
+PIPE_COLUMNS = 4096
 
 
-def run(command: Callable[[], Coroutine[Any, Any, int]], *, as_json: bool) -> NoReturn:
-    """Runs a command to its exit code; what the operator has to know of an error is one line on stderr."""
-    try:
-        # A second Ctrl-C does not wait for what has begun.
-        beside = Beside(command, loop_factory=_loop_factory(), once=False)
-        with beside.told_by_signals():
-            code = beside.start().result()
-    except RetirementError as error:
-        fail(error, as_json=as_json)
-    except asyncio.CancelledError:
-        errors.print("stopped", highlight=False)
-        raise typer.Exit(SOME_FAILED) from None
-    except Exception as error:  # noqa: BLE001 - its text may name a learner, and a traceback helps no operator
-        fail(Defect.at(error), as_json=as_json)
-    raise typer.Exit(code)
+def _width(stream: IO[str] | None) -> int | None:
+    """The width of a stream that is no terminal; None: rich asks the terminal."""
+    return PIPE_COLUMNS if stream and not stream.closed and not stream.isatty() else None
 
 
-async def until_told_to_stop() -> None:
-    """Waits for SIGTERM or Ctrl-C, where that is how a command is meant to end."""
-    with suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's event loop where it is installed, asyncio's own otherwise."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
-def fail(error: RetirementError, *, as_json: bool) -> NoReturn:
-    """Says what is wrong and ends with the exit code that belongs to it."""
-    problems = str(error).splitlines()
-    for problem in problems:
-        errors.print(problem, highlight=False, markup=False)
-    if as_json:
-        show_json({"errors": problems})
-    raise typer.Exit(code_of(error))
-
-
-def code_of(error: RetirementError) -> int:
-    """The exit code for an error that ended a command."""
-    if isinstance(error, Held):
-        return HELD
-    return MISCONFIGURED if isinstance(error, (ConfigError, LedgerError, ServiceError)) else SOME_FAILED
+#: Text is printed as it is: brackets in it are no markup, and numbers get no colour.
+console = Console(file=cast(IO[str], out), soft_wrap=True, highlight=False, markup=False, width=_width(sys.stdout))
+errors = Console(
+    file=cast(IO[str], err), stderr=True, soft_wrap=True, highlight=False, markup=False, width=_width(sys.stderr)
+)
 
 
 def show_json(document: Any) -> None:
-    """Prints the one document of a command."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Prints the one document of a command; what the output cannot show is escaped."""
+    out.write(f"{json.dumps(document, indent=2, ensure_ascii=not out.is_unicode)}\n")
 
 
-def require_keepable(**options: str | None) -> None:
-    """Raises `ConfigError` for a text that may not be kept, and does not repeat it; options by their names."""
-    for option, text in options.items():
-        if text is not None and not keepable(text):
-            raise ConfigError(f"--{option}: {REFUSAL}")
+def show_errors(problems: Iterable[str]) -> None:
+    """Prints problems on stderr, one on a line."""
+    for problem in problems:
+        errors.print(problem)
 
 
-def without_names(arguments: Sequence[str], options: Collection[str]) -> tuple[list[str], str | None]:
-    """The arguments with `-` for what a learner is called, and what it was; everybody sees a process' arguments."""
-    hidden: str | None = None
-    kept = list(arguments)
-    for place, argument in enumerate(arguments):
-        option, given, value = argument.partition("=")
-        if option in options and given:
-            kept[place], hidden = f"{option}=-", value
-        elif place and arguments[place - 1] in options:
-            kept[place], hidden = "-", argument
-    return kept, None if hidden == "-" else hidden
+def tables(headings: Iterable[str], rows: Collection[Iterable[object]], *, title: str | None = None) -> list[Table]:
+    """The table of these rows; none where there are no rows."""
+    return [table(headings, rows, title=title)] if rows else []
 
 
-def asked_for(option: str, given: str | None, *, as_json: bool) -> str | None:
-    """What a learner is called, typed when asked or read from standard input; None where the option is not given.
-
-    Ends the command for anything but `-`, which `without_names` has put in the place of whatever else was given.
-    """
-    if given is None:
-        return None
-    if given != "-":
-        fail(ConfigError(f"{option}: give - and type it when asked, or pipe it in"), as_json=as_json)
-    if sys.stdin.isatty():
-        return str(typer.prompt(option.removeprefix("--"), hide_input=True, err=True)).strip()
-    if line := sys.stdin.readline().strip():
-        return line
-    fail(ConfigError(f"{option}: standard input has no line to read"), as_json=as_json)
+def table(headings: Iterable[str], rows: Iterable[Iterable[object]], *, title: str | None = None) -> Table:
+    """A table whose long cells are folded and whose missing cells are empty."""
+    made = Table(title=title, title_justify="left")
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    return made

@@ -10,6 +10,6 @@ def secret_block(name: str) -> str:
     if "PREFECT_API_URL" not in os.environ:
         raise ConfigError(f"block:{name}: set PREFECT_API_URL to the Prefect server that keeps this Secret block")
     # Prefect reads its settings at import, and only here is it known that they are complete.
-    from flows.secret_blocks import secret_block as load
+    from retirement.flows.kit.secret_blocks import secret_block as load
 
     return load(name)

@@ -1,175 +1,190 @@
-"""`retirement status`: where everybody is, one learner, one e-mail address, or the services."""
+"""`retirement status`: learners by state, one learner, one e-mail address, or the services."""
 
-import itertools
-from collections import Counter
-from datetime import UTC, datetime, timedelta
+from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from retirement.cli.output import ConfigOption, JsonOption, UserIdOption, asked_for, console, run, show_json
-from retirement.cli.secrets import secret_block
-from retirement.config import Configuration, load
-from retirement.confirmation import is_overdue
-from retirement.errors import ConfigError
+from retirement.cli.command import Call, command
+from retirement.cli.names import asked_for
+from retirement.config import Configuration
+from retirement.errors import ConfigError, Ending, EngineLost
+from retirement.flows.kit.server import in_use
+from retirement.flows.kit.watchdog import seen
+from retirement.followup.overview import not_retired, overview
 from retirement.learner import Learner
-from retirement.ledger import LearnerRecord, Ledger, learner_scope
+from retirement.ledger import Breaker, LearnerRecord, learner_scope
 from retirement.ledger import opened as opened_ledger
-from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, PENDING, Pipeline
+from retirement.pipeline.strays import is_stray, stray_text
 from retirement.reports import DONE, SOME_FAILED
-from retirement.site import Site, ledger_place, opened
+from retirement.site import Site, ledger_location, opened
+from retirement.site.address import unfinished, was_erased
+from retirement.site.watch import absence, locate
 
-#: So many failures of one step in a row are no passing trouble of the service any more.
-OFTEN = 5
 
-
+@command()
 def status(
-    user_id: UserIdOption = None,
+    call: Call,
+    user_id: int | None = None,
     email: Annotated[
         str | None,
         typer.Option("--email", help="Was an address erased? - to be asked for it, or to pipe it in; it is not kept."),
     ] = None,
     services: Annotated[bool, typer.Option("--services", help="Which services are down, and since when.")] = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show who is in which state and who is overdue; or one learner, one address, the services."""
+) -> Coroutine[Any, Any, int]:
+    """Show learners by state, and those who are overdue; or one learner, one address, the services."""
     if sum((user_id is not None, email is not None, services)) > 1:
         raise typer.BadParameter("give one of --user-id, --email and --services")
-    address = asked_for("--email", email, as_json=as_json)
-
-    async def command() -> int:
-        configuration = load(config, secret_block=secret_block)
-        if address is not None or services:
-            async with opened_ledger(ledger_place(configuration)) as ledger:
-                document = await _services(ledger, configuration) if services else await _address(ledger, str(address))
-        else:
-            async with opened(configuration) as site:
-                document = await _one(site, user_id) if user_id else await _everybody(configuration, site)
-        found = document.pop("found", True)
-        if as_json:
-            show_json(document)
-        else:
-            _show(document)
-        return DONE if found else SOME_FAILED
-
-    run(command, as_json=as_json)
+    return _status(call, user_id, asked_for("--email", email), services=services)
 
 
-def _show(document: dict[str, Any]) -> None:
+async def _status(call: Call, user_id: int | None, address: str | None, *, services: bool) -> int:
+    if address is not None:
+        document = await _address(call.configuration, address)
+    elif services:
+        document = await _services(call.configuration)
+    else:
+        document = await _from_site(call.configuration, user_id)
+    found = document.pop("found", True)
+    call.show(document, *_lines(document))
+    return DONE if found else SOME_FAILED
+
+
+async def _from_site(configuration: Configuration, user_id: int | None) -> dict[str, Any]:
+    async with opened(configuration) as site:
+        document = await _one(site, user_id) if user_id else await overview(configuration, site)
+    return document if user_id else document | {"schedules": await _schedules()}
+
+
+async def _schedules() -> list[dict[str, Any]]:
+    """Last and next run of each schedule; none where no Prefect server is up."""
+    api_url = await in_use()
+    try:
+        return [each.row for each in await seen(api_url, datetime.now(UTC))] if api_url else []
+    except EngineLost:
+        return []
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
     for key, value in document.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            console.print(f"{key}:", highlight=False)
+        if _has_rows(value):
+            yield f"{key}:"
             for each in value:
-                cells = ", ".join(f"{name} {_plain(cell)}" for name, cell in each.items())
-                console.print(f"  {cells}", highlight=False, markup=False)
+                yield "  " + ", ".join(f"{name} {_plain(cell)}" for name, cell in each.items())
         else:
-            console.print(f"{key.replace('_', ' ')}: {_plain(value)}", highlight=False)
+            yield f"{key.replace('_', ' ')}: {'not known' if (key, value) == ('erased', None) else _plain(value)}"
+
+
+def _has_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {count}" for key, count in value.items()) or "none"
+        value = [f"{key} {count}" for key, count in value.items()]
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
+    return _word(value)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
 
 
-async def _services(ledger: Ledger, configuration: Configuration) -> dict[str, Any]:
-    known = {breaker.service: breaker for breaker in await ledger.breakers()}
-    rows = []
-    for service in sorted({*configuration.services, *known}):
-        breaker = known.get(service)
-        rows.append(
-            {
-                "service": service,
-                "breaker": breaker.state if breaker else "closed",
-                "since": breaker.since.isoformat() if breaker else None,
-                "next_look": breaker.retry_at.isoformat() if breaker and breaker.retry_at else None,
-                "reason": breaker.reason if breaker else None,
-                "by": breaker.by if breaker else None,
-            }
-        )
-    return {"services": rows}
+async def _services(configuration: Configuration) -> dict[str, Any]:
+    async with opened_ledger(ledger_location(configuration)) as ledger:
+        known = {breaker.service: breaker for breaker in await ledger.breakers.all()}
+    return {"services": [_service(each, known.get(each)) for each in sorted({*configuration.services, *known})]}
 
 
-async def _address(ledger: Ledger, email: str) -> dict[str, Any]:
-    """Answers by keyed digest: the address itself is stored nowhere."""
+def _service(service: str, breaker: Breaker | None) -> dict[str, Any]:
+    if breaker is None:
+        return {"service": service, "breaker": "closed"} | dict.fromkeys(("since", "next_look", "reason", "by"))
+    return {
+        "service": service,
+        "breaker": breaker.state,
+        "since": _iso(breaker.since),
+        "next_look": _iso(breaker.retry_at),
+        "reason": breaker.reason,
+        "by": breaker.by,
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+async def _address(configuration: Configuration, email: str) -> dict[str, Any]:
+    """Answers by keyed digest and by rows of the LMS in memory: the address itself is stored nowhere."""
     if "@" not in email:
         raise ConfigError("--email: this is no e-mail address")
-    records = await ledger.by_email(email)
-    # A later run may have ended otherwise, for a report to a partner; what is erased stays so.
-    erased = any(record.retired_at for record in records)
-    return {"erased": erased, "retirements": [_evidence(record) for record in records], "found": erased}
+    async with opened(configuration) as site:
+        answer = await was_erased(site, email)
+    return {
+        "erased": answer.erased,
+        "retirements": [_evidence(each) for each in answer.retirements],
+        "not_retired": not_retired(answer.not_retired),
+        "not_asked": list(answer.not_asked),
+        "found": answer.erased is True,
+    }
 
 
 def _evidence(record: LearnerRecord) -> dict[str, Any]:
     return {
         "user_id": record.user_id,
+        "retirement": record.retirement_id,
         "requested_at": record.requested_at.isoformat(),
         "due_at": record.due_at.isoformat(),
-        "ending": record.ending,
+        "ending": _of_today(record.ending),
         "reason": record.reason or None,
-        "ended_at": record.ended_at.isoformat() if record.ended_at else None,
-        "retired_at": record.retired_at.isoformat() if record.retired_at else None,
+        "ended_at": _iso(record.ended_at),
+        "retired_at": _iso(record.retired_at),
         "steps": record.finished,
     }
 
 
+def _of_today(ending: str | None) -> str | None:
+    """An ending by the name that it has today; words that are no ending, such as `closed`, stay."""
+    try:
+        return ending and Ending(ending).value
+    except ValueError:
+        return ending
+
+
 async def _one(site: Site, user_id: int) -> dict[str, Any]:
-    learner = await site.lms.find(user_id)
-    record = await site.ledger.record(user_id)
-    document: dict[str, Any] = {"user_id": user_id, "state": learner.state if learner else None}
-    if learner:
-        document |= {
-            "last_state": learner.last_state,
-            "requested_at": learner.requested_at.isoformat(),
-            "changed_at": learner.changed_at.isoformat(),
-            "due_at": (record.due_at if record else site.due_at(learner)).isoformat(),
-        }
-    lease = (await site.ledger.live_leases()).get(learner_scope(user_id))
-    document["live_run"] = f"until {lease.expires_at.isoformat()}" if lease else None
-    document["ledger"] = _evidence(record) if record else None
-    return document | {"found": learner is not None or record is not None}
-
-
-async def _everybody(configuration: Configuration, site: Site) -> dict[str, Any]:
-    wanted = dict.fromkeys([*site.pipeline.lms_states, *(configuration.lms.states or ())])
-    known = await site.lms.known_states(list(wanted))
-    document = _all(configuration, site.pipeline, await site.lms.queue(known, 0), site)
-    live = await site.ledger.live_leases()
-    document["without_a_live_run"] = [each for each in document["in_working_state"] if learner_scope(each) not in live]
-    parked = await site.ledger.records(endings=["parked", "stranded"])
-    document["parked_often"] = [each.user_id for each in parked if _failures(each) >= OFTEN]
-    document["services_down"] = [each.service for each in await site.ledger.breakers() if each.state == "open"]
-    receipts = [each for each in await site.ledger.receipts(open_only=True) if each.operation]
-    document["open_receipts"] = len(receipts)
-    document["overdue_receipts"] = [each.id for each in receipts if is_overdue(site, each)]
-    document["holds"] = len(await site.ledger.holds())
-    return document
-
-
-def _failures(record: LearnerRecord) -> int:
-    """How often the step that failed last has failed in a row."""
-    tried = list(reversed(record.attempts))
-    own = [each for each in tried if each.step == tried[0].step] if tried else []
-    return len(list(itertools.takewhile(lambda each: each.error is not None, own)))
-
-
-def _all(configuration: Configuration, pipeline: Pipeline, learners: list[Learner], site: Site) -> dict[str, Any]:
-    now = datetime.now(UTC)
-    cool_off = timedelta(days=configuration.cool_off_days)
-    counts = Counter(learner.state for learner in learners)
-    open_ones = [learner for learner in learners if learner.state not in DEAD_ENDS]
-    working = set(pipeline.working_states)
-    late = [each for each in learners if each.state not in (ABORTED, COMPLETE) and now > site.due_at(each)]
+    learner = await locate(site, user_id)
+    records = await site.ledger.learners.retirements({user_id})
+    record = records[-1] if records else None
+    row = _row_in_the_lms(learner, record.due_at if record else site.due_at(learner)) if learner else {"state": None}
+    lease = (await site.ledger.leases.live()).get(learner_scope(user_id))
     return {
-        "states": dict(sorted(counts.items())),
-        "cooling_off": sum(now - each.requested_at <= cool_off for each in open_ones if each.state == PENDING),
-        "waiting": sum(now - each.requested_at > cool_off for each in open_ones if each.state not in working),
-        "in_working_state": [each.user_id for each in open_ones if each.state in working],
-        "errored": [each.user_id for each in learners if each.state == "ERRORED"],
-        "overdue": [each.user_id for each in late],
+        "user_id": user_id,
+        **row,
+        **await _hint(site, user_id, learner, record),
+        "live_run": f"until {lease.expires_at.isoformat()}" if lease else None,
+        "ledger": _evidence(record) if record else None,
+        "not_retired": not_retired(unfinished(records)),
+        "found": learner is not None or record is not None,
+    }
+
+
+async def _hint(site: Site, user_id: int, learner: Learner | None, record: LearnerRecord | None) -> dict[str, str]:
+    """What helps a learner that no run takes."""
+    if learner and is_stray(site.pipeline, learner.state):
+        return {"what_helps": stray_text(user_id, learner.state)}
+    if learner is None and record and record.retired_at is None:
+        return {"row": await absence(site, user_id)}
+    return {}
+
+
+def _row_in_the_lms(learner: Learner, due_at: datetime) -> dict[str, str | None]:
+    return {
+        "state": learner.state,
+        "last_state": learner.last_state,
+        "requested_at": learner.requested_at.isoformat(),
+        "changed_at": learner.changed_at.isoformat(),
+        "due_at": due_at.isoformat(),
     }

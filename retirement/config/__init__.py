@@ -1,8 +1,10 @@
 """Configuration: a file of any of three dialects becomes typed settings, a checked pipeline and its connectors."""
 
+from retirement.config.cron import Timed
 from retirement.config.loading import DEFAULT_PATH, load
 from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
+    SCHEDULED,
     BreakerSettings,
     Configuration,
     DatabaseSettings,
@@ -14,9 +16,12 @@ from retirement.config.settings import (
     RetrySettings,
     StepSettings,
 )
+from retirement.config.unsaid import Answers
 
 __all__ = [
     "DEFAULT_PATH",
+    "SCHEDULED",
+    "Answers",
     "BreakerSettings",
     "Configuration",
     "DatabaseSettings",
@@ -27,6 +32,7 @@ __all__ = [
     "QueueSettings",
     "RetrySettings",
     "StepSettings",
+    "Timed",
     "as_own_dialect",
     "describe",
     "load",

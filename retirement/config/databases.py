@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 SQLITE = "sqlite:///"
-_POSTGRESQL = re.compile(r"postgresql(\+psycopg|\+asyncpg)?")
+_POSTGRESQL = re.compile(r"postgresql(\+psycopg|\+asyncpg)?://[^ ]*")
 _FORM = "write it as sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE"
 #: Nothing in such a text can be a password.
 HARMLESS = re.compile(r"sqlite:///.*|postgresql(\+\w+)?://(?!.*pass)([^@:/]*@)?[^@]*", re.IGNORECASE)
@@ -16,16 +16,22 @@ def problem_of(url: str) -> str | None:
     """Why this is no address of a ledger, None where it is one. Repeats nothing of it: it may hold a password."""
     if not url.isprintable() or url != url.strip():
         return "must be one line without space at its ends"
-    if url.startswith(SQLITE):
-        path = url.removeprefix(SQLITE)
-        lasting = path.strip("/") and path != ":memory:" and "?" not in path
-        return None if lasting else f"names no file that lasts; {_FORM}"
+    return _problem_of_file(url) if url.startswith(SQLITE) else _problem_of_server(url)
+
+
+def _problem_of_file(url: str) -> str | None:
+    path = url.removeprefix(SQLITE)
+    lasting = path.strip("/") and path != ":memory:" and "?" not in path
+    return None if lasting else f"names no file that lasts; {_FORM}"
+
+
+def _problem_of_server(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return f"is no address of a database; {_FORM}"
-    if not _POSTGRESQL.fullmatch(parts.scheme) or not url.startswith(f"{parts.scheme}://") or " " in url:
+    if not _POSTGRESQL.fullmatch(url):
         return f"is no address of a database that a ledger can be in; {_FORM}"
     if not parts.path.strip("/"):
         return f"names no database; {_FORM}"
@@ -40,7 +46,7 @@ _READABLE = re.compile(r"(mysql(\+pymysql|\+mysqldb)?|postgresql(\+psycopg)?)://
 
 
 def problem_of_reading(url: str) -> str | None:
-    """Why nobody can look for residue at this address; MySQL is among those that can be read. Repeats nothing."""
+    """Why there is no looking for residue at this address; MySQL is among those that can be read. Repeats nothing."""
     if url.startswith(SQLITE):
         return problem_of(url)
     if url.startswith("mysql"):

@@ -19,6 +19,14 @@ _TAG = "tag:yaml.org,2002:"
 _TOKENS = frozenset(
     each.id for each in (*yaml.tokens.Token.__subclasses__(), yaml.StreamEndToken) if hasattr(each, "id")
 )
+#: Before any quote or comment of its line: a template in quotes is YAML, and common in files of Ansible.
+_TEMPLATE = re.compile(r"^[^'\"#\n]*?(\{\{|\{%)", re.MULTILINE)
+_UNRENDERED = (
+    "is a template ({{ … }}, {% … %}); give the file that was made from it: the role's is "
+    "`/edx/app/retirement_service/config.yml`, Tutor's stands below `$(tutor config printroot)/env/plugins/retirement`"
+)
+_QUOTED = re.compile(r"(?P<mark>['\"])(?P<text>.*?)(?P=mark)", re.DOTALL)
+_OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _TEXT_TAGS = ("str", "timestamp", "binary", "value", "merge")
 
 Data = None | bool | int | float | str | list["Node"] | dict[str, "Node"]
@@ -26,13 +34,17 @@ Data = None | bool | int | float | str | list["Node"] | dict[str, "Node"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value of the file. `text` is a scalar as it is written, `unusable` says why nobody may use it."""
+    """A value of the file. `text` is a scalar as it is written, `unusable` says why it cannot be used.
+
+    `odd` says why it cannot be used as a number: YAML 1.1 reads another one than the reader of the file.
+    """
 
     data: Data = field(repr=False)
     line: int
     key: str
     text: str = field(default="", repr=False)
     unusable: str = ""
+    odd: str = ""
 
     @property
     def entries(self) -> dict[str, "Node"]:
@@ -43,6 +55,14 @@ class Node:
     def items(self) -> list["Node"]:
         """The children of a list; nothing for anything else."""
         return self.data if isinstance(self.data, list) else []
+
+    def child(self, name: str) -> "Node":
+        """The entry of that name; one without a value, at the place of the mapping, where there is none."""
+        return self.entries.get(name) or Node(None, self.line, self.key)
+
+    def unlike(self, kind: type, text: str) -> str:
+        """Why this is no mapping or list (`kind`), as `text` says it; nothing where it is one, or has no value."""
+        return self.unusable or ("" if self.data is None or isinstance(self.data, kind) else text)
 
     def at(self, place: tuple[int | str, ...]) -> "Node":
         """The node at this place below, or the last one on the way that exists."""
@@ -57,50 +77,67 @@ class Node:
         return node
 
 
+class _NoDocumentError(Exception):
+    """Why a file has no values at all, and on which line that shows."""
+
+    def __init__(self, text: str, line: int = 1) -> None:
+        super().__init__(text)
+        self.text, self.line = text, line
+
+
 def read(path: Path, problems: Problems) -> Node | None:
     """The file as nodes; None where `problems` says why not."""
-    text = _text(path, problems)
-    if text is None:
-        return None
     try:
-        root = yaml.SafeLoader(text).get_single_node()
-        node = _Tree(problems).node(root, 1, "") if root else None
-    except yaml.YAMLError as error:
-        problems.add(_line(error, text), "file", f"is no YAML: {_reason(error)}")
+        return _mapping_of(_parsed(_decoded(_bytes_of(path)), problems))
+    except _NoDocumentError as error:
+        problems.add(error.line, "file", error.text)
         return None
-    except RecursionError:
-        problems.add(1, "file", "is nested too deeply")
-        return None
-    if node is None or node.data is None:
-        problems.add(1, "file", "is empty; deployments/examples has files to start from")
-        return None
-    if not isinstance(node.data, dict):
-        problems.add(1, "file", "must be a mapping of keys and values, such as `lms:`")
-        return None
-    return node
 
 
-def _text(path: Path, problems: Problems) -> str | None:
+def _bytes_of(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            raw = file.read(LARGEST_FILE + 1)
+            return file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        problems.add(1, "file", "there is no such file; name one with --config or RETIREMENT_CONFIG")
+        text = "there is no such file; name one with --config or RETIREMENT_CONFIG"
     except IsADirectoryError:
-        problems.add(1, "file", "is a folder; name the file in it")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the name cannot be one of a file"
-        problems.add(1, "file", f"cannot be read: {reason}")
-    else:
-        if len(raw) > LARGEST_FILE:
-            problems.add(1, "file", f"is larger than {LARGEST_FILE // 1024} KiB, so it is no configuration")
-            return None
-        try:
-            return raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = raw[: error.start].count(b"\n") + 1
-            problems.add(line, "file", "is not UTF-8 text; save it as UTF-8")
-    return None
+        text = "is a folder; name the file in it"
+    except OSError as error:
+        text = f"cannot be read: {error.strerror}"
+    except ValueError:
+        text = "cannot be read: the name cannot be one of a file"
+    raise _NoDocumentError(text)
+
+
+def _decoded(raw: bytes) -> str:
+    if len(raw) > LARGEST_FILE:
+        raise _NoDocumentError(f"is larger than {LARGEST_FILE // 1024} KiB, so it is no configuration")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise _NoDocumentError("is not UTF-8 text; save it as UTF-8", line) from None
+
+
+def _parsed(text: str, problems: Problems) -> Node | None:
+    """The values of a text; None where it has none."""
+    try:
+        root = yaml.SafeLoader(text).get_single_node()
+        return _Tree(problems).node(root, 1, "") if root else None
+    except yaml.YAMLError as error:
+        if template := _TEMPLATE.search(text):
+            raise _NoDocumentError(_UNRENDERED, text.count("\n", 0, template.start(1)) + 1) from None
+        raise _NoDocumentError(f"is no YAML: {_reason(error)}", _line(error, text)) from None
+    except RecursionError:
+        raise _NoDocumentError("is nested too deeply") from None
+
+
+def _mapping_of(node: Node | None) -> Node:
+    if node is None or node.data is None:
+        raise _NoDocumentError("is empty; deployments/examples has files to start from")
+    if not isinstance(node.data, dict):
+        raise _NoDocumentError("must be a mapping of keys and values, such as `lms:`")
+    return node
 
 
 def _line(error: yaml.YAMLError, text: str) -> int:
@@ -116,11 +153,14 @@ def _reason(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return "it holds characters that YAML does not allow"
     words = f"{error.problem or error.context or 'it cannot be read'}"
-    for quoted in re.finditer(r"'([^']*)'|\"([^\"]*)\"", words):
-        text = quoted[1] or quoted[2] or ""
-        if len(text) > 2 and text not in _TOKENS:
+    for quoted in _QUOTED.finditer(words):
+        if _may_be_of_the_file(quoted["text"]):
             return words[: quoted.start()] + "…"
     return " ".join(words.split())
+
+
+def _may_be_of_the_file(quoted: str) -> bool:
+    return len(quoted) > 2 and quoted not in _TOKENS
 
 
 class _Tree:
@@ -130,32 +170,30 @@ class _Tree:
         self._open: set[int] = set()
 
     def node(self, node: yaml.Node, line: int, key: str) -> Node:
-        self._left -= 1
-        if self._left == 0:
-            self._problems.add(line, key or "file", f"stands for more than {MOST_VALUES} values")
-        if self._left <= 0 or id(node) in self._open:
+        if self._is_one_too_many(line, key) or id(node) in self._open:
             return Node(None, line, key, unusable="refers to itself or stands for too many values")
         if isinstance(node, yaml.ScalarNode):
             return _scalar(node, line, key)
         self._open.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            result = Node(self._mapping(node, key), line, key)
-        else:
-            children = enumerate(node.value)
-            result = Node([self.node(each, _at(each), f"{key}[{place}]") for place, each in children], line, key)
+        data: Data = self._mapping(node, key) if isinstance(node, yaml.MappingNode) else self._list(node, key)
         self._open.discard(id(node))
-        return result
+        return Node(data, line, key)
+
+    def _is_one_too_many(self, line: int, key: str) -> bool:
+        """Counts a value; the first beyond the limit is an error."""
+        self._left -= 1
+        if self._left == 0:
+            self._problems.add(line, key or "file", f"stands for more than {MOST_VALUES} values")
+        return self._left <= 0
+
+    def _list(self, node: yaml.Node, key: str) -> list[Node]:
+        return [self.node(each, _at(each), f"{key}[{place}]") for place, each in enumerate(node.value)]
 
     def _mapping(self, node: yaml.MappingNode, key: str) -> dict[str, Node]:
         merged: dict[str, Node] = {}
         entries: dict[str, Node] = {}
-        for name, value in node.value:
+        for name, path, value in self._keys(node, key):
             line = _at(name)
-            if not isinstance(name, yaml.ScalarNode):
-                text = "a key must be plain text; a template ({{ … }}) has to be rendered, or quoted, first"
-                self._problems.add(line, key or "file", text)
-                continue
-            path = f"{key}.{shown(name.value)}" if key else shown(name.value)
             if name.tag == f"{_TAG}merge":
                 merged |= dict(self._merged(value, line, path))
             elif name.value in entries:
@@ -164,6 +202,15 @@ class _Tree:
             else:
                 entries[name.value] = self.node(value, line, path)
         return merged | entries
+
+    def _keys(self, node: yaml.MappingNode, key: str) -> Iterator[tuple[yaml.ScalarNode, str, yaml.Node]]:
+        """Each key that is text, what an operator would call it, and its value."""
+        for name, value in node.value:
+            if isinstance(name, yaml.ScalarNode):
+                yield name, f"{key}.{shown(name.value)}" if key else shown(name.value), value
+            else:
+                text = "a key must be plain text; a template ({{ … }}) has to be rendered, or quoted, first"
+                self._problems.add(_at(name), key or "file", text)
 
     def _merged(self, value: yaml.Node, line: int, path: str) -> Iterator[tuple[str, Node]]:
         # The first of several wins, so that they are laid over one another in reverse.
@@ -183,7 +230,7 @@ def _scalar(node: yaml.ScalarNode, line: int, key: str) -> Node:
     known = SafeConstructor()
     builders = {"bool": known.construct_yaml_bool, "int": known.construct_yaml_int, "float": known.construct_yaml_float}
     data: Data = node.value
-    unusable = ""
+    unusable = odd = ""
     if kind == "null":
         data = None
     elif kind in builders:
@@ -191,8 +238,18 @@ def _scalar(node: yaml.ScalarNode, line: int, key: str) -> Node:
             data = builders[kind](node)
         except (ValueError, LookupError):
             data = node.value
+        odd = _odd(kind, node.value)
     elif kind == "!vault":
         unusable = "is sealed by Ansible Vault, which is not opened here; give ${NAME} and set that variable"
     elif kind not in _TEXT_TAGS:
         unusable = "has a YAML tag that means nothing here; remove it"
-    return Node(data, line, key, node.value, unusable)
+    return Node(data, line, key, node.value, unusable, odd)
+
+
+def _odd(kind: str, text: str) -> str:
+    """`010` is eight to YAML 1.1, and `1:30` ninety."""
+    if ":" in text:
+        return "is a number in base 60 to YAML (digits with a colon); write the number itself in decimal digits"
+    if kind == "int" and _OCTAL.fullmatch(text):
+        return "is an octal number to YAML (it begins with 0); write it in decimal digits, without the 0"
+    return ""

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from pydantic import SecretStr
 from retirement.config import cron, databases, dialects, document, rules
 from retirement.config.document import Node
 from retirement.config.draft import Draft
+from retirement.config.order import Order
 from retirement.config.problems import Problems
 from retirement.config.references import References, SecretBlock
 from retirement.config.rules import Placed
-from retirement.config.sections import Sections
+from retirement.config.sections import Check, Sections
 from retirement.config.services import Services, Telling
 from retirement.config.settings import (
+    SCHEDULES,
     BreakerSettings,
     Configuration,
     DatabaseSettings,
@@ -29,8 +32,9 @@ from retirement.config.settings import (
     RetrySettings,
     StepSettings,
 )
+from retirement.config.unsaid import NO_ANSWERS, Answers
 from retirement.connectors import Connector, ServiceSettings, registry
-from retirement.pipeline import STATE_NAME_LENGTH, Pipeline, Step
+from retirement.pipeline import Pipeline, Step
 
 DEFAULT_PATH = "retirement.yaml"
 
@@ -41,19 +45,20 @@ def load(
     environ: Mapping[str, str] | None = None,
     secret_block: SecretBlock | None = None,
     connectors: Mapping[str, type[Connector]] | None = None,
+    answers: Answers = NO_ANSWERS,
 ) -> Configuration:
     """Reads and checks a configuration file; raises `ConfigError` with all of its problems.
 
     Without a path it is that of RETIREMENT_CONFIG, else `retirement.yaml`. `secret_block` answers `block:NAME`;
     it says that there is no such block by a ValueError or a LookupError. `connectors` are those that are
-    installed, unless a test brings its own.
+    installed, unless a test brings its own. `answers` are what the operator says beside the file.
     """
     environ = os.environ if environ is None else environ
-    file = Path(path if path is not None else environ.get("RETIREMENT_CONFIG") or DEFAULT_PATH)
+    file = _file_of(path, environ)
     problems = Problems(str(file))
     known = registry() if connectors is None else connectors
     root = document.read(file, problems)
-    draft = dialects.draft(root, problems, known) if root else None
+    draft, unsaid = dialects.draft(root, problems, known, answers) if root else (None, ())
     if draft is None:
         raise problems.error
     exposed = _others_can_read(file)
@@ -61,7 +66,11 @@ def load(
     def telling(told: Problems) -> Sections:
         return Sections(draft, References(file.parent, environ, secret_block, told, exposed=exposed), told)
 
-    return _Loader(draft, telling, known, problems).configuration()
+    return replace(_Loader(draft, telling, known, problems).configuration(), unsaid=unsaid)
+
+
+def _file_of(path: str | Path | None, environ: Mapping[str, str]) -> Path:
+    return Path(path if path is not None else environ.get("RETIREMENT_CONFIG") or DEFAULT_PATH)
 
 
 def _others_can_read(file: Path) -> bool:
@@ -71,6 +80,11 @@ def _others_can_read(file: Path) -> bool:
 
 def _path_problem(path: str) -> str | None:
     return None if path.isprintable() else "holds characters that no path has"
+
+
+def _schedule_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    zone = values.get("timezone")
+    return cron.problem_of(values[name], zone if isinstance(zone, str) else None)
 
 
 class _Loader:
@@ -92,49 +106,50 @@ class _Loader:
 
     def configuration(self) -> Configuration:
         lms = self._sections.read(LmsSettings, self._section("lms"), "lms", self._services.url_checks(LmsSettings))
-        queue = self._sections.read(QueueSettings, self._section("queue"), "queue")
-        guard = self._sections.read(GuardSettings, self._section("guard"), "guard")
-        retry = self._sections.read(RetrySettings, self._section("retry"), "retry")
-        breaker = self._breaker()
-        ledger = self._ledger()
-        stores = self._databases()
+        sections: dict[str, Any] = {
+            "queue": self._sections.read(QueueSettings, self._section("queue"), "queue"),
+            "guard": self._sections.read(GuardSettings, self._section("guard"), "guard"),
+            "retry": self._sections.read(RetrySettings, self._section("retry"), "retry"),
+            "breaker": self._breaker(),
+            "ledger": self._ledger(),
+            "databases": self._databases(),
+        }
         general = self._general()
-        placed, unreadable = self._steps()
-        sound = [each for each in placed if not self._services.misnamed(each.step.service)]
-        known = rules.known(sound, self._connectors, self._problems)
-        services = self._services.read(lms, known)
-        rules.repeated(known, self._connectors, self._problems)
-        steps = rules.shape(placed, unreadable, self._problems)
-        self._check_states(lms, placed)
-        if steps and len(known) == len(placed):
-            self._check_order(steps, placed, services)
-        if self._problems or not (
-            lms and ledger and queue and guard and retry and breaker and stores and general and steps
-        ):
+        steps, services = self._pipeline(lms)
+        if self._problems or not (lms and general and steps and all(sections.values())):
             raise self._problems.error
         return Configuration(
             source=self._problems.source,
             dialect=self._draft.dialect,
             lms=lms,
             **general.model_dump(),
-            ledger=ledger,
-            queue=queue,
-            guard=guard,
-            retry=retry,
-            breaker=breaker,
-            databases=stores,
+            **sections,
             services=services,
             connectors=self._meant(steps),
             pipeline=steps,
             warnings=self._problems.warnings,
         )
 
-    def _check_order(self, steps: Pipeline, placed: list[Placed], services: Mapping[str, ServiceSettings]) -> None:
+    def _pipeline(self, lms: LmsSettings | None) -> tuple[Pipeline | None, dict[str, ServiceSettings]]:
+        """The pipeline, None where `problems` says why not, and the settings of the services that it calls."""
+        placed, unreadable = self._steps()
+        sound = [each for each in placed if not self._services.misnamed(each.step.service)]
+        known = rules.known(sound, self._connectors, self._problems)
+        services = self._services.read(lms, known)
+        rules.repeated(known, self._problems)
+        rules.superseded(known, self._connectors, self._problems)
+        steps = rules.shape(placed, unreadable, self._problems)
+        self._check_states(lms, placed)
+        if steps and len(known) == len(placed):
+            self._check_order(Order(steps, placed, self._connectors, services))
+        return steps, services
+
+    def _check_order(self, order: Order) -> None:
         remedy = "set services.LMS.forum"
         if self._draft.dialect != "own":
             remedy = "convert the file (`config import`) and set services.LMS.forum"
-        rules.identity(steps, placed, self._connectors, services, self._problems, remedy=remedy)
-        rules.sessions(steps, placed, self._connectors, services, self._problems)
+        order.check_identity(self._problems, remedy)
+        order.check_sessions(self._problems)
 
     def _meant(self, steps: Pipeline) -> dict[str, type[Connector]]:
         """Those that the file names are part of what it means, whether or not a step uses them."""
@@ -146,12 +161,8 @@ class _Loader:
 
     def _general(self) -> GeneralSettings | None:
         given = {name: node for name, node in self._root.items() if name in GeneralSettings.model_fields}
-        checks = {
-            "schedule": lambda values: cron.problem_of(values["schedule"]),
-            "reconcile_schedule": lambda values: cron.problem_of(values["reconcile_schedule"]),
-            "verify_schedule": lambda values: cron.problem_of(values["verify_schedule"]),
-            "archive_schedule": lambda values: cron.problem_of(values["archive_schedule"]),
-        }
+        checks: dict[str, Check] = {name: partial(_schedule_problem, name) for name in SCHEDULES}
+        checks["timezone"] = lambda values: cron.problem_of_zone(values["timezone"])
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
         if general:
             self._warn_of_deadlines(general)
@@ -175,6 +186,7 @@ class _Loader:
             "url": lambda values: databases.problem_of(values["url"]),
             "anchor": lambda values: _path_problem(values["anchor"]),
             "key": lambda values: _path_problem(values["key"]),
+            "keys": lambda values: next(filter(None, map(_path_problem, values["keys"])), None),
         }
         ledger = self._sections.read(LedgerSettings, self._section("ledger"), "ledger", checks)
         if ledger is None:
@@ -185,6 +197,7 @@ class _Loader:
             for name, path in (("anchor", ledger.anchor), ("key", ledger.key))
             if path is not None
         }
+        placed["keys"] = tuple(str(folder / Path(path).expanduser()) for path in ledger.keys)
         if ledger.url is not None:
             placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), folder))
         return ledger.model_copy(update=placed)
@@ -218,33 +231,35 @@ class _Loader:
     def _steps(self) -> tuple[list[Placed], set[str]]:
         """The steps that can be read, and the names of those that cannot."""
         node = self._section("pipeline")
-        if node.unusable or not isinstance(node.data, list | None):
-            self._problems.add(node.line, node.key, node.unusable or "must be a list of steps")
+        if problem := node.unlike(list, "must be a list of steps"):
+            self._problems.add(node.line, node.key, problem)
             return [], set()
         if not node.items:
-            self._problems.add(node.line, self._draft.named("pipeline"), "has no steps; give at least one")
+            text = "has no steps; give at least one, as deployments/examples have them"
+            self._problems.add(node.line, self._draft.named("pipeline"), text)
         placed: list[Placed] = []
         unreadable: set[str] = set()
         previous: tuple[str, ...] = ()
         for each in node.items:
-            read = self._sections.read(StepSettings, each, "pipeline")
-            if read:
-                after = previous if read.after is None else read.after
-                placed.append(Placed(Step(read.start, read.end, read.service, read.operation, after), each))
-                previous = (read.start,)
+            if read := self._step(each, previous):
+                placed.append(read)
+                previous = (read.step.name,)
             else:
                 start = each.at(("start",))
                 unreadable.add(start.text or start.key)
         return placed, unreadable
 
+    def _step(self, node: Node, previous: tuple[str, ...]) -> Placed | None:
+        """A step, which comes after the `previous` one unless it says otherwise."""
+        read = self._sections.read(StepSettings, node, "pipeline")
+        if read is None:
+            return None
+        after = previous if read.after is None else read.after
+        return Placed(Step(read.start, read.end, read.service, read.operation, after), node)
+
     def _check_states(self, lms: LmsSettings | None, placed: list[Placed]) -> None:
-        node = self._section("lms").entries.get("states")
-        if node is None or not isinstance(node.data, list):
-            return
-        given = lms.states if lms and lms.states else [item.text for item in node.items]
-        for index, state in enumerate(given):
-            if len(state) > STATE_NAME_LENGTH:
-                item = node.at((index,))
-                text = f"has {len(state)} characters; the LMS stores {STATE_NAME_LENGTH}"
-                self._problems.add(item.line, item.key, text)
-        rules.states(placed, given, node, self._problems)
+        node = self._section("lms").child("states")
+        if isinstance(node.data, list):
+            given = lms.states if lms and lms.states else [item.text for item in node.items]
+            rules.states(given, node, self._problems)
+            rules.order_of_states(placed, given, node, self._problems)

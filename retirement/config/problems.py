@@ -20,6 +20,7 @@ class Problems:
         self.source = source
         self._errors: list[tuple[int, str]] = []
         self._warnings: list[tuple[int, str]] = []
+        self._doubts: list[tuple[int, str]] = []
 
     def __bool__(self) -> bool:
         return bool(self._errors)
@@ -30,14 +31,18 @@ class Problems:
     def warn(self, line: int, key: str, text: str) -> None:
         self._warnings.append((line, self._told(line, key, text)))
 
+    def doubt(self, line: int, key: str, text: str) -> None:
+        """A warning that may be the cause of an error, and is told with the errors: a misspelt key is a missing one."""
+        self._doubts.append((line, self._told(line, key, text)))
+
     @property
     def warnings(self) -> tuple[str, ...]:
-        return _in_line_order(self._warnings)
+        return _in_line_order([*self._warnings, *self._doubts])
 
     @property
     def error(self) -> ConfigError:
         """Every error so far as one to raise."""
-        return ConfigError(*_in_line_order(self._errors))
+        return ConfigError(*_in_line_order([*self._doubts, *self._errors]))
 
     def _told(self, line: int, key: str, text: str) -> str:
         return f"{self.source}:{line}: {key}: {text}"

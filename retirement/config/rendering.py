@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from retirement.config import databases
+from retirement.config.draft import ROW
 from retirement.config.references import escaped, is_reference
 from retirement.config.settings import Configuration, DatabaseSettings, LedgerSettings
 from retirement.pipeline import Pipeline
@@ -44,7 +46,7 @@ _Dumper.add_representer(
 
 def describe(configuration: Configuration) -> dict[str, Any]:
     """The configuration in the shape of our own dialect, secrets masked."""
-    return _document(configuration, lambda _: MASK, str)
+    return _Writer(lambda _: MASK, str).document(configuration)
 
 
 def as_own_dialect(configuration: Configuration, secret: str = CLIENT_SECRET) -> str:
@@ -61,49 +63,100 @@ def as_own_dialect(configuration: Configuration, secret: str = CLIENT_SECRET) ->
         # Connectors' secrets get variables named by their place: RETIREMENT_HUBSPOT_TOKEN.
         return secret if place[0] == "lms" else f"${{RETIREMENT_{_NO_NAME.sub('_', '_'.join(place[1:])).upper()}}}"
 
-    data = _document(configuration, reference, escaped)
+    data = _Writer(reference, escaped).document(configuration)
     data["pipeline"] = [_Row(step) for step in data["pipeline"]]
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _document(configuration: Configuration, secret: Secret, text: Text) -> dict[str, Any]:
-    def plain(value: Any, *place: str) -> Any:
-        return _plain(value, place, secret, text)
+@dataclass(frozen=True)
+class _Writer:
+    """Makes plain data of settings; the two callables decide what stands for a secret and for a text."""
 
-    services = {
-        name: _connector(configuration, name) | plain(settings, "services", name)
-        for name, settings in sorted(configuration.services.items())
-    }
-    for key in ("url", "allow_insecure"):
-        services.get("LMS", {}).pop(key, None)
-    data = {
-        "lms": plain(configuration.lms, "lms"),
-        "cool_off_days": configuration.cool_off_days,
-        "deadline_days": configuration.deadline_days,
-        "deadline_days_by_country": dict(configuration.deadline_days_by_country) or None,
-        "lease_seconds": configuration.lease_seconds,
-        "ledger": _ledger(configuration.ledger, secret, text) or None,
-        "queue": plain(configuration.queue, "queue"),
-        "guard": plain(configuration.guard, "guard"),
-        "retry": plain(configuration.retry, "retry"),
-        "breaker": plain(configuration.breaker, "breaker"),
-        "databases": _databases(configuration.databases, secret, text) or None,
-        "schedule": configuration.schedule and text(configuration.schedule),
-        "reconcile_schedule": configuration.reconcile_schedule and text(configuration.reconcile_schedule),
-        "verify_schedule": configuration.verify_schedule and text(configuration.verify_schedule),
-        "archive_days": configuration.archive_days,
-        "archive_schedule": configuration.archive_schedule and text(configuration.archive_schedule),
-        "services": {name: settings for name, settings in services.items() if settings},
-        "pipeline": _steps(configuration.pipeline, text),
-    }
-    return {name: value for name, value in data.items() if value is not None or name in _NULL_MEANS_OFF}
+    secret: Secret
+    text: Text
 
+    def document(self, configuration: Configuration) -> dict[str, Any]:
+        """The whole configuration."""
+        data = {
+            "lms": self.plain(configuration.lms, "lms"),
+            "cool_off_days": configuration.cool_off_days,
+            "deadline_days": configuration.deadline_days,
+            "deadline_days_by_country": dict(configuration.deadline_days_by_country) or None,
+            "lease_seconds": configuration.lease_seconds,
+            "ledger": self.ledger(configuration.ledger),
+            "queue": self.plain(configuration.queue, "queue"),
+            "guard": self.plain(configuration.guard, "guard"),
+            "retry": self.plain(configuration.retry, "retry"),
+            "breaker": self.plain(configuration.breaker, "breaker"),
+            "databases": self.databases(configuration.databases),
+            "schedule": self.line(configuration.schedule),
+            "reconcile_schedule": self.line(configuration.reconcile_schedule),
+            "verify_schedule": self.line(configuration.verify_schedule),
+            "cleanup_days": configuration.cleanup_days,
+            "cleanup_schedule": self.line(configuration.cleanup_schedule),
+            "timezone": self.line(configuration.timezone),
+            "services": self.services(configuration),
+            "pipeline": self.steps(configuration.pipeline),
+        }
+        return {name: value for name, value in data.items() if value is not None or name in _NULL_MEANS_OFF}
 
-def _ledger(ledger: LedgerSettings, secret: Secret, text: Text) -> dict[str, Any]:
-    """Of the address only the password is a secret: which database it is, operators want to see."""
-    url = ledger.url and databases.without_password(ledger.url.get_secret_value(), secret(("ledger", "url")), text)
-    places = {name: path and text(path) for name, path in (("anchor", ledger.anchor), ("key", ledger.key))}
-    return {name: value for name, value in {"url": url, **places}.items() if value is not None}
+    def plain(self, value: Any, *place: str) -> Any:
+        """Settings, or a value in them; `place` says where they stand."""
+        if isinstance(value, BaseModel):
+            value = _given(value)
+        if isinstance(value, dict):
+            return {str(name): self.plain(each, *place, str(name)) for name, each in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.plain(each, *place, str(index)) for index, each in enumerate(value)]
+        return self._single(value, place)
+
+    def _single(self, value: Any, place: tuple[str, ...]) -> Any:
+        if isinstance(value, SecretStr):
+            return self.secret(place)
+        if isinstance(value, Enum):
+            return value.value
+        return value if isinstance(value, bool | int | float | None) else self.text(str(value))
+
+    def line(self, given: str | None) -> str | None:
+        """A text that may be left out."""
+        return given and self.text(given)
+
+    def ledger(self, ledger: LedgerSettings) -> dict[str, Any] | None:
+        """Of the address only the password is a secret: which database it is, operators want to see."""
+        url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
+        older = list(map(self.text, ledger.keys)) or None
+        data = {"url": url, "anchor": self.line(ledger.anchor), "key": self.line(ledger.key), "keys": older}
+        return {name: value for name, value in data.items() if value is not None} or None
+
+    def databases(self, stores: DatabaseSettings) -> dict[str, str] | None:
+        """As of the ledger's address only the password is a secret."""
+        given = stores.given().items()
+        return {name: self._address(url, "databases", name, "database", "password") for name, url in given} or None
+
+    def _address(self, url: str, *place: str) -> str:
+        return databases.without_password(url, self.secret(place), self.text)
+
+    def services(self, configuration: Configuration) -> dict[str, Any]:
+        """The settings of each service that has any; address and scheme of the LMS stand in its own section."""
+        services = {
+            name: _connector(configuration, name) | self.plain(settings, "services", name)
+            for name, settings in sorted(configuration.services.items())
+        }
+        for key in ("url", "allow_insecure"):
+            services.get("LMS", {}).pop(key, None)
+        return {name: settings for name, settings in services.items() if settings}
+
+    def steps(self, pipeline: Pipeline) -> list[dict[str, Any]]:
+        """The rows of the pipeline; `after` is left out where it is the row before."""
+        rows: list[dict[str, Any]] = []
+        previous: tuple[str, ...] = ()
+        for step in pipeline:
+            row: dict[str, Any] = {name: self.text(getattr(step, name)) for name in ROW}
+            if step.after != previous:
+                row["after"] = [self.text(name) for name in step.after]
+            rows.append(row)
+            previous = (step.name,)
+        return rows
 
 
 def _connector(configuration: Configuration, service: str) -> dict[str, str]:
@@ -112,35 +165,7 @@ def _connector(configuration: Configuration, service: str) -> dict[str, str]:
     return {"connector": connector.service} if connector and connector.service != service else {}
 
 
-def _databases(stores: DatabaseSettings, secret: Secret, text: Text) -> dict[str, str]:
-    """As of the ledger's address only the password is a secret."""
-    place = {name: ("databases", name, "database", "password") for name in stores.given()}
-    return {name: databases.without_password(url, secret(place[name]), text) for name, url in stores.given().items()}
-
-
-def _plain(value: Any, place: tuple[str, ...], secret: Secret, text: Text) -> Any:
-    if isinstance(value, SecretStr):
-        return secret(place)
-    if isinstance(value, BaseModel):
-        # Left out, a setting means its default; in a mapping that a service is sent, null is a value.
-        fields = {info.alias or name: getattr(value, name) for name, info in type(value).model_fields.items()}
-        value = {name: each for name, each in fields.items() if each is not None}
-    if isinstance(value, dict):
-        return {str(name): _plain(each, (*place, str(name)), secret, text) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each, (*place, str(index)), secret, text) for index, each in enumerate(value)]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, bool | int | float | None) else text(str(value))
-
-
-def _steps(pipeline: Pipeline, text: Text) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    previous: tuple[str, ...] = ()
-    for step in pipeline:
-        row: dict[str, Any] = {name: text(getattr(step, name)) for name in ("start", "end", "service", "operation")}
-        if step.after != previous:
-            row["after"] = [text(name) for name in step.after]
-        rows.append(row)
-        previous = (step.name,)
-    return rows
+def _given(settings: BaseModel) -> dict[str, Any]:
+    """Left out, a setting means its default; in a mapping that a service is sent, null is a value."""
+    fields = {info.alias or name: getattr(settings, name) for name, info in type(settings).model_fields.items()}
+    return {name: each for name, each in fields.items() if each is not None}

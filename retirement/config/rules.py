@@ -1,13 +1,15 @@
-"""What makes a pipeline one that can run: known operations, states that the LMS has, identities that still exist."""
+"""What makes a pipeline one that can run: known operations, a sound shape, and states that the LMS has."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from retirement import pipeline
+from retirement.config import repair
 from retirement.config.document import Node
 from retirement.config.problems import Problems, close_to, nearest, shown
-from retirement.connectors import Connector, Destroys, Identity, ServiceSettings
-from retirement.pipeline import Pipeline, Step
+from retirement.connectors import Connector
+from retirement.pipeline import STATE_NAME_LENGTH, Pipeline, Step
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,22 @@ class Placed:
     step: Step
     node: Node
 
+    @property
+    def call(self) -> tuple[str, str]:
+        """What the step calls: a service and its operation."""
+        return self.step.service, self.step.operation
+
     def at(self, field: str) -> Node:
         return self.node.at((field,))
+
+    def states(self) -> Iterator[tuple[Node, str]]:
+        """The states of the step, and where each stands."""
+        yield self.at("start"), self.step.start
+        yield self.at("end"), self.step.end
+
+    def only_after(self, names: Collection[str]) -> Step:
+        """The step, to come after those of its predecessors that have one of these names."""
+        return replace(self.step, after=tuple(name for name in self.step.after if name in names))
 
 
 def known(placed: Sequence[Placed], connectors: Mapping[str, type[Connector]], problems: Problems) -> list[Placed]:
@@ -46,25 +62,37 @@ def _unknown(placed: Placed, connectors: Mapping[str, type[Connector]], problems
     return False
 
 
-def repeated(placed: Sequence[Placed], connectors: Mapping[str, type[Connector]], problems: Problems) -> None:
-    """Twice the same call, and calls whose work another one has to do."""
+def repeated(placed: Sequence[Placed], problems: Problems) -> None:
+    """The same call in two steps."""
+    first = _first_of_each_call(placed)
+    for each in placed:
+        if (earlier := first[each.call]) is not each:
+            node, call = each.at("operation"), " ".join(each.call)
+            text = f"{call} is in the pipeline already, on line {earlier.node.line}; remove one"
+            problems.add(node.line, node.key, text)
+
+
+def superseded(placed: Sequence[Placed], connectors: Mapping[str, type[Connector]], problems: Problems) -> None:
+    """Calls that do nothing any more, and whose work another call does."""
+    first = _first_of_each_call(placed)
+    for (service, name), each in first.items():
+        other = connectors[service].operations()[name].goes_with
+        if not other:
+            continue
+        node, text = each.at("operation"), f"{name} does nothing by itself any more"
+        if (service, other) in first:
+            problems.warn(node.line, node.key, f"{text}; {other} does its work, so the step may go")
+        else:
+            fix = ": `retirement config import --add-misc` writes the file with it" if other == repair.MISC else ""
+            why = f"{text}; {other} does its work and has to be in the pipeline"
+            problems.add(node.line, node.key, f"{why}{fix}")
+
+
+def _first_of_each_call(placed: Sequence[Placed]) -> dict[tuple[str, str], Placed]:
     first: dict[tuple[str, str], Placed] = {}
     for each in placed:
-        call = (each.step.service, each.step.operation)
-        if call in first:
-            node, line = each.at("operation"), first[call].node.line
-            problems.add(
-                node.line, node.key, f"{call[0]} {call[1]} is in the pipeline already, on line {line}; remove one"
-            )
-        first.setdefault(call, each)
-    for (service, name), each in first.items():
-        if other := connectors[service].operations()[name].goes_with:
-            node = each.at("operation")
-            text = f"{name} does nothing by itself any more"
-            if (service, other) in first:
-                problems.warn(node.line, node.key, f"{text}; {other} does its work, so the step may go")
-            else:
-                problems.add(node.line, node.key, f"{text}; {other} does its work and has to be in the pipeline")
+        first.setdefault(each.call, each)
+    return first
 
 
 def shape(placed: Sequence[Placed], unreadable: Collection[str], problems: Problems) -> Pipeline | None:
@@ -73,108 +101,51 @@ def shape(placed: Sequence[Placed], unreadable: Collection[str], problems: Probl
     `unreadable` are names of steps that have been refused already; to come after one of them is no mistake.
     """
     names = {each.step.name for each in placed}
-    trusted: list[Step] = []
-    sound = not unreadable
+    steps = tuple(each.only_after(names) for each in placed)
+    wrong = [*_unknown_predecessors(placed, names, unreadable), *_misshapen(placed, steps)]
+    for node, text in wrong:
+        problems.add(node.line, node.key, text)
+    return None if wrong or unreadable else Pipeline(steps)
+
+
+def _unknown_predecessors(
+    placed: Sequence[Placed], names: Collection[str], unreadable: Collection[str]
+) -> Iterator[tuple[Node, str]]:
     for each in placed:
         for index, name in enumerate(each.step.after):
             if name not in names and name not in unreadable:
-                node = each.node.at(("after", index))
                 hint = nearest(shown(name), names)
-                problems.add(node.line, node.key, f"{shown(name)} is no step of this pipeline{hint}")
-                sound = False
-        trusted.append(replace(each.step, after=tuple(name for name in each.step.after if name in names)))
-    for place, field, text in pipeline.problems(tuple(trusted)):
-        node = placed[place].at(field)
-        problems.add(node.line, node.key, text)
-        sound = False
-    return Pipeline(tuple(trusted)) if sound else None
+                yield each.node.at(("after", index)), f"{shown(name)} is no step of this pipeline{hint}"
 
 
-def states(placed: Sequence[Placed], given: Sequence[str], node: Node, problems: Problems) -> None:
-    """Whether the LMS' list of states has those of the pipeline, in its order."""
-    for name in sorted({name for name in given if given.count(name) > 1}):
+def _misshapen(placed: Sequence[Placed], steps: tuple[Step, ...]) -> Iterator[tuple[Node, str]]:
+    for place, field, text in pipeline.problems(steps):
+        yield placed[place].at(field), text
+
+
+def states(given: Sequence[str], node: Node, problems: Problems) -> None:
+    """Whether the LMS takes this list of states."""
+    for index, state in enumerate(given):
+        if len(state) > STATE_NAME_LENGTH:
+            item, text = node.at((index,)), f"has {len(state)} characters; the LMS stores {STATE_NAME_LENGTH}"
+            problems.add(item.line, item.key, text)
+    for name in sorted(Counter(given) - Counter(set(given))):
         problems.add(node.line, node.key, f"{shown(name)} is there twice; remove one")
-    if tuple(given[:1]) != pipeline.REQUIRED_STATES[:1] or tuple(given[-3:]) != pipeline.REQUIRED_STATES[1:]:
-        first, *last = pipeline.REQUIRED_STATES
-        problems.add(
-            node.line, node.key, f"must begin with {first} and end with {', '.join(last)}, or the LMS refuses it"
-        )
+    first, *last = pipeline.REQUIRED_STATES
+    if [*given[:1], *given[-3:]] != [first, *last]:
+        text = f"must begin with {first} and end with {', '.join(last)}, or the LMS refuses it"
+        problems.add(node.line, node.key, text)
+
+
+def order_of_states(placed: Sequence[Placed], given: Sequence[str], node: Node, problems: Problems) -> None:
+    """Whether the LMS' list of states has those of the pipeline, in its order."""
     last_place, last_name = -1, ""
-    for each in placed:
-        for field, state in (("start", each.step.start), ("end", each.step.end)):
-            here = each.at(field)
-            if state not in given:
-                hint = close_to(shown(state), given)
-                problems.add(
-                    here.line, here.key, f"{state} is not in {node.key}{hint}; add it there, at the same place"
-                )
-            elif given.index(state) < last_place:
-                text = f"{state} stands before {last_name} in {node.key}; the LMS moves forward only, so use one order"
-                problems.add(here.line, here.key, text)
-            else:
-                last_place, last_name = given.index(state), state
-
-
-def identity(
-    steps: Pipeline,
-    placed: Sequence[Placed],
-    connectors: Mapping[str, type[Connector]],
-    services: Mapping[str, ServiceSettings],
-    problems: Problems,
-    *,
-    remedy: str,
-) -> None:
-    """No step may look a learner up by a name that another one may have destroyed by then."""
-    for destroyer in steps:
-        connector = connectors[destroyer.service]
-        settings = services.get(destroyer.service)
-        verdict = connector.destroys_username(settings, destroyer.operation) if settings else Destroys.NO
-        for step in _too_late(steps, destroyer, connectors, services):
-            node = next(each for each in placed if each.step.name == step.name).at("operation")
-            why = f"{step.name} looks the learner up by username"
-            if verdict is Destroys.YES:
-                text = (
-                    f"{why}, which {destroyer.name} destroys in {destroyer.service}; let it end before {destroyer.name}"
-                )
-                problems.add(node.line, node.key, text)
-            elif verdict is Destroys.PERHAPS:
-                text = f"{why}, and some releases of {destroyer.service} change it in {destroyer.name}"
-                problems.warn(node.line, node.key, f"{text}; put {step.name} first, or {remedy}")
-
-
-def sessions(
-    steps: Pipeline,
-    placed: Sequence[Placed],
-    connectors: Mapping[str, type[Connector]],
-    services: Mapping[str, ServiceSettings],
-    problems: Problems,
-) -> None:
-    """Services that make a user anew at the next sign of life: what ends those should have ended before."""
-    for step in steps:
-        declared = connectors[step.service].declared(services.get(step.service))[step.operation]
-        service, _, name = (declared.safer_after or "").partition(".")
-        there = [other for other in steps if connectors[other.service].service == service]
-        before = steps.ancestors(step.name)
-        if there and not any(other.operation == name and other.name in before for other in there):
-            node = next(each for each in placed if each.step.name == step.name).at("operation")
-            text = f"{step.name} does not come after {name} of {there[0].service}"
-            why = "a live session or a late event brings the user back"
-            problems.warn(node.line, node.key, f"{text}, so {why}; let {name} end before")
-
-
-def _too_late(
-    steps: Pipeline,
-    destroyer: Step,
-    connectors: Mapping[str, type[Connector]],
-    services: Mapping[str, ServiceSettings],
-) -> Iterator[Step]:
-    before = steps.ancestors(destroyer.name)
-    comes_last = connectors[destroyer.service].operations()[destroyer.operation].comes_last
-    for step in steps:
-        if step.name == destroyer.name or step.name in before:
-            continue
-        operation = connectors[step.service].declared(services.get(step.service))[step.operation]
-        told = Identity.USERNAME in operation.needs
-        same = step.service == destroyer.service and (operation.finds_by_username or (told and comes_last))
-        if same or operation.looks_up_in == destroyer.service:
-            yield step
+    for here, state in (pair for each in placed for pair in each.states()):
+        if state not in given:
+            hint = close_to(shown(state), given)
+            problems.add(here.line, here.key, f"{state} is not in {node.key}{hint}; add it there, at the same place")
+        elif given.index(state) < last_place:
+            text = f"{state} stands before {last_name} in {node.key}; the LMS moves forward only, so use one order"
+            problems.add(here.line, here.key, text)
+        else:
+            last_place, last_name = given.index(state), state

@@ -1,6 +1,7 @@
 """From positioned values to typed settings: unknown keys, missing ones and wrong types, each with its line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -48,6 +49,19 @@ _PLAIN_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+#: Types of error that name the values which would be right.
+_OF_OPTIONS = ("enum", "literal_error")
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A section of the file: where it stands, what our dialect calls it, and its settings by key."""
+
+    node: Node
+    path: str
+    fields: Mapping[str, FieldInfo]
+
+
 class Sections:
     """Reads the sections of one draft."""
 
@@ -55,6 +69,14 @@ class Sections:
         self._draft = draft
         self._references = references
         self._problems = problems
+        self._readers: Mapping[type, Callable[[Node, set[Any]], Any]] = {
+            list: self._list,
+            dict: self._mapping,
+            bool: self._boolean,
+            int: self._number,
+            float: self._number,
+            str: self._text,
+        }
 
     def read(
         self, model: type[Model], node: Node, path: str, checks: Mapping[str, Check] = MappingProxyType({})
@@ -63,47 +85,61 @@ class Sections:
 
         `checks` say what else is wrong with a text, whether or not the rest of the section is right.
         """
-        if node.unusable or not isinstance(node.data, dict | None):
-            self._problems.add(node.line, node.key, node.unusable or "must be a mapping of keys and values")
+        if problem := node.unlike(dict, "must be a mapping of keys and values"):
+            self._problems.add(node.line, node.key, problem)
             return None
-        fields = {info.alias or name: info for name, info in model.model_fields.items()}
-        values: dict[str, Any] = {}
-        for name, child in node.entries.items():
-            if name in fields:
-                values[name] = self._value(child, fields[name])
-            else:
+        section = _Section(node, path, fields_of(model))
+        values = self._values(section)
+        self._check(node, values, checks)
+        resolved = {name: value for name, value in values.items() if value is not _UNRESOLVED}
+        try:
+            read = model.model_validate(resolved)
+        except ValidationError as error:
+            self._tell_all(error, section, values.keys() - resolved.keys())
+            return None
+        return read if len(resolved) == len(values) else None
+
+    def _values(self, section: _Section) -> dict[str, Any]:
+        """What the section gives, by key; `_UNRESOLVED` where `problems` says what is wrong with it."""
+        fields = section.fields
+        for name, child in section.node.entries.items():
+            if name not in fields:
                 self._problems.add(child.line, child.key, f"is no key here{nearest(shown(name), fields)}")
+        known = {name: child for name, child in section.node.entries.items() if name in fields}
+        return {name: self._value(child, fields[name]) for name, child in known.items()}
+
+    def _check(self, node: Node, values: dict[str, Any], checks: Mapping[str, Check]) -> None:
+        """Puts `_UNRESOLVED` in the place of texts with which a check finds something wrong."""
         for name in checks.keys() & values.keys():
             if isinstance(values[name], str) and values[name] and (text := checks[name](values)):
                 self._problems.add(node.at((name,)).line, node.at((name,)).key, text)
                 values[name] = _UNRESOLVED
-        unresolved = {name for name, value in values.items() if value is _UNRESOLVED}
-        try:
-            read = model.model_validate({name: values[name] for name in values.keys() - unresolved})
-            return None if unresolved else read
-        except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                if detail["loc"][:1] not in {(name,) for name in unresolved}:
-                    self._tell(detail, node, path, fields)
-            return None
 
-    def _tell(self, detail: ErrorDetails, node: Node, path: str, fields: Mapping[str, FieldInfo]) -> None:
-        place = node.at(detail["loc"])
+    def _tell_all(self, error: ValidationError, section: _Section, unresolved: Collection[str]) -> None:
+        """Tells each error, but those about settings of which `problems` has said already what is wrong."""
+        for detail in error.errors(include_url=False, include_input=False):
+            if not set(unresolved) & set(detail["loc"][:1]):
+                self._tell(detail, section)
+
+    def _tell(self, detail: ErrorDetails, section: _Section) -> None:
         if detail["type"] == "missing" and len(detail["loc"]) == 1:
-            name = str(detail["loc"][0])
-            ours = f"{path}.{name}" if path else name
-            theirs = self._draft.named(ours)
-            ours_too = node.key == "file" or path.startswith("services.")
-            key = theirs if theirs != ours or ours_too else f"{node.key}.{name}"
-            self._problems.add(node.line, key, f"is missing; give it: {fields[name].description or name}")
+            self._tell_missing(str(detail["loc"][0]), section)
             return
+        place = section.node.at(detail["loc"])
+        text = f"{self._plain_words(detail)}{_hint(detail, place)}"
+        self._problems.add(place.line, place.key or section.path or "file", text)
+
+    def _tell_missing(self, name: str, section: _Section) -> None:
+        node, path = section.node, section.path
+        ours = f"{path}.{name}" if path else name
+        theirs = self._draft.named(ours)
+        ours_too = node.key == "file" or path.startswith("services.")
+        key = theirs if theirs != ours or ours_too else f"{node.key}.{name}"
+        self._problems.add(node.line, key, f"is missing; give it: {section.fields[name].description or name}")
+
+    def _plain_words(self, detail: ErrorDetails) -> str:
         words = _PLAIN_WORDS.get(detail["type"])
-        text = words(detail.get("ctx", {})) if words else self._redacted(detail["msg"])
-        hint = ""
-        if detail["type"] in ("enum", "literal_error") and isinstance(place.data, str):
-            options = [each.strip("'") for each in detail["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-            hint = close_to(shown(place.data), options)
-        self._problems.add(place.line, place.key or path or "file", f"{text}{hint}")
+        return words(detail.get("ctx", {})) if words else self._redacted(detail["msg"])
 
     def _redacted(self, text: str) -> str:
         for secret in self._references.secrets:
@@ -112,37 +148,60 @@ class Sections:
 
     def _value(self, node: Node, field: FieldInfo) -> Any:
         kinds = set(_kinds(field.annotation))
-        value = self._plain(node, kinds)
+        value = self._resolved(node, kinds)
         if value is None and type(None) not in kinds:
             self._problems.add(node.line, node.key, "has no value; give one or remove the key")
             return _UNRESOLVED
         return value
 
-    def _plain(self, node: Node, kinds: set[Any]) -> Any:
+    def _resolved(self, node: Node, kinds: set[Any]) -> Any:
+        """The value itself, with its references resolved; None where the file gives none."""
         if node.unusable:
             self._problems.add(node.line, node.key, node.unusable)
             return _UNRESOLVED
-        if isinstance(node.data, list):
-            return _whole([self._plain(each, kinds) for each in node.data])
-        if isinstance(node.data, dict):
-            values = {name: self._plain(each, kinds) for name, each in node.data.items()}
-            return values if _whole(list(values.values())) is not _UNRESOLVED else _UNRESOLVED
-        if isinstance(node.data, bool):
-            return self._boolean(node, node.data, kinds)
-        if isinstance(node.data, int | float):
-            # What looks like a number is text all the same where text is due: a client id of digits.
-            return node.data if kinds & {int, float, Any} or _has_model(kinds) else node.text
-        if isinstance(node.data, str):
-            resolve = self._references.secret if SecretStr in kinds else self._references.text
-            found = resolve(node, node.data)
-            return _UNRESOLVED if found is None else found
-        return None
+        reader = self._readers.get(type(node.data))
+        return reader(node, kinds) if reader else None
 
-    def _boolean(self, node: Node, data: bool, kinds: set[Any]) -> Any:
+    def _list(self, node: Node, kinds: set[Any]) -> Any:
+        values = [self._resolved(each, kinds) for each in node.items]
+        return _UNRESOLVED if _is_any_unresolved(values) else values
+
+    def _mapping(self, node: Node, kinds: set[Any]) -> Any:
+        values = {name: self._resolved(each, kinds) for name, each in node.entries.items()}
+        return _UNRESOLVED if _is_any_unresolved(values.values()) else values
+
+    def _text(self, node: Node, kinds: set[Any]) -> Any:
+        resolve = self._references.secret if SecretStr in kinds else self._references.text
+        found = resolve(node, str(node.data))
+        return _UNRESOLVED if found is None else found
+
+    def _number(self, node: Node, kinds: set[Any]) -> Any:
+        # What looks like a number is text all the same where text is due: a client id of digits.
+        if not kinds & {int, float, Any} and not _has_model(kinds):
+            return node.text
+        if node.odd:
+            self._problems.add(node.line, node.key, node.odd)
+            return _UNRESOLVED
+        return node.data
+
+    def _boolean(self, node: Node, kinds: set[Any]) -> Any:
         if bool not in kinds and kinds & {int, float}:
             self._problems.add(node.line, node.key, "must be a number, not true or false")
             return _UNRESOLVED
-        return data
+        return node.data
+
+
+def _hint(detail: ErrorDetails, place: Node) -> str:
+    """Which of the values that would be right a misspelt one is close to."""
+    if detail["type"] not in _OF_OPTIONS or not isinstance(place.data, str):
+        return ""
+    options = [each.strip("'") for each in detail["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+    return close_to(shown(place.data), options)
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The settings of a section by the key that the file has for them."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _has_model(kinds: set[Any]) -> bool:
@@ -150,8 +209,8 @@ def _has_model(kinds: set[Any]) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
 
 
-def _whole(values: list[Any]) -> Any:
-    return _UNRESOLVED if any(value is _UNRESOLVED for value in values) else values
+def _is_any_unresolved(values: Iterable[Any]) -> bool:
+    return any(value is _UNRESOLVED for value in values)
 
 
 def _kinds(annotation: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from retirement.config.countries import country
+from retirement.config.cron import Timed, timed
 from retirement.connectors import Connector, ServiceSettings
 from retirement.pipeline import Pipeline
 
@@ -15,6 +16,15 @@ TEXT = r"^\S(?:.*\S)?$"
 STATE = r"^[\w.-]+$"
 #: What stands after the @ of an e-mail address.
 DOMAIN = r"^[\w-]+(?:\.[\w-]+)*$"
+#: What runs on a schedule, by the name of its deployment, and the key whose value is its cron line.
+SCHEDULED = {
+    "queue": "schedule",
+    "reconcile": "reconcile_schedule",
+    "verify": "verify_schedule",
+    "cleanup": "cleanup_schedule",
+}
+#: Keys whose values are cron lines.
+SCHEDULES = tuple(SCHEDULED.values())
 
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
@@ -40,7 +50,9 @@ class LmsSettings(_Settings):
         default=False, description="Permit an http:// address that is not on this machine. For closed networks only."
     )
     states: tuple[State, ...] | None = Field(
-        default=None, description="The site's `RETIREMENT_STATES`, to check the pipeline against them."
+        default=None,
+        description="The site's `RETIREMENT_STATES`, to check the pipeline against them, and to find rows in states "
+        "that no step has.",
     )
 
 
@@ -49,7 +61,7 @@ class QueueSettings(_Settings):
 
     limit: int = Field(default=200, ge=1, le=100_000, description="Most learners that one run retires.")
     threshold: int = Field(
-        default=300, ge=1, le=1_000_000, description="Depth of the whole queue above which a run calls nobody."
+        default=300, ge=1, le=1_000_000, description="Depth of the whole queue above which a run calls no service."
     )
     at_once: int = Field(default=20, ge=1, le=1_000, description="Learners that are retired at the same time.")
 
@@ -80,6 +92,11 @@ class LedgerSettings(_Settings):
         default=None,
         description="File with the key of the digests; none: beside the SQLite file. Needed for PostgreSQL.",
     )
+    keys: tuple[Text, ...] = Field(
+        default=(),
+        description="Files of keys that the ledger had before, for look-ups; those that "
+        "`retirement ledger rotate-key` left beside the key are found without it.",
+    )
 
 
 class GuardSettings(_Settings):
@@ -100,7 +117,16 @@ class GuardSettings(_Settings):
         default=(), description="E-mail domains of the site's own people; subdomains are named by themselves."
     )
     wait_hours: float = Field(
-        default=12, ge=0, le=720, description="How long a run waits for an answer; 0: nobody is asked, the run is held."
+        default=12,
+        ge=0,
+        le=720,
+        description="How long a question can be answered; 0: no person is asked, the guard stops the run.",
+    )
+    answer_hours: float = Field(
+        default=48,
+        ge=1,
+        le=720,
+        description="How long an answer counts for a later run, where the run that asked has ended meanwhile.",
     )
 
 
@@ -111,10 +137,16 @@ class BreakerSettings(_Settings):
         default=3,
         ge=1,
         le=1_000,
-        description="Different learners in a row whom a service fails before it is left alone.",
+        description="So many different learners in a row fail at a service before it is left alone.",
     )
     seconds: float = Field(default=300, ge=1, le=86_400, description="Wait until it is tried again; doubled each time.")
     longest_seconds: float = Field(default=3600, ge=1, le=604_800, description="Longest such wait.")
+    nights: int = Field(
+        default=5,
+        ge=2,
+        le=365,
+        description="A learner whom a service fails on so many nights on which other learners pass is ERRORED.",
+    )
 
 
 class DatabaseSettings(_Settings):
@@ -170,14 +202,19 @@ class GeneralSettings(_Settings):
         default="37 * * * *",
         description="Cron line by which `serve` asks services whether they have erased; null: only `verify` does.",
     )
-    archive_days: int = Field(
+    cleanup_days: int = Field(
         default=30,
         ge=0,
         le=3650,
-        description="Days that a learner is COMPLETE before `archive` has the LMS forget who they were.",
+        description="Days that a learner is COMPLETE before `cleanup` has the LMS delete the row.",
     )
-    archive_schedule: Text | None = Field(
-        default=None, description="Cron line by which `serve` archives; none: only `retirement archive` does."
+    cleanup_schedule: Text | None = Field(
+        default=None, description="Cron line by which `serve` cleans up; none: only `retirement cleanup` does."
+    )
+    timezone: Text | None = Field(
+        default=None,
+        description="Time zone in which cron lines are read, such as `Europe/Madrid`; `CRON_TZ=ZONE` before a line "
+        "gives it one of its own; none: UTC.",
     )
 
 
@@ -213,12 +250,21 @@ class Configuration:
     schedule: str | None
     reconcile_schedule: str | None
     verify_schedule: str | None
-    archive_days: int
-    archive_schedule: str | None
+    cleanup_days: int
+    cleanup_schedule: str | None
+    timezone: str | None
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline
     warnings: tuple[str, ...]
+    #: Keys of our dialect for which a predecessor's file has no value, so that the most careful one is taken.
+    unsaid: tuple[str, ...] = ()
+
+    @property
+    def schedules(self) -> dict[str, Timed]:
+        """The schedules that there are, by key."""
+        lines = {name: getattr(self, name) for name in SCHEDULES}
+        return {name: timed(line, self.timezone) for name, line in lines.items() if line}
 
     @property
     def shortest_deadline_days(self) -> int:

@@ -2,10 +2,12 @@
 
 Contract of the services, section A2. The public service has no `user/retire`; `replace_usernames` renames
 and, since August 2026, blanks the names (later builds the e-mail as well).
+
+Its code: https://github.com/openedx/credentials
 """
 
-from retirement.connectors import Connector, Identity, Outcome, operation, private_route
-from retirement.connectors.renaming import replace_username
+from retirement.connectors import Connector, Identity, Outcome, an_object, operation, private_route
+from retirement.connectors.shared.renaming import replace_username
 from retirement.learner import Learner
 
 RETIRE = "/user/retire/"
@@ -23,6 +25,7 @@ class Credentials(Connector):
         route=("POST", REPLACE),
         finds_by_username=True,
         destroys_username=True,
+        success=an_object("successful_replacements", "failed_replacements"),
     )
     async def replace_usernames(self, learner: Learner) -> Outcome:
         """Put the retired username on the account and its credentials; newer releases blank the names too."""
@@ -31,5 +34,5 @@ class Credentials(Connector):
     @operation(Identity.USERNAME, route=("POST", RETIRE), finds_by_username=True, absent_on_404=True, status_only=True)
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Retire the account through a route that only private builds have; a stock service lacks it."""
-        await self.api.post(RETIRE, json={"username": learner.username}, judge=private_route(self.api.service, RETIRE))
+        await self.api.post(RETIRE, json={"username": learner.username}, judge=private_route)
         return Outcome.ERASED

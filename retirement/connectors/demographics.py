@@ -18,6 +18,5 @@ class Demographics(Connector):
     @operation(Identity.USER_ID, route=("POST", RETIRE), absent_on_404=True, status_only=True)
     async def retire_learner(self, learner: Learner) -> Outcome:
         """Delete the learner's demographic answers."""
-        judge = private_route(self.api.service, RETIRE)
-        await self.api.post(RETIRE, json={"lms_user_id": learner.user_id}, judge=judge)
+        await self.api.post(RETIRE, json={"lms_user_id": learner.user_id}, judge=private_route)
         return Outcome.ERASED

@@ -2,10 +2,12 @@
 
 Contract of the services, section A3: there is no retirement, only the username can be replaced; e-mail and
 full name stay.
+
+Its code: https://github.com/openedx/course-discovery
 """
 
-from retirement.connectors import Connector, Identity, Outcome, operation
-from retirement.connectors.renaming import replace_username
+from retirement.connectors import Connector, Identity, Outcome, an_object, operation
+from retirement.connectors.shared.renaming import replace_username
 from retirement.learner import Learner
 
 REPLACE = "/api/v1/replace_usernames/"
@@ -22,6 +24,7 @@ class Discovery(Connector):
         route=("POST", REPLACE),
         finds_by_username=True,
         destroys_username=True,
+        success=an_object("successful_replacements", "failed_replacements"),
     )
     async def replace_usernames(self, learner: Learner) -> Outcome:
         """Put the retired username on the account; e-mail and full name stay in the service."""

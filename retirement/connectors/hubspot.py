@@ -4,6 +4,8 @@ Contract of the services, section B4. The erasure takes an address too, but says
 puts it on a block list, which keeps what was to be forgotten: so the contacts are looked up first, and erased by
 their ids. The search finds secondary addresses and is some minutes behind; the look by address is not. HubSpot
 erases within 30 days and has no job to ask about; that no contact is left says it.
+
+The vendor's documentation: https://developers.hubspot.com/docs/api/crm/contacts
 """
 
 from collections.abc import Mapping
@@ -12,7 +14,6 @@ from typing import Any, ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 
-from retirement.auth import bearer
 from retirement.connectors import (
     Connector,
     Erasure,
@@ -23,14 +24,20 @@ from retirement.connectors import (
     Rate,
     Repeats,
     ServiceSettings,
+    Success,
     Verdict,
+    an_object,
     empty_only,
+    nothing,
     operation,
 )
-from retirement.errors import Misconfigured, NotFound, RateLimited, Refused
-from retirement.http import Auth, Judge, Patience, Reply, retry_after
+from retirement.errors import Misconfigured
 from retirement.learner import Learner
-from retirement.wiring import Wiring
+from retirement.wire.api import Auth
+from retirement.wire.auth import bearer
+from retirement.wire.patience import Patience
+from retirement.wire.reply import Reply
+from retirement.wire.wiring import Wiring
 
 #: Below `path_prefix`, which is part of the base URL.
 CONTACT, SEARCH, ERASE = "/{contact}", "/search", "/gdpr-delete"
@@ -45,37 +52,44 @@ MOST_CONTACTS = 50
 MIGRATING = 477
 
 
-class HubSpot(Connector):
+class HubSpotSettings(ServiceSettings):
+    """What stands below `services.HUBSPOT`."""
+
+    url: str = Field(default="https://api.hubapi.com", description="Base URL of the API, without a version.")
+    path_prefix: str = Field(
+        default="/crm/v3/objects/contacts",
+        description="Path of the contacts, with its version; a dated one is `/crm/objects/2026-03/contacts`.",
+    )
+    token: SecretStr = Field(
+        description="Token of a private app with `crm.objects.contacts.read` and `crm.objects.contacts.write`."
+    )
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _is_a_path(cls, path: str) -> str:
+        if not path.startswith("/") or path.endswith("/") or not set("?#{}").isdisjoint(path):
+            raise ValueError("begins with a slash and does not end with one, such as `/crm/v3/objects/contacts`")
+        return path
+
+    @property
+    def base_url(self) -> str:
+        return self.url.rstrip("/") + self.path_prefix
+
+
+class HubSpot(Connector[HubSpotSettings]):
     """The customer relationship platform HubSpot."""
 
     service = "HUBSPOT"
+    answers: ClassVar[Mapping[str, Success]] = {
+        f"GET {CONTACT}": an_object("id", "properties"),
+        f"POST {SEARCH}": an_object("results"),
+    }
     #: The search allows 4 to 5 a second and says nothing in headers; the smallest plans 100 in ten seconds.
     limits = Limits(rates={f"POST {SEARCH}": Rate(4, 1), "": Rate(100, 10)})
     reference_keys: ClassVar[Mapping[str, str]] = {"hubspot_api_key": "token"}
 
-    class Settings(ServiceSettings):
-        url: str = Field(default="https://api.hubapi.com", description="Base URL of the API, without a version.")
-        path_prefix: str = Field(
-            default="/crm/v3/objects/contacts",
-            description="Path of the contacts, with its version; a dated one is `/crm/objects/2026-03/contacts`.",
-        )
-        token: SecretStr = Field(
-            description="Token of a private app with `crm.objects.contacts.read` and `crm.objects.contacts.write`."
-        )
-
-        @field_validator("path_prefix")
-        @classmethod
-        def _is_a_path(cls, path: str) -> str:
-            if not path.startswith("/") or path.endswith("/") or not set("?#{}").isdisjoint(path):
-                raise ValueError("begins with a slash and does not end with one, such as `/crm/v3/objects/contacts`")
-            return path
-
-        @property
-        def base_url(self) -> str:
-            return self.url.rstrip("/") + self.path_prefix
-
     @classmethod
-    def sign_in(cls, service: str, settings: Settings, wiring: Wiring) -> Auth:
+    def sign_in(cls, service: str, settings: HubSpotSettings, wiring: Wiring) -> Auth:
         return bearer(settings.token)
 
     @operation(
@@ -86,6 +100,7 @@ class HubSpot(Connector):
         follow_up=FollowUp(
             first=timedelta(days=1), every=timedelta(days=1), overdue=timedelta(days=30), again=timedelta(days=14)
         ),
+        success=nothing(),
     )
     async def delete_user(self, learner: Learner) -> Erasure:
         """Erase every contact with the learner's e-mail address for good, archived ones too."""
@@ -93,7 +108,7 @@ class HubSpot(Connector):
         if not contacts:
             return Erasure(Outcome.ABSENT)
         for contact in contacts:
-            await self.api.post(ERASE, json={"objectId": contact}, judge=self._erased)
+            await self.api.post(ERASE, json={"objectId": contact}, judge=_erased)
         return Erasure(Outcome.ACCEPTED, " ".join(contacts))
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
@@ -108,42 +123,46 @@ class HubSpot(Connector):
         return Verdict.GONE
 
     async def probe(self, name: str) -> None:
-        """Reads a contact that nobody has; the answer that there is none needs a good token."""
+        """Reads a contact of an id that no contact has: HubSpot answers 404 only to a good token."""
         await self._contact("0", archived=False)
 
     async def _contacts(self, email: str) -> list[str]:
         """The ids of all contacts that have this address. An archived one can be restored for 90 days."""
         if not email:
-            raise self._refused(f"POST {SEARCH}", None, "the learner has no e-mail address to be found by")
-        found: dict[str, None] = {}
-        for archived in (False, True):
-            contact = await self._contact(email, archived=archived, by_email=True)
-            if contact and not _has(contact, email):
-                raise self._refused(f"GET {CONTACT}", 200, "the answer is a contact with another address")
-            if contact:
-                found[contact["id"]] = None
-        found |= dict.fromkeys(await self._searched(email))
+            raise self.api.refused(f"POST {SEARCH}", "the learner has no e-mail address to be found by")
+        looked_up = [await self._with_email(email, archived=archived) for archived in (False, True)]
+        searched = await self._searched(email)
+        found = list(dict.fromkeys([*(contact["id"] for contact in looked_up if contact), *searched]))
         if len(found) > MOST_CONTACTS:
-            raise self._refused(f"POST {SEARCH}", 200, f"more than {MOST_CONTACTS} contacts have the address")
-        return list(found)
+            raise self.api.refused(f"POST {SEARCH}", f"more than {MOST_CONTACTS} contacts have the address", 200)
+        return found
 
-    async def _contact(self, key: str, *, archived: bool, by_email: bool = False) -> dict[str, Any] | None:
-        """A contact by its id or address, among the archived ones or the others; None: there is none."""
-        params = [("properties", f"{EMAIL},{MORE_EMAILS}"), ("archived", str(archived).lower())]
-        params += [("idProperty", EMAIL)] if by_email else []
-        try:
-            reply = await self.api.get(
-                CONTACT, values={"contact": key}, params=params, patience=Patience.LOOKUP, judge=self._read(CONTACT)
-            )
-        except NotFound:
+    async def _contact(self, number: str, *, archived: bool) -> dict[str, Any] | None:
+        """A contact by its id, among the archived ones or the others; None: there is none."""
+        reply = await self._find(number, archived=archived)
+        if reply is None:
             return None
-        contact = self._identified(f"GET {CONTACT}", reply, reply.data)
-        if not by_email and contact["id"] != key:
-            raise self._refused(f"GET {CONTACT}", reply.status, "the answer is another contact")
+        contact = _identified(reply, reply.data)
+        if contact["id"] != number:
+            raise reply.refused("the answer is another contact")
         return contact
 
+    async def _with_email(self, email: str, *, archived: bool) -> dict[str, Any] | None:
+        """A contact by its address, among the archived ones or the others; None: there is none."""
+        reply = await self._find(email, ("idProperty", EMAIL), archived=archived)
+        if reply is None:
+            return None
+        contact = _identified(reply, reply.data)
+        if not _has(contact, email):
+            raise reply.refused("the answer is a contact with another address")
+        return contact
+
+    async def _find(self, key: str, *params: tuple[str, str], archived: bool) -> Reply | None:
+        asked = [("properties", f"{EMAIL},{MORE_EMAILS}"), ("archived", str(archived).lower()), *params]
+        return await self.api.find(CONTACT, values={"contact": key}, params=asked, judge=_read)
+
     async def _searched(self, email: str) -> list[str]:
-        """The ids of those whom the search finds by this address, the main one or another."""
+        """The ids of the contacts that the search finds by this address, the main one or another."""
         groups = [
             {"filters": [{"propertyName": EMAIL, "operator": "EQ", "value": email.lower()}]},
             {"filters": [{"propertyName": MORE_EMAILS, "operator": "CONTAINS_TOKEN", "value": email.lower()}]},
@@ -151,64 +170,58 @@ class HubSpot(Connector):
         body = {"filterGroups": groups, "properties": [EMAIL, MORE_EMAILS], "limit": PAGE}
         found: list[str] = []
         for _ in range(MOST_PAGES):
-            reply = await self.api.post(SEARCH, json=body, patience=Patience.LOOKUP, judge=self._search)
-            data = reply.data if isinstance(reply.data, dict) else {}
-            results = data.get("results")
-            if not isinstance(results, list):
-                raise self._refused(f"POST {SEARCH}", reply.status, "the list of contacts is missing")
-            contacts = [self._identified(f"POST {SEARCH}", reply, each) for each in results]
+            reply = await self.api.post(SEARCH, json=body, patience=Patience.LOOKUP, judge=_search_exists)
+            results = reply.member("results", list, "the list of contacts")
+            contacts = [_identified(reply, each) for each in results]
             # The search compares words; other people's addresses may hold the same ones.
             found += [each["id"] for each in contacts if _has(each, email)]
-            after = _next_page(data)
+            after = reply.at("paging", "next", "after")
             if not after:
                 return found
-            body = {**body, "after": after}
-        raise self._refused(f"POST {SEARCH}", 200, "the search has no end")
+            body = {**body, "after": str(after)}
+        raise reply.refused("the search has no end")
 
-    def _identified(self, request: str, reply: Reply, data: Any) -> dict[str, Any]:
-        contact = data if isinstance(data, dict) else {}
-        number = contact.get("id")
-        if not isinstance(number, str) or not number.isdecimal() or not isinstance(contact.get("properties"), dict):
-            raise self._refused(request, reply.status, "the answer holds no contact")
-        return contact
 
-    def _read(self, path: str) -> Judge:
-        def judge(reply: Reply) -> None:
-            self._migrating(f"GET {path}", reply)
-            if reply.status == 404 and not _own_404(reply):
-                raise self._no_route(f"GET {path}")
+def _identified(reply: Reply, data: Any) -> dict[str, Any]:
+    contact = data if isinstance(data, dict) else {}
+    number = contact.get("id")
+    if not isinstance(number, str) or not number.isdecimal() or not isinstance(contact.get("properties"), dict):
+        raise reply.refused("the answer holds no contact")
+    return contact
 
-        return judge
 
-    def _search(self, reply: Reply) -> None:
-        self._migrating(f"POST {SEARCH}", reply)
-        if reply.status == 404:
-            raise self._no_route(f"POST {SEARCH}")
+def _read(reply: Reply) -> None:
+    _migrating(reply)
+    if reply.status == 404 and not _own_404(reply):
+        raise _no_route(reply)
 
-    def _erased(self, reply: Reply) -> bool:
-        self._migrating(f"POST {ERASE}", reply)
-        if reply.status == 404 and not _own_404(reply):
-            raise self._no_route(f"POST {ERASE}")
-        empty_only(self.api.service, f"POST {ERASE}")(reply)
-        # Not known by its id: somebody was faster, or our first answer was lost; the follow-up looks again.
-        return reply.status == 404
 
-    def _migrating(self, request: str, reply: Reply) -> None:
-        if reply.status == MIGRATING:
-            pause = retry_after(reply.headers.get("retry-after", "")) or 0.0
-            raise RateLimited(self.api.service, request, reply.status, "the account is being moved", True, pause)
+def _search_exists(reply: Reply) -> None:
+    _migrating(reply)
+    if reply.status == 404:
+        raise _no_route(reply)
 
-    def _no_route(self, request: str) -> Misconfigured:
-        return Misconfigured(self.api.service, request, 404, "no such route: wrong url or path_prefix")
 
-    def _refused(self, request: str, status: int | None, reason: str) -> Refused:
-        return Refused(self.api.service, request, status, reason)
+def _erased(reply: Reply) -> bool:
+    _read(reply)
+    empty_only(reply)
+    # Not known by its id: another client deleted it, or our first answer was lost; the follow-up looks again.
+    return reply.status == 404
+
+
+def _migrating(reply: Reply) -> None:
+    if reply.status == MIGRATING:
+        raise reply.rate_limited(reply.pause or 0.0, "the account is being moved", in_doubt=True)
+
+
+def _no_route(reply: Reply) -> Misconfigured:
+    return reply.misconfigured("no such route: wrong url or path_prefix")
 
 
 def _own_404(reply: Reply) -> bool:
     """Whether HubSpot says that there is no such contact, as opposed to no such route."""
-    data = reply.data if isinstance(reply.data, dict) else {}
-    return data.get("status") == "error" and data.get("category", "OBJECT_NOT_FOUND") == "OBJECT_NOT_FOUND"
+    said = reply.mapping
+    return said.get("status") == "error" and said.get("category", "OBJECT_NOT_FOUND") == "OBJECT_NOT_FOUND"
 
 
 def _has(contact: Mapping[str, Any], email: str) -> bool:
@@ -216,10 +229,3 @@ def _has(contact: Mapping[str, Any], email: str) -> bool:
     properties = contact["properties"]
     addresses = [properties.get(EMAIL), *str(properties.get(MORE_EMAILS) or "").split(";")]
     return email.lower() in [str(each).strip().lower() for each in addresses]
-
-
-def _next_page(data: Mapping[str, Any]) -> str | None:
-    following = data.get("paging")
-    for key in ("next", "after"):
-        following = following.get(key) if isinstance(following, dict) else None
-    return str(following) if following else None

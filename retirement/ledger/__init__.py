@@ -1,58 +1,82 @@
-"""The ledger: append-only, hash-chained evidence of what was done for whom, never the authority on state.
+"""The ledger: append-only, hash-chained evidence of what was done for each learner, never the authority on state.
 
-`opened` gives a `Ledger`; `Ledger.tenure` the right to work on one learner. What it stores is in `tables`, how
-entries are chained in `chain`, how one finds out that somebody changed it in `verification`.
+`opened` gives a `Ledger`; `Ledger.learners.lease` the right to work on one learner. What it stores is in `tables`, how
+entries are chained in `chain`, how a change that is no entry is found in `verification`.
 """
 
-from retirement.ledger.archives import ARCHIVE_ASKED, ARCHIVE_CLEARED, Forgetting, Named
-from retirement.ledger.book import Book
-from retirement.ledger.breakers import Breaker
 from retirement.ledger.chain import Head
-from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Claim, Unreported
-from retirement.ledger.handle import Ledger, opened
-from retirement.ledger.holds import Hold
+from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Unreported
+from retirement.ledger.cleanups import CLEANUP_ASKED, CLEANUP_CLEARED, AskedCleanups, CleanupIntent
+from retirement.ledger.decisions import Asked, Said, question_scope
+from retirement.ledger.digests import comparable
+from retirement.ledger.events import Event
+from retirement.ledger.history import History
+from retirement.ledger.learner_lease import LearnerLease
 from retirement.ledger.leases import Lease, LiveLease, learner_scope
-from retirement.ledger.place import LedgerPlace
-from retirement.ledger.queue_runs import Decision, History, QueueRun
-from retirement.ledger.receipts import Given, Receipt
-from retirement.ledger.records import Attempt, Event, LearnerRecord
-from retirement.ledger.schema import migrate
-from retirement.ledger.tenure import RETIRED, Tenure
+from retirement.ledger.ledger import Ledger, opened
+from retirement.ledger.location import LedgerLocation
+from retirement.ledger.maintenance import KEY_ROTATED, Rotation, migrate, rotate_key
+from retirement.ledger.receipts import Given
+from retirement.ledger.runs import RETIRED
+from retirement.ledger.tables import (
+    Attempt,
+    Breaker,
+    Claim,
+    Decision,
+    Hold,
+    LearnerRecord,
+    Pause,
+    Question,
+    QueueRun,
+    Receipt,
+)
+from retirement.ledger.transaction import Transaction
+from retirement.ledger.unended import not_retired
 from retirement.ledger.verification import Problem, Verdict, verify
 
 __all__ = [
-    "ARCHIVE_ASKED",
-    "ARCHIVE_CLEARED",
+    "CLEANUP_ASKED",
+    "CLEANUP_CLEARED",
     "GONE",
+    "KEY_ROTATED",
     "NOTHING",
     "PARTNER_REPORT",
     "QUEUED_AGAIN",
     "RETIRED",
+    "Asked",
+    "AskedCleanups",
     "Attempt",
-    "Book",
     "Breaker",
     "Claim",
+    "CleanupIntent",
     "Decision",
     "Event",
-    "Forgetting",
     "Given",
     "Head",
     "History",
     "Hold",
+    "LearnerLease",
     "LearnerRecord",
     "Lease",
     "Ledger",
-    "LedgerPlace",
+    "LedgerLocation",
     "LiveLease",
-    "Named",
+    "Pause",
     "Problem",
+    "Question",
     "QueueRun",
     "Receipt",
-    "Tenure",
+    "Rotation",
+    "Said",
+    "Transaction",
     "Unreported",
     "Verdict",
+    "comparable",
     "learner_scope",
     "migrate",
+    "not_retired",
     "opened",
+    "question_scope",
+    "rotate_key",
     "verify",
 ]

@@ -3,7 +3,9 @@
 `canonical` is JSON with sorted keys, without spaces, in ASCII. The hash of an entry is the SHA-256, in lower
 case hex, of the canonical form of the list `[seq, at, kind, user_id, body, previous]`, where `body` is the
 text that is stored (itself canonical JSON) and `previous` is the hash of the entry before, 64 zeros for the
-first. Numbers run from 1 without a gap. Anybody can check a ledger with these four sentences.
+first. Numbers run from 1 without a gap. These four sentences are enough to check a ledger.
+
+Unlike RFC 8785, `canonical` escapes every sign beyond ASCII, writes numbers as Python does, sorts by code point.
 
 `body` is `{"facts": {…}, "rows": [[table, [key, …], {column: value, …} or null], …]}`: every row that the
 entry changed, whole, or null where it was deleted. So the evidence tables are the replay of the chain. Bytes
@@ -57,8 +59,3 @@ def written(time: datetime) -> str:
 def read(text: str) -> datetime:
     """A stored time."""
     return datetime.fromisoformat(text)
-
-
-def read_or_none(text: str | None) -> datetime | None:
-    """A stored time that need not be there."""
-    return None if text is None else datetime.fromisoformat(text)

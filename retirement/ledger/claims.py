@@ -1,22 +1,21 @@
 """Claims: what was taken from the LMS' partner queue stays here, sealed, until every partner has it.
 
-The LMS marks learners as reported while it answers, so an answer that nobody kept is lost for ever. Hence an
+The LMS marks learners as reported while it answers, so an answer that was not kept is lost for ever. Hence an
 intent before the call, the sealed answer after it, and a claim that says so where the answer was lost. Who was
 put into the queue and is in no claim is `unreported`; what asking about them came to is a receipt.
 """
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, exists, func, select
 
 from retirement.errors import LedgerError, StateConflict
-from retirement.ledger import chain, tables
-from retirement.ledger.book import Book, Changed, New
-from retirement.ledger.core import Core
+from retirement.ledger.access import Access
+from retirement.ledger.tables import Attempt, Claim, Receipt
+from retirement.ledger.transaction import Changed, New, Transaction
 
 BEGUN, SEALED, LOST, WRITTEN, DELIVERED = "begun", "sealed", "lost", "written", "delivered"
 
@@ -26,24 +25,10 @@ NOTHING, GONE = "nothing to report", "gone from the LMS"
 #: The LMS has them in its queue once more, so the next claim settles it.
 QUEUED_AGAIN = "queued again"
 
-_attempts, _receipts = tables.attempt, tables.receipt
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One claim. One that stays `begun` is of a run that died around its call."""
-
-    id: int
-    state: str
-    began_at: datetime
-    user_ids: tuple[int, ...]
-    reason: str | None
-    ended_at: datetime | None
-
 
 @dataclass(frozen=True, slots=True)
 class Unreported:
-    """A learner whom a step put into the partner queue, and who is in no claim that was kept.
+    """A learner who was put into the partner queue by a step, and is in no claim that was kept.
 
     `asked` is the receipt of a question to the LMS whose answer is not in the ledger: it may have been lost.
     """
@@ -55,123 +40,119 @@ class Unreported:
     asked: int | None
 
 
-class Claims(Core):
+class Claims:
     """Begin, seal, open and end claims."""
 
-    async def claim_began(self) -> int:
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def begin(self) -> int:
         """Registers the intent to claim, before the call; returns the number of the claim."""
-        row = {"state": BEGUN, "user_ids": "[]", "sealed": None, "reason": None, "ended_at": None}
 
-        def begin(book: Book) -> int:
-            whole = row | {"id": book.next_id, "began_at": book.at}
-            return book.enter("claim.began", New(tables.partner_claim, whole), facts={})
+        def begin(tx: Transaction) -> int:
+            claim = Claim(id=tx.next_id, state=BEGUN, began_at=tx.now, user_ids=())
+            return tx.enter("claim.began", New(claim), facts={})
 
-        return await self.write(begin)
+        return await self._access.write(begin)
 
-    async def claim_sealed(
+    async def seal(
         self, claim_id: int, plain: bytes, user_ids: Iterable[int], *, apart: tuple[bytes, Iterable[int]] | None = None
     ) -> None:
         """Keeps what was claimed, encrypted. Raises `StateConflict` unless the claim has just begun.
 
-        `apart` is the part of it that nobody can read, which becomes a claim of its own in the same transaction.
+        `apart` is the part of it that cannot be read, which becomes a claim of its own in the same transaction.
         """
-        changes = {"state": SEALED, "sealed": self.digests.seal(plain), "user_ids": chain.canonical(sorted(user_ids))}
-        odd = apart and {"sealed": self.digests.seal(apart[0]), "user_ids": chain.canonical(sorted(apart[1]))}
+        whole = (self._access.digests.seal(plain), tuple(sorted(user_ids)))
+        odd = apart and (self._access.digests.seal(apart[0]), tuple(sorted(apart[1])))
 
-        def seal(book: Book) -> None:
-            _turn(book, claim_id, (BEGUN,), changes)
+        def seal(tx: Transaction) -> None:
+            claim = _claim(tx, claim_id, BEGUN)
+            _turn(tx, replace(claim, state=SEALED, sealed=whole[0], user_ids=whole[1]))
             if odd:
-                row = {"id": book.next_id, "state": SEALED, "began_at": book.at, "reason": None, "ended_at": None}
-                book.enter("claim.parted", New(tables.partner_claim, row | odd), facts={"claim": claim_id})
+                part = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=odd[0], user_ids=odd[1])
+                tx.enter("claim.parted", New(part), facts={"claim": claim_id})
 
-        await self.write(seal)
+        await self._access.write(seal)
 
-    async def claim_lost(self, claim_id: int, reason: str) -> None:
+    async def lost(self, claim_id: int, reason: str) -> None:
         """Says that nothing of the claim arrived, and why. Raises `StateConflict` unless it has just begun."""
-        changes = {"state": LOST, "reason": reason}
-        await self.write(lambda book: _turn(book, claim_id, (BEGUN,), changes | {"ended_at": book.at}))
 
-    async def claim_written(self, claim_id: int, files: Mapping[str, int]) -> None:
+        def lose(tx: Transaction) -> None:
+            _turn(tx, replace(_claim(tx, claim_id, BEGUN), state=LOST, reason=reason, ended_at=tx.now))
+
+        await self._access.write(lose)
+
+    async def written(self, claim_id: int, files: Mapping[str, int]) -> None:
         """Says that these files are there, with so many learners each; what was sealed is kept until the LMS knows.
 
         Raises `StateConflict` unless the claim is sealed.
         """
-        facts = {"files": dict(files)}
-        await self.write(lambda book: _turn(book, claim_id, (SEALED,), {"state": WRITTEN}, facts))
 
-    async def claim_delivered(self, claim_id: int) -> None:
+        def write(tx: Transaction) -> None:
+            _turn(tx, replace(_claim(tx, claim_id, SEALED), state=WRITTEN), {"files": dict(files)})
+
+        await self._access.write(write)
+
+    async def delivered(self, claim_id: int) -> None:
         """Deletes what was sealed, since the partners have it. Raises `StateConflict` unless it is sealed."""
-        changes = {"state": DELIVERED, "sealed": None}
-        await self.write(lambda book: _turn(book, claim_id, (SEALED, WRITTEN), changes | {"ended_at": book.at}))
 
-    async def claims(self, *, state: str | None = None) -> list[Claim]:
+        def deliver(tx: Transaction) -> None:
+            claim = _claim(tx, claim_id, SEALED, WRITTEN)
+            _turn(tx, replace(claim, state=DELIVERED, sealed=None, ended_at=tx.now))
+
+        await self._access.write(deliver)
+
+    async def find(self, *, state: str | None = None) -> list[Claim]:
         """Every claim, or those in one state, oldest first."""
-        statement = select(*(each for each in tables.partner_claim.c if each.name != "sealed"))
-        statement = statement.order_by(tables.partner_claim.c.id)
-        if state is not None:
-            statement = statement.where(tables.partner_claim.c.state == state)
-        return [_claim(row) for row in await self.read(lambda book: book.rows(statement))]
+        conditions = [] if state is None else [Claim.state == state]
+        return await self._access.read(lambda tx: tx.rows(Claim, *conditions))
 
-    async def open_claim(self, claim_id: int) -> bytes:
+    async def unseal(self, claim_id: int) -> bytes:
         """What was sealed. Raises `StateConflict` where nothing is, `LedgerError` where the key is another one."""
-        row = await self.read(lambda book: book.row(tables.partner_claim, claim_id))
-        if row is None or row["state"] not in (SEALED, WRITTEN):
+        claim = await self._access.read(lambda tx: tx.row(Claim, claim_id))
+        if claim is None or claim.state not in (SEALED, WRITTEN):
             raise StateConflict(f"claim {claim_id} holds nothing to open")
-        if row["sealed"] is None:
+        if claim.sealed is None:
             raise LedgerError(f"claim {claim_id} has lost what it sealed; `retirement ledger verify` says more")
-        return self.digests.unseal(bytes(row["sealed"]))
+        return self._access.digests.unseal(claim.sealed)
 
     async def unreported(self, operation: str) -> list[Unreported]:
-        """Whom the steps of this operation have put into the partner queue and no claim has, by user id.
+        """Learners who were put into the partner queue by this operation and are in no claim, by user id.
 
         Without those whose question is settled by a receipt.
         """
-        return await self.read(lambda book: _unreported(book, operation))
+        return await self._access.read(lambda tx: _unreported(tx, operation))
 
 
-def _unreported(book: Book, operation: str) -> list[Unreported]:
+def _unreported(tx: Transaction, operation: str) -> list[Unreported]:
     about = and_(
-        _receipts.c.user_id == _attempts.c.user_id,
-        _receipts.c.retirement_id == _attempts.c.retirement_id,
-        _receipts.c.reference == PARTNER_REPORT,
+        Receipt.user_id == Attempt.user_id,
+        Receipt.retirement_id == Attempt.retirement_id,
+        Receipt.reference == PARTNER_REPORT,
     )
-    asked = select(func.max(_receipts.c.id)).where(about, _receipts.c.result.is_(None)).scalar_subquery()
-    key = (_attempts.c.user_id, _attempts.c.retirement_id, _attempts.c.step)
-    proved = (_attempts.c.outcome.is_not(None), _attempts.c.voided_at.is_(None))
-    settled = exists().where(about, _receipts.c.result.in_([NOTHING, GONE]))
-    statement = select(*key, func.max(_attempts.c.ended_at).label("queued_at"), asked.label("asked"))
-    statement = statement.where(_attempts.c.operation == operation, *proved, ~settled).group_by(*key).order_by(*key)
-    kept = select(tables.partner_claim.c.user_ids).where(
-        tables.partner_claim.c.state.in_([SEALED, WRITTEN, DELIVERED]), tables.partner_claim.c.user_ids != "[]"
-    )
-    reported = {user_id for row in book.rows(kept) for user_id in json.loads(row["user_ids"])}
-    return [
-        Unreported(**row | {"queued_at": chain.read(row["queued_at"])})
-        for row in book.rows(statement)
-        if row["user_id"] not in reported
-    ]
+    asked = select(func.max(Receipt.id)).where(about, Receipt.result.is_(None)).scalar_subquery()
+    key = (Attempt.user_id, Attempt.retirement_id, Attempt.step)
+    proved = (Attempt.outcome.is_not(None), Attempt.voided_at.is_(None))
+    settled = exists().where(about, Receipt.result.in_([NOTHING, GONE]))
+    statement = select(*key, func.max(Attempt.ended_at), asked)
+    statement = statement.where(Attempt.operation == operation, *proved, ~settled).group_by(*key).order_by(*key)
+    reported = {user_id for user_ids in _kept(tx) for user_id in user_ids}
+    return [Unreported(*row) for row in tx.connection.execute(statement) if row[0] not in reported]
 
 
-def _turn(
-    book: Book,
-    claim_id: int,
-    states: tuple[str, ...],
-    changes: Mapping[str, Any],
-    facts: Mapping[str, Any] | None = None,
-) -> None:
-    row = book.row(tables.partner_claim, claim_id)
-    if row is None or row["state"] not in states:
-        where = "unknown" if row is None else row["state"]
+def _kept(tx: Transaction) -> Iterable[tuple[int, ...]]:
+    """The user ids of every claim that was kept."""
+    return tx.connection.scalars(select(Claim.user_ids).where(Claim.state.in_([SEALED, WRITTEN, DELIVERED])))
+
+
+def _claim(tx: Transaction, claim_id: int, *states: str) -> Claim:
+    """A claim in one of these states; raises `StateConflict`."""
+    claim = tx.row(Claim, claim_id)
+    if claim is None or claim.state not in states:
+        where = "unknown" if claim is None else claim.state
         raise StateConflict(f"claim {claim_id} is {where}, and not {' or '.join(states)}")
-    book.enter(f"claim.{changes['state']}", Changed(tables.partner_claim, {**row, **changes}), facts=facts or {})
+    return claim
 
 
-def _claim(row: Mapping[str, Any]) -> Claim:
-    return Claim(
-        id=row["id"],
-        state=row["state"],
-        began_at=chain.read(row["began_at"]),
-        user_ids=tuple(json.loads(row["user_ids"])),
-        reason=row["reason"],
-        ended_at=chain.read_or_none(row["ended_at"]),
-    )
+def _turn(tx: Transaction, after: Claim, facts: Mapping[str, Any] | None = None) -> None:
+    tx.enter(f"claim.{after.state}", Changed(after), facts=facts or {})

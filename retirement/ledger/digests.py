@@ -7,45 +7,54 @@ was made with it unlinkable. The same key seals what the partner report needs be
 import base64
 import hashlib
 import hmac
-import os
-import secrets
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from retirement.errors import ConfigError, LedgerError
-from retirement.ledger.place import LedgerPlace
+from retirement.errors import LedgerError
 
-_BYTES = 32
+#: Hexadecimal digits of a check value that name its key.
+KEY_ID_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Digests:
     """What a key makes of an e-mail, a username and a domain; case and blanks around do not count.
 
-    The LMS takes names that differ only in case for one (contract of the LMS, section 1.4).
+    The LMS takes names that differ only in case for one (contract of the LMS, section 1.4). `older` are keys that
+    are no longer written with: look-ups use them, and what they sealed can be opened.
     """
 
     key: bytes
+    older: tuple["Digests", ...] = ()
+
+    @property
+    def check_value(self) -> str:
+        """Is stored in a ledger to recognise its key; says nothing about the key."""
+        return self._digest(b"id", "")
 
     @property
     def key_id(self) -> str:
-        """Tells keys apart; says nothing about them."""
-        return self._digest(b"id", "")[:8]
+        """Tells keys apart: the beginning of the check value."""
+        return self.check_value[:KEY_ID_DIGITS]
+
+    @property
+    def every(self) -> tuple["Digests", ...]:
+        """Under this key, and under each older one."""
+        return (self, *self.older)
 
     def email(self, email: str) -> str | None:
         """The digest of an e-mail, None for an empty one."""
-        return self._digest(b"email:", _normal(email)) if _normal(email) else None
+        return self._digest(b"email:", comparable(email)) if comparable(email) else None
 
     def username(self, username: str) -> str | None:
         """The digest of a username, None for an empty one."""
-        return self._digest(b"username:", _normal(username)) if _normal(username) else None
+        return self._digest(b"username:", comparable(username)) if comparable(username) else None
 
     def domain(self, email: str) -> str | None:
         """The digest of what stands after the last @; None where there is no such thing."""
-        _name, at, domain = _normal(email).rpartition("@")
+        _name, at, domain = comparable(email).rpartition("@")
         return self._digest(b"domain:", domain) if at and domain else None
 
     def seal(self, plain: bytes) -> bytes:
@@ -53,11 +62,19 @@ class Digests:
         return self._fernet().encrypt(plain)
 
     def unseal(self, sealed: bytes) -> bytes:
-        """What `seal` was given; raises `LedgerError` when that was under another key."""
+        """What `seal` was given, under this key or an older one; raises `LedgerError` for any other key."""
         try:
-            return self._fernet().decrypt(sealed)
+            return MultiFernet([each._fernet() for each in self.every]).decrypt(sealed)
         except InvalidToken:
             raise LedgerError("what was sealed cannot be opened: the key of the digests is another one now") from None
+
+    def can_unseal(self, sealed: bytes) -> bool:
+        """Whether `unseal` would open it."""
+        try:
+            self.unseal(sealed)
+        except LedgerError:
+            return False
+        return True
 
     def _fernet(self) -> Fernet:
         return Fernet(base64.urlsafe_b64encode(hmac.digest(self.key, b"seal", hashlib.sha256)))
@@ -66,48 +83,6 @@ class Digests:
         return hmac.new(self.key, purpose + text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
 
 
-def _normal(text: str) -> str:
+def comparable(text: str) -> str:
+    """An e-mail address or a username as its digest is made: two that differ in case only are one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).strip()
-
-
-def digests_of(place: LedgerPlace) -> Digests:
-    """The digests under the place's key, which is made when its file is missing.
-
-    Raises `ConfigError` for a file that holds no key, `LedgerError` for one that cannot be read or made.
-    """
-    if isinstance(place.key, bytes):
-        if len(place.key) != _BYTES:
-            raise ConfigError(f"the key of the ledger's digests has {_BYTES} bytes")
-        return Digests(place.key)
-    path = place.key_file
-    if path is None:
-        raise ConfigError(f"{place}: no key for its digests")
-    try:
-        if not path.exists():
-            _make(path)
-        text = path.read_text(encoding="ascii").strip()
-        key = bytes.fromhex(text)
-    except OSError as error:
-        raise LedgerError(f"{path}: the key of the digests cannot be read or made: {error.strerror}") from None
-    except ValueError:
-        key = b""
-    if len(key) != _BYTES:
-        raise ConfigError(f"{path}: not a key of the digests, which is {_BYTES} bytes in hex")
-    return Digests(key)
-
-
-def _make(path: Path) -> None:
-    """Whole or not at all, and the first of two processes wins."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()

@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, or_
 
 from retirement.errors import LedgerError
-from retirement.ledger import chain, tables
-from retirement.ledger.book import head_of
+from retirement.ledger import chain
 from retirement.ledger.chain import Head
-from retirement.ledger.core import Core
 from retirement.ledger.failures import failure
-from retirement.ledger.place import LedgerPlace, engine_of
+from retirement.ledger.ledger import Ledger
+from retirement.ledger.location import LedgerLocation, engine_of
+from retirement.ledger.tables import Entry as Stored
+from retirement.ledger.transaction import head_of, rows_of
 from retirement.ledger.verification import reading_of, verify
 
-_events = tables.event
 #: What is entered about several learners at once: holds on organisations, and reports to partners.
 _SHARED = ("hold.added", "hold.released", "claim.sealed", "claim.parted", "claim.written", "claim.delivered")
 
@@ -48,40 +48,39 @@ class Extract:
     entries: tuple[Entry, ...]
 
 
-async def extract(ledger: Core, user_id: int) -> Extract:
+async def extract(ledger: Ledger, user_id: int) -> Extract:
     """What an open ledger says right now; `retirement ledger verify` checks it. Raises `LedgerError`."""
-    return await ledger.read(lambda book: _read(book.connection, user_id, head_of(book.connection)))
+    return await ledger.access.read(lambda tx: _read(tx.connection, user_id, head_of(tx.connection)))
 
 
-def verified_extract(place: LedgerPlace, user_id: int, upto: int | None = None) -> Extract:
+def verified_extract(location: LedgerLocation, user_id: int, upto: int | None = None) -> Extract:
     """The same of a ledger that is verified first, neither opened for writing nor needing its key.
 
     `upto` is the number of the entry that ends it; a shorter ledger ends it before. Raises `LedgerError` for a
     ledger that is missing, or is not what was written, with the sentence of the verification.
     """
-    verdict = verify(place)
+    verdict = verify(location)
     if verdict.problem:
         raise LedgerError(verdict.problem.sentence)
     last = verdict.head.seq if upto is None else min(upto, verdict.head.seq)
-    engine = engine_of(place, reading=reading_of(place))
+    engine = engine_of(location, reading=reading_of(location))
     try:
         with engine.connect().execution_options(reading=True) as connection:
-            found = connection.execute(select(_events).where(_events.c.seq == last)).first()
-            head = Head(found.seq, found.hash, found.at) if found else Head(0, chain.ORIGIN, "")
+            found = rows_of(connection, Stored, Stored.seq == last)
+            head = Head(last, found[0].hash, found[0].at) if found else Head(0, chain.ORIGIN, "")
             return _read(connection, user_id, head)
     except LedgerError:
         raise
     except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
-        raise failure(str(place), error) from None
+        raise failure(str(location), error) from None
     finally:
         engine.dispose()
 
 
 def _read(connection: Connection, user_id: int, head: Head) -> Extract:
-    mine = or_(_events.c.user_id == user_id, and_(_events.c.user_id.is_(None), _events.c.kind.in_(_SHARED)))
-    statement = select(_events).where(mine, _events.c.seq <= head.seq).order_by(_events.c.seq)
+    mine = or_(Stored.user_id == user_id, and_(Stored.user_id.is_(None), Stored.kind.in_(_SHARED)))
     entries = []
-    for row in connection.execute(statement):
+    for row in rows_of(connection, Stored, mine, Stored.seq <= head.seq):
         told = chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous)
         if told != row.hash:
             raise LedgerError(f"entry {row.seq} is not what was written")

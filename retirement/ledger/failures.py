@@ -5,10 +5,12 @@ https://www.sqlite.org/rescode.html and https://www.postgresql.org/docs/current/
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from retirement.errors import LedgerError
+from retirement.errors import LedgerError, RetirementError
 
 _SQLITE = {
     "SQLITE_READONLY": "it cannot be written: the file, its folder or its disk is read-only",
@@ -21,7 +23,7 @@ _SQLITE = {
     "SQLITE_PERM": "the file cannot be opened: look at its permissions",
     "SQLITE_AUTH": "the file cannot be opened: look at its permissions",
     "SQLITE_IOERR": "the disk reports an error",
-    # The index of the write-ahead log is made anew by whoever opens the file first.
+    # The index of the write-ahead log is made anew by the process that opens the file first.
     "SQLITE_IOERR_SHMSIZE": "it cannot be written: the disk is full",
     "SQLITE_TOOBIG": "a value is too long to be stored",
 }
@@ -47,12 +49,20 @@ def failure(ledger: str, error: Exception) -> LedgerError:
     return LedgerError(f"{ledger}: {_sentence(error)}")
 
 
+@contextmanager
+def translated(ledger: str) -> Iterator[None]:
+    """Raises `failure` for what the database, its driver or the disk raise in the block; errors of ours pass."""
+    try:
+        yield
+    except RetirementError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
+        raise failure(ledger, error) from None
+
+
 def collides(error: BaseException) -> bool:
     """Whether the same transaction may well succeed when it is done again, and has not been done now."""
-    if not isinstance(error, DBAPIError):
-        return False
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or state.startswith("40")
+    return isinstance(error, DBAPIError) and (_is_lost(error) or _state(error.orig).startswith("40"))
 
 
 def concerns_one(error: SQLAlchemyError) -> bool:
@@ -65,18 +75,38 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, NoSuchModuleError):
         return "this kind of database is not supported: give sqlite:///… or postgresql://…"
     if isinstance(origin, sqlite3.Error):
-        name = getattr(origin, "sqlite_errorname", "") or ""
-        return _longest(_SQLITE, name) or f"the database failed ({name or type(origin).__name__})"
+        return _of_sqlite(origin)
     if isinstance(origin, OSError):
         return f"the disk says {origin.strerror or type(origin).__name__}"
-    state = getattr(origin, "sqlstate", None) or ""
+    return _of_postgresql(origin, lost=_is_lost(error))
+
+
+def _of_sqlite(origin: sqlite3.Error) -> str:
+    name = getattr(origin, "sqlite_errorname", "") or ""
+    return _longest(_SQLITE, name) or f"the database failed ({name or type(origin).__name__})"
+
+
+def _of_postgresql(origin: BaseException | None, *, lost: bool) -> str:
+    """By its SQLSTATE; an error of the connection has none."""
+    state = _state(origin)
     if said := _longest(_POSTGRESQL, state):
         return said
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
+    if lost:
         return "the connection to the database was lost"
-    if type(origin).__name__ in ("OperationalError", "ConnectionTimeout"):
+    kind = type(origin).__name__
+    if kind in ("OperationalError", "ConnectionTimeout"):
         return f"the database cannot be reached{f' ({state})' if state else ''}"
-    return f"the database failed ({state or type(origin).__name__})"
+    return f"the database failed ({state or kind})"
+
+
+def _state(origin: BaseException | None) -> str:
+    """The SQLSTATE of a driver's error, "" where it has none."""
+    return getattr(origin, "sqlstate", None) or ""
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection is gone with the error."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _longest(sentences: dict[str, str], code: str) -> str | None:

@@ -1,7 +1,7 @@
 """Leases: one live run per learner, and one per queue, across processes and machines.
 
-A lease is a row with a holder, an expiry and a fence. Whoever takes over an expired one adds one to the fence,
-so that everything the old holder still tries to write is refused. A process knows the end of its own leases
+A lease is a row with a holder, an expiry and a fence. Taking over an expired one adds one to the fence, so that
+everything the old holder still tries to write is refused. A process knows the end of its own leases
 by its own steady clock, counted from before it asked, so it stops in time even when the database is away.
 """
 
@@ -10,18 +10,20 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam
 
-from retirement.errors import LeaseLost, LedgerError, StateConflict
-from retirement.ledger import chain, tables
-from retirement.ledger.book import Book
-from retirement.ledger.core import Core, T
+from retirement.errors import BusyElsewhere, LeaseLost, LedgerError
+from retirement.ledger.access import Access, T
+from retirement.ledger.tables import LeaseRow, table_of
+from retirement.ledger.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
-_leases = tables.lease
+#: The longest that the configuration lets a lease last; one that ends later was written by a clock that was wrong.
+LONGEST_SECONDS = 3600.0
+
+_leases = table_of(LeaseRow)
 _INSERT = _leases.insert()
 _TAKE = (
     _leases.update()
@@ -47,7 +49,6 @@ _RELEASE = (
     )
     .values(holder="", expires_at=bindparam("at"))
 )
-_LIVE = select(_leases).where(_leases.c.holder != "", _leases.c.expires_at > bindparam("at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class LiveLease:
-    """A lease that somebody holds right now."""
+    """A lease that is held right now."""
 
     scope: str
     holder: str
@@ -71,103 +72,104 @@ class LiveLease:
     expires_at: datetime
 
 
-class Leases(Core):
+class Leases:
     """Acquire, renew, release and check leases."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self.holder = access.holder  #: names this opening of the ledger
         self._deadlines: dict[tuple[str, int], float] = {}
 
-    async def lease(self, scope: str, *, what: str) -> Lease:
-        """Takes the lease of a scope. Raises `StateConflict` while another run, here or elsewhere, has it."""
-        return await self._leased(lambda book: take(book, self, scope, what), lambda lease: lease)
+    async def take(self, scope: str, *, what: str) -> Lease:
+        """Takes the lease of a scope. Raises `BusyElsewhere` while another run, here or elsewhere, has it."""
+        return await self.keep(lambda tx: take(tx, self._access, scope, what), lambda lease: lease)
 
-    async def _leased(self, work: Callable[[Book], T], lease_of: Callable[[T], Lease]) -> T:
-        asked = self.ticks()
-        result = await self.write(work)
+    async def keep(self, work: Callable[[Transaction], T], lease_of: Callable[[T], Lease]) -> T:
+        """Runs a piece of work that takes a lease, and renews that lease until it is dropped."""
+        asked = self._access.ticks()
+        result = await self._access.write(work)
         lease = lease_of(result)
-        self._deadlines[lease.scope, lease.fence] = asked + self.patience.lease_seconds
+        self._deadlines[lease.scope, lease.fence] = asked + self._access.patience.lease_seconds
         return result
 
     async def release(self, lease: Lease) -> None:
         """Gives a lease back. May be called again, and never frees that of a successor."""
         self.drop(lease)
-        await self.write(lambda book: give_back(book, lease))
+        await self._access.write(lambda tx: give_back(tx, lease))
 
     def drop(self, lease: Lease) -> None:
         """Counts a lease as ours no more, whatever the database says: it is neither checked nor renewed."""
         self._deadlines.pop((lease.scope, lease.fence), None)
 
     def check(self, lease: Lease) -> None:
-        """Raises `LeaseLost` once the lease may be somebody else's. Asks nobody."""
+        """Raises `LeaseLost` once the lease may be that of another run. Reads no database."""
         deadline = self._deadlines.get((lease.scope, lease.fence))
-        if deadline is None or self.ticks() >= deadline:
+        if deadline is None or self._access.ticks() >= deadline:
             raise _lost(lease)
 
-    async def live_leases(self) -> dict[str, LiveLease]:
-        """Every lease that somebody holds now, by its scope."""
-        rows = await self.read(lambda book: book.rows(_LIVE, {"at": book.at}))
-        return {
-            row["scope"]: LiveLease(row["scope"], row["holder"], row["what"], chain.read(row["expires_at"]))
-            for row in rows
-        }
+    async def live(self) -> dict[str, LiveLease]:
+        """Every lease that is held now, by its scope."""
+        rows = await self._access.read(live_leases)
+        return {row.scope: LiveLease(row.scope, row.holder, row.what, row.expires_at) for row in rows}
 
     async def renew(self) -> None:
         """Renews every lease of ours in one statement; those that are ours no more are dropped.
 
         Raises `LedgerError`, and leaves the deadlines as they were.
         """
-        asked, mine = self.ticks(), dict(self._deadlines)
+        asked, mine = self._access.ticks(), dict(self._deadlines)
         if not mine:
             return
-        kept = await self.write(lambda book: self._renewed(book, [scope for scope, _ in mine]))
+        kept = await self._access.write(lambda tx: self._renewed(tx, [scope for scope, _ in mine]))
         for key in mine.keys() & self._deadlines.keys():
             if key in kept:
-                self._deadlines[key] = asked + self.patience.lease_seconds
+                self._deadlines[key] = asked + self._access.patience.lease_seconds
             else:
                 del self._deadlines[key]
 
-    def _renewed(self, book: Book, scopes: list[str]) -> set[tuple[str, int]]:
-        values = {"me": self.holder, "scopes": scopes, "at": book.at, "until": _until(book, self)}
-        return {(row["scope"], row["fence"]) for row in book.rows(_RENEW, values)}
+    def _renewed(self, tx: Transaction, scopes: list[str]) -> set[tuple[str, int]]:
+        until = _until(tx, self._access)
+        values = {"me": self._access.holder, "scopes": scopes, "at": tx.now, "until": until}
+        return {(row.scope, row.fence) for row in tx.connection.execute(_RENEW, values)}
 
     async def keep_renewing(self) -> None:
         """Renews for as long as it runs, three times within a lease."""
         while True:
-            await asyncio.sleep(self.patience.lease_seconds / 3)
+            await asyncio.sleep(self._access.patience.lease_seconds / 3)
             try:
                 await self.renew()
             except LedgerError as error:
-                # Nothing is lost yet: the next one may succeed, and else the deadlines stop everybody in time.
+                # Nothing is lost yet: the next one may succeed, and else the deadlines stop every run in time.
                 logger.warning("the leases could not be renewed: %s", error)
 
 
-def take(book: Book, core: Core, scope: str, what: str) -> Lease:
-    """Takes a lease inside a transaction; raises `StateConflict`."""
-    row = book.row(_leases, scope)
-    held = row is not None and row["holder"] != ""
-    if row and held and row["expires_at"] > book.at:
-        raise StateConflict(f"another run has {what}")
-    lease = Lease(scope, core.holder, row["fence"] + 1 if row else 1, what, taken_over=held)
+def live_leases(tx: Transaction) -> list[LeaseRow]:
+    """Every lease that a run has right now."""
+    return [row for row in tx.rows(LeaseRow, LeaseRow.holder != "") if _is_held(tx, row)]
+
+
+def take(tx: Transaction, access: Access, scope: str, what: str) -> Lease:
+    """Takes a lease inside a transaction; raises `BusyElsewhere`."""
+    row = tx.row(LeaseRow, scope)
+    if row and _is_held(tx, row):
+        raise BusyElsewhere(f"another run has {what}")
+    fence, taken_over = (row.fence + 1, row.holder != "") if row else (1, False)
+    lease = Lease(scope, access.holder, fence, what, taken_over)
     values = {
         "holder": lease.holder,
         "what": what,
         "fence": lease.fence,
-        "acquired_at": book.at,
-        "expires_at": _until(book, core),
+        "acquired_at": tx.now,
+        "expires_at": _until(tx, access),
     }
-    book.connection.execute(*((_TAKE, values | {"key_scope": scope}) if row else (_INSERT, values | {"scope": scope})))
+    tx.connection.execute(*((_TAKE, values | {"key_scope": scope}) if row else (_INSERT, values | {"scope": scope})))
     return lease
 
 
-def is_ours(book: Book, lease: Lease) -> bool:
+def is_ours(tx: Transaction, lease: Lease) -> bool:
     """Whether a lease is still its holder's, by the one clock that all holders share."""
-    row = book.row(_leases, lease.scope)
-    return (
-        row is not None
-        and (row["holder"], row["fence"]) == (lease.holder, lease.fence)
-        and bool(row["expires_at"] > book.at)
-    )
+    row = tx.row(LeaseRow, lease.scope)
+    return row is not None and (row.holder, row.fence) == (lease.holder, lease.fence) and row.expires_at > tx.now
 
 
 def learner_scope(user_id: int) -> str:
@@ -175,9 +177,9 @@ def learner_scope(user_id: int) -> str:
     return f"learner:{user_id}"
 
 
-def require_ours(book: Book, lease: Lease) -> None:
+def require_ours(tx: Transaction, lease: Lease) -> None:
     """Raises `LeaseLost` unless the lease is still its holder's, as of a transaction; see `is_ours`."""
-    if not is_ours(book, lease):
+    if not is_ours(tx, lease):
         raise _lost(lease)
 
 
@@ -185,17 +187,21 @@ def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"the lease of {lease.what} is lost: it ran out, or another run took it over")
 
 
-def is_live(book: Book, scope: str) -> bool:
-    """Whether anybody holds the lease of a scope."""
-    row = book.row(_leases, scope)
-    return row is not None and row["holder"] != "" and bool(row["expires_at"] > book.at)
+def is_live(tx: Transaction, scope: str) -> bool:
+    """Whether the lease of a scope is held right now."""
+    row = tx.row(LeaseRow, scope)
+    return row is not None and _is_held(tx, row)
 
 
-def give_back(book: Book, lease: Lease) -> None:
+def _is_held(tx: Transaction, row: LeaseRow) -> bool:
+    return row.holder != "" and row.expires_at > tx.now and tx.is_believable(row.expires_at, LONGEST_SECONDS)
+
+
+def give_back(tx: Transaction, lease: Lease) -> None:
     """Frees a lease inside a transaction, if it is still its holder's."""
-    values = {"key_scope": lease.scope, "me": lease.holder, "mine": lease.fence, "at": book.at}
-    book.connection.execute(_RELEASE, values)
+    values = {"key_scope": lease.scope, "me": lease.holder, "mine": lease.fence, "at": tx.now}
+    tx.connection.execute(_RELEASE, values)
 
 
-def _until(book: Book, core: Core) -> str:
-    return chain.written(book.now + timedelta(seconds=core.patience.lease_seconds))
+def _until(tx: Transaction, access: Access) -> datetime:
+    return tx.now + timedelta(seconds=access.patience.lease_seconds)

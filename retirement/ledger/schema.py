@@ -12,61 +12,52 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Text, column, inspect, select, table, text
 
 from retirement.errors import ConfigError
-from retirement.ledger.failures import failure
-from retirement.ledger.place import LedgerPlace, engine_of, make_file
+from retirement.ledger.location import LedgerLocation
 from retirement.ledger.tables import SCHEMA
 
 _VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
+#: Earlier schemas with today's tables of evidence, or fewer: they can be verified before they are migrated.
+_READABLE = frozenset({"0001", "0002", "0003"})
 _SCHEMA_LOCK = 0x52455449524553
 
 
-def prepare(connection: Connection, place: LedgerPlace) -> None:
+def prepare(connection: Connection, location: LedgerLocation) -> None:
     """Gives an empty database our schema. Raises `ConfigError` where it has another one.
 
     Inside a transaction that may write.
     """
     found = schema_of(connection)
     if found is None:
-        _lock(connection)
+        lock(connection)
         found = schema_of(connection)
     if found is None:
         if inspect(connection).get_table_names():
-            raise ConfigError(f"{place}: holds tables that are not a ledger's")
+            raise ConfigError(f"{location}: holds tables that are not a ledger's")
         command.upgrade(_config(connection), SCHEMA)
         return
-    require_schema(found, str(place))
+    require_schema(found, str(location))
 
 
-def require_schema(found: str, name: str) -> None:
-    """Raises `ConfigError` unless this release reads and writes a ledger of that schema."""
-    if found == SCHEMA:
+def require_schema(found: str, name: str, *, written: bool = True) -> None:
+    """Raises `ConfigError` unless this release writes, or at least reads, a ledger of that schema."""
+    if found == SCHEMA or (not written and found in _READABLE):
         return
     if found in _known():
         raise ConfigError(f"{name}: was written by an older release: run `retirement ledger migrate`")
     raise ConfigError(f"{name}: was written by a newer release (its schema is not known here)")
 
 
-def migrate(place: LedgerPlace) -> tuple[str, str]:
-    """Brings a ledger to this release's schema; says from which to which, "" for a new one.
+def upgrade(connection: Connection, location: LedgerLocation) -> str:
+    """Brings a database to this release's schema; returns the one before, "" for a new one.
 
-    Raises `ConfigError` for a ledger of a newer release, and `LedgerError`.
+    Inside a transaction that may write. Raises `ConfigError` for a ledger of a newer release.
     """
-    make_file(place)
-    engine = engine_of(place)
-    try:
-        with engine.begin() as connection:
-            _lock(connection)
-            before = schema_of(connection) or ""
-            if before and before not in _known():
-                require_schema(before, str(place))
-            command.upgrade(_config(connection), SCHEMA)
-    except ConfigError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
-        raise failure(str(place), error) from None
-    finally:
-        engine.dispose()
-    return before, SCHEMA
+    lock(connection)
+    before = schema_of(connection) or ""
+    if before and before not in _known():
+        require_schema(before, str(location))
+    command.upgrade(_config(connection), SCHEMA)
+    return before
 
 
 def schema_of(connection: Connection) -> str | None:
@@ -76,7 +67,8 @@ def schema_of(connection: Connection) -> str | None:
     return connection.execute(_VERSION).scalars().first()
 
 
-def _lock(connection: Connection) -> None:
+def lock(connection: Connection) -> None:
+    """Keeps other processes from making, migrating or binding the same ledger, until the transaction ends."""
     # A write transaction of SQLite has its lock from the beginning.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})

@@ -10,18 +10,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, inspect, select
 
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger import chain, tables
 from retirement.ledger.anchor import read_anchor
 from retirement.ledger.chain import ORIGIN, Head
+from retirement.ledger.damage import REMEDY, damage, is_damage
 from retirement.ledger.failures import failure
-from retirement.ledger.place import LedgerPlace, engine_of
+from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.schema import require_schema, schema_of
+from retirement.ledger.transaction import head_of
 
 #: Entries and rows that are in memory at a time.
 _AT_ONCE = 1000
@@ -52,41 +54,53 @@ class Verdict:
         return self.problem is None
 
 
+_UNSOUND = Problem(None, "SQLite finds its file damaged (PRAGMA integrity_check)")
+
+
 class _Broken(Exception):
     """The first problem; it never leaves this module."""
 
-    def __init__(self, seq: int | None, sentence: str) -> None:
-        super().__init__(seq, sentence)
-        self.problem = Problem(seq, sentence)
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
-def verify(place: LedgerPlace) -> Verdict:
+def verify(location: LedgerLocation) -> Verdict:
     """Verifies a ledger without changing it. Raises nothing about the ledger: what is wrong is in the verdict.
 
     Raises `LedgerError` where PostgreSQL does not answer, or the anchor cannot be read.
     """
-    if place.file is not None and not place.file.is_file():
-        return _missing(place)
+    if location.file is not None and not location.file.is_file():
+        return _missing(location)
     # Before the chain is read: entries that are made meanwhile only make the chain longer.
-    anchor = read_anchor(place.anchor) if place.anchor else None
-    engine = engine_of(place, reading=reading_of(place))
+    anchor = read_anchor(location.anchor)
+    verdict = _read(location, anchor)
+    if location.file and verdict.problem is _UNSOUND:
+        where = damage(location.file, reading=reading_of(location))
+        return replace(verdict, problem=Problem(None, f"{location}: {where}"))
+    return verdict
+
+
+def _read(location: LedgerLocation, anchor: Head | None) -> Verdict:
+    """The verdict of one reading; raises `LedgerError` where PostgreSQL fails."""
+    engine = engine_of(location, reading=reading_of(location))
     try:
         with engine.connect().execution_options(reading=True) as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return verify_connection(connection, place, anchor)
+            return verify_connection(connection, location, anchor)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a driver raise, it is damaged
-        told = failure(str(place), error)
-        if place.file is None:
+        told = failure(str(location), error)
+        if location.file is None:
             raise told from None
-        return Verdict(0, _NOTHING, Problem(None, str(told)))
+        return Verdict(0, _NOTHING, _UNSOUND if is_damage(error) else Problem(None, str(told)))
     finally:
         engine.dispose()
 
 
-def reading_of(place: LedgerPlace) -> str:
-    """How to open a file: to read one that has a log, SQLite makes files beside it, unless nobody can write it."""
-    file = place.file
+def reading_of(location: LedgerLocation) -> str:
+    """How to open a file: to read one that has a log, SQLite makes files beside it, unless no process can write it."""
+    file = location.file
     alone = file and not file.with_name(file.name + "-wal").exists() and not os.access(file.parent, os.W_OK)
     return "immutable=1" if alone else "mode=ro"
 
@@ -94,19 +108,19 @@ def reading_of(place: LedgerPlace) -> str:
 _NOTHING = Head(0, ORIGIN, "")
 
 
-def _missing(place: LedgerPlace) -> Verdict:
-    return Verdict(0, _NOTHING, Problem(None, f"{place}: there is no ledger"))
+def _missing(location: LedgerLocation) -> Verdict:
+    return Verdict(0, _NOTHING, Problem(None, f"{location}: there is no ledger"))
 
 
-def verify_connection(connection: Connection, place: LedgerPlace, anchor: Head | None) -> Verdict:
+def verify_connection(connection: Connection, location: LedgerLocation, anchor: Head | None) -> Verdict:
     """Verifies the ledger that a connection reads, in one transaction."""
     replay = _Replay(anchor)
     try:
         _require_soundness(connection)
-        _require_our_schema(connection, place)
+        _require_our_schema(connection, location)
         for entry in _stream(connection, tables.event):
             replay.take(entry)
-        replay.require_anchor(wanted=place.anchor is not None)
+        replay.require_anchor(wanted=location.anchor is not None)
         _compare(connection, replay)
     except _Broken as broken:
         return Verdict(replay.head.seq, replay.head, broken.problem)
@@ -117,17 +131,24 @@ def _require_soundness(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         words = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalars().all()
         if words != ["ok"]:
-            raise _Broken(None, "SQLite finds its file damaged (PRAGMA integrity_check)")
+            raise _Broken(_UNSOUND)
 
 
-def _require_our_schema(connection: Connection, place: LedgerPlace) -> None:
+def _require_our_schema(connection: Connection, location: LedgerLocation) -> None:
     found = schema_of(connection)
     if found is None:
-        raise _Broken(None, f"{place}: is not a ledger")
+        raise _Broken(Problem(None, f"{location}: {_without_schema(connection, location)}"))
     try:
-        require_schema(found, str(place))
+        require_schema(found, str(location), written=False)
     except ConfigError as error:
-        raise _Broken(None, str(error)) from None
+        raise _Broken(Problem(None, str(error))) from None
+
+
+def _without_schema(connection: Connection, location: LedgerLocation) -> str:
+    if location.file is None or inspect(connection).get_table_names():
+        return "is not a ledger"
+    # A ledger that was never closed may have all that it holds in its log.
+    return f"holds no tables; if it was a ledger, put its log back ({location.file.name}-wal), else {REMEDY}"
 
 
 def _stream(connection: Connection, table: Table) -> Iterator[Row[Any]]:
@@ -148,15 +169,25 @@ class _Replay:
     def take(self, entry: Row[Any]) -> None:
         """Takes the next entry; raises `_Broken` unless it follows the one before."""
         seq = self.head.seq + 1
+        self._require_next(entry, seq)
+        self._require_anchored(entry, seq)
+        self._keep_rows(entry, seq)
+        self.head = Head(seq, entry.hash, entry.at)
+
+    def _require_next(self, entry: Row[Any], seq: int) -> None:
         if entry.seq != seq:
-            raise _Broken(seq, f"entry {seq} is missing")
+            raise _Broken(Problem(seq, f"entry {seq} is missing"))
         columns = (entry.at, entry.kind, entry.user_id, entry.body)
         if not _typed(entry) or chain.entry_hash(seq, *columns, entry.previous) != entry.hash:
-            raise _Broken(seq, f"entry {seq} is not what was written")
+            raise _Broken(Problem(seq, f"entry {seq} is not what was written"))
         if entry.previous != self.head.hash:
-            raise _Broken(seq, f"entry {seq} does not follow entry {seq - 1}")
+            raise _Broken(Problem(seq, f"entry {seq} does not follow entry {seq - 1}"))
+
+    def _require_anchored(self, entry: Row[Any], seq: int) -> None:
         if self._anchor and self._anchor.seq == seq and self._anchor.hash != entry.hash:
-            raise _Broken(seq, f"entry {seq} is another one than the anchor holds: the chain was written anew")
+            raise _Broken(Problem(seq, f"entry {seq} is another one than the anchor holds: the chain was written anew"))
+
+    def _keep_rows(self, entry: Row[Any], seq: int) -> None:
         for table, key, row in json.loads(entry.body)["rows"]:
             known = (table, chain.canonical(key))
             if row is None:
@@ -164,16 +195,19 @@ class _Replay:
                 self.deleted[known] = seq
             else:
                 self.rows[known] = (_summary(row), seq)
-        self.head = Head(seq, entry.hash, entry.at)
 
     def require_anchor(self, *, wanted: bool) -> None:
         """Raises `_Broken` where the anchor holds more than the chain, or is gone."""
-        if self._anchor and self._anchor.seq > self.head.seq:
-            gone = self._anchor.seq - self.head.seq
+        if self._anchor is None:
+            if wanted and self.head.seq:
+                raise _Broken(Problem(None, "the anchor is missing: it is written after every commit"))
+            return
+        gone = self._anchor.seq - self.head.seq
+        if gone > 0:
             entries = "1 entry is" if gone == 1 else f"{gone} entries are"
-            raise _Broken(self.head.seq + 1, f"{entries} missing from the tail: the anchor holds {self._anchor.seq}")
-        if wanted and self._anchor is None and self.head.seq:
-            raise _Broken(None, "the anchor is missing: it is written after every commit")
+            raise _Broken(
+                Problem(self.head.seq + 1, f"{entries} missing from the tail: the anchor holds {self._anchor.seq}")
+            )
 
 
 def _typed(entry: Row[Any]) -> bool:
@@ -189,7 +223,10 @@ def _compare(connection: Connection, replay: _Replay) -> None:
     """Compares every row of evidence; names the earliest entry that its row does not agree with."""
     left = replay.rows
     wrong: list[Problem] = []
+    there = set(inspect(connection).get_table_names())
     for name, table in tables.EVIDENCE.items():
+        if name not in there:
+            continue  # the ledger is older than the table; rows that entries tell of are missed below
         for found in _stream(connection, table):
             row = dict(found._mapping)
             _check(name, table, row, replay, wrong)
@@ -197,7 +234,7 @@ def _compare(connection: Connection, replay: _Replay) -> None:
         wrong.append(Problem(seq, f"the row {key} of {name}, which entry {seq} wrote, is missing"))
     if wrong:
         first = min(wrong, key=lambda problem: (problem.seq is None, problem.seq or 0))
-        raise _Broken(first.seq, first.sentence)
+        raise _Broken(first)
 
 
 def _check(name: str, table: Table, row: dict[str, Any], replay: _Replay, wrong: list[Problem]) -> None:
@@ -215,10 +252,21 @@ def _check(name: str, table: Table, row: dict[str, Any], replay: _Replay, wrong:
         wrong.append(Problem(expected[1], f"the row {key} of {name} is not what entry {expected[1]} wrote"))
 
 
-def require_no_lost_tail(head: Head, anchor: Head | None, name: str) -> None:
-    """Raises `LedgerError` where a chain is shorter than the anchor that was read before it."""
-    if anchor and anchor.seq > head.seq:
+def require_whole(connection: Connection, anchor: Head | None, name: str) -> Head:
+    """The head of a chain that has what its anchor holds.
+
+    Raises `LedgerError` for a chain that is shorter than the anchor that was read before it, and for another chain,
+    before the anchor moves on and hides it.
+    """
+    head = head_of(connection)
+    if anchor is None:
+        return head
+    if anchor.seq > head.seq:
         raise LedgerError(
             f"{name}: {anchor.seq - head.seq} entries are missing from the tail, as if an older copy had been "
             "put back: `retirement ledger verify` says more"
         )
+    entry = tables.event.c
+    if connection.scalar(select(entry.hash).where(entry.seq == anchor.seq)) != anchor.hash:
+        raise LedgerError(f"{name}: the entry the anchor holds is not in this ledger: it was written anew")
+    return head

@@ -19,8 +19,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from retirement.errors import LedgerError
 from retirement.ledger.anchor import write_anchor
-from retirement.ledger.book import Book, opened_book
 from retirement.ledger.failures import collides, concerns_one, failure
+from retirement.ledger.transaction import Transaction, opened_transaction
+from retirement.process import waiting
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    work: Callable[[Book], Any]
+    work: Callable[[Transaction], Any]
     writes: bool
     done: "asyncio.Future[Any]"
 
@@ -60,14 +61,16 @@ class Writer:
         self._clock = clock
         self._anchor = anchor
         self._is_ours = executor is None
+        #: Called before each commit; raises `LedgerError` where nothing may be written any more.
+        self.before_commit: Callable[[], None] = _allow
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._queue: list[_Ticket] = []
         self._draining: asyncio.Task[None] | None = None
 
-    async def run(self, work: Callable[[Book], T], *, writes: bool) -> T:
+    async def run(self, work: Callable[[Transaction], T], *, writes: bool) -> T:
         """Runs `work` in a transaction and returns what it returned, once that is durable.
 
-        `work` may run again when transactions collide, so it changes nothing but the book. Raises what `work`
+        `work` may run again when transactions collide, so it changes nothing but the transaction. Raises what `work`
         raised, and `LedgerError`. A caller who is cancelled meanwhile does not know whether it happened.
         """
         ticket = _Ticket(work, writes, asyncio.get_running_loop().create_future())
@@ -88,7 +91,10 @@ class Writer:
         """Runs something else in the writer's thread."""
         future = self._executor.submit(work)
         # An executor that runs things at once needs no loop to say so.
-        return future.result() if future.done() else await asyncio.wrap_future(future)
+        if future.done():
+            return future.result()
+        with waiting(self._name):
+            return await asyncio.wrap_future(future)
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Runs something long, beside the writer's thread if that is ours."""
@@ -96,6 +102,7 @@ class Writer:
 
     async def _drain(self) -> None:
         batch: list[_Ticket] = []
+        why = "was closed before this was written"
         try:
             while self._queue:
                 batch, self._queue = self._queue, []
@@ -104,11 +111,13 @@ class Writer:
                     _settle(ticket.done, result)
         except RuntimeError:  # a thread that was shut down takes nothing any more
             pass
+        except Exception as error:  # noqa: BLE001 - the callers are told; asyncio would only report a lost task
+            why = f"the writer failed ({type(error).__name__}), and whether this was written is not known"
         finally:
             self._draining = None
-            # Those too whom nobody was there to answer: nobody may wait for ever.
+            # Every caller gets an answer, also those whose turn never came.
             for ticket in (*batch, *self._queue):
-                _settle(ticket.done, _Raised(LedgerError(f"{self._name}: was closed before this was written")))
+                _settle(ticket.done, _Raised(LedgerError(f"{self._name}: {why}")))
             self._queue = []
 
     def _commit(self, batch: list[_Ticket]) -> list[Any]:
@@ -125,45 +134,56 @@ class Writer:
             error = LedgerError(f"{self._name}: the commit failed, and whether it was written is not known")
         except LedgerError as raised:
             error = raised
-        except Exception as raised:  # noqa: BLE001 - nobody may wait for ever for an answer
+        except Exception as raised:  # noqa: BLE001 - every caller waits for an answer
             error = failure(self._name, raised)
         return [_Raised(error)] * len(batch)
 
     def _transact(self, batch: list[_Ticket]) -> list[Any]:
+        """One result for each ticket; raises what ends the transaction as a whole."""
         writes = any(ticket.writes for ticket in batch)
         with self._engine.connect().execution_options(reading=not writes) as connection:
             connection.begin()
-            book = opened_book(connection, self._clock, writable=writes)
-            alone = len(batch) == 1
-            results = [self._one(ticket, book, connection, alone) for ticket in batch]
-            if alone and isinstance(results[0], _Raised):
+            tx = opened_transaction(connection, self._clock, writable=writes)
+            results = self._pieces(batch, tx, connection)
+            if len(batch) == 1 and isinstance(results[0], _Raised):
                 connection.rollback()
                 return results
-            before = book.mark
-            head = book.append()
+            head = tx.append()
+            if writes:
+                self.before_commit()
             _finish(connection)
-        if self._anchor and before:
+        if tx.mark:
             write_anchor(self._anchor, head)
         return results
 
-    def _one(self, ticket: _Ticket, book: Book, connection: Connection, alone: bool) -> Any:
-        mark = book.mark
-        if not alone:
-            connection.exec_driver_sql("SAVEPOINT piece")
+    def _pieces(self, batch: list[_Ticket], tx: Transaction, connection: Connection) -> list[Any]:
+        # One that is alone has the transaction for itself.
+        savepoint = connection.exec_driver_sql if len(batch) > 1 else _skip
+        return [self._one(ticket, tx, savepoint) for ticket in batch]
+
+    def _one(self, ticket: _Ticket, tx: Transaction, savepoint: Callable[[str], object]) -> Any:
+        mark = tx.mark
+        savepoint("SAVEPOINT piece")
         try:
-            result = ticket.work(book)
-        except Exception as error:  # whoever asked is told, and the rest of the batch goes on
+            result = ticket.work(tx)
+        except Exception as error:  # the caller is told, and the rest of the batch goes on
             if isinstance(error, SQLAlchemyError):
                 if not concerns_one(error):
                     raise
                 error = failure(self._name, error)
-            book.forget(mark)
-            if not alone:
-                connection.exec_driver_sql("ROLLBACK TO SAVEPOINT piece")
+            tx.forget(mark)
+            savepoint("ROLLBACK TO SAVEPOINT piece")
             result = _Raised(error)
-        if not alone:
-            connection.exec_driver_sql("RELEASE SAVEPOINT piece")
+        savepoint("RELEASE SAVEPOINT piece")
         return result
+
+
+def _allow() -> None:
+    """Allows every commit."""
+
+
+def _skip(_statement: str) -> None:
+    """Stands for the statements of a savepoint that is not needed."""
 
 
 def _finish(connection: Connection) -> None:
@@ -181,5 +201,7 @@ def _settle(done: "asyncio.Future[Any]", result: Any) -> None:
         return
     if isinstance(result, _Raised):
         done.set_exception(result.error)
+        # A caller who is gone never asks for it, and asyncio would report it as "never retrieved".
+        done.exception()
     else:
         done.set_result(result)

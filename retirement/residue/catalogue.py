@@ -127,7 +127,9 @@ _RETIREMENT = (
 _CREDENTIALS = (
     Place("credentials-user", "credentials", "core_user", ("email", "full_name", "first_name", "last_name"),
           (_LMS_ID, *_NAMES, _MAIL), Test.KEPT,
-          "Releases up to verawood change the username alone.", "Update the service, then replace the username again."),
+          "No release blanks the address, those up to verawood no name either; a second replacement finds no user.",
+          "In its database: UPDATE core_user SET email = '', full_name = '', first_name = '', last_name = ''"
+          " WHERE lms_user_id = ID."),
     _keyed("credentials-award", "credentials", "credentials_usercredential", "username", Identity.USERNAME,
            "It is renamed by the replacement of usernames alone.", "Run replace_usernames of CREDENTIALS."),
     _keyed("credentials-badge-progress", "credentials", "badges_badgeprogress", "username", Identity.USERNAME,

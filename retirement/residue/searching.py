@@ -1,6 +1,5 @@
 """Looks into one database for what is left of one learner; one statement after the other, each with an end."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from retirement.learner import Learner
+from retirement.privacy import contains_name
 from retirement.residue.catalogue import PLACES, Identity, Place, Test
 from retirement.residue.sessions import in_time, session, told
 
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Who:
-    """Whom to look for. Lives in memory only; without a row in the LMS just the user id is known."""
+    """The learner to look for. Lives in memory only; without a row in the LMS just the user id is known."""
 
     user_id: int
     username: str | None = None
@@ -86,9 +86,8 @@ class Who:
         return f"<Who {self.user_id}>"
 
     def named_in(self, text: str) -> bool:
-        """Whether a text has the username, the e-mail or the name in it, as words of their own, in any case."""
-        words = "|".join(re.escape(each) for each in (self.email, self.name, self.username) if each)
-        return bool(words) and re.search(rf"(?<!\w)(?:{words})(?!\w)", text, re.IGNORECASE) is not None
+        """Whether a text has the username, the e-mail or the name in it, however short they are."""
+        return contains_name(text, [name for name in (self.email, self.name, self.username) if name])
 
 
 def search(name: str, address: str, who: Who, places: Sequence[Place] = PLACES) -> Iterator[Finding]:
@@ -101,39 +100,88 @@ def search(name: str, address: str, who: Who, places: Sequence[Place] = PLACES) 
         for place in mine:
             try:
                 with in_time(connection):
-                    finding = _look(connection, place, who)
+                    finding = _Look.into(place, who, connection).finding()
             except SQLAlchemyError as error:
                 finding = Finding(place, State.UNANSWERED, text=told(error))
             yield finding
 
 
-def _look(connection: Connection, place: Place, who: Who) -> Finding:
-    there = _columns(connection, place.table)
-    columns = [each for each in place.columns if each in there]
-    found_by = [(each, by) for each, by in place.found_by if each in there]
-    if not columns or not found_by:
-        return Finding(place, State.NOT_THERE, text="this release has no such table or column")
-    rows = table(place.table, *(column(each) for each in there))
-    owned: list[ColumnElement[bool]] = [rows.c[each].in_(who.values[by]) for each, by in found_by if by in who.values]
-    if not owned or (place.test is Test.NAMED and who.username is None):
-        return Finding(place, State.NOT_ASKED, text="the LMS has no row any more that says how they were called")
-    if place.of_posts and _has_posts(connection, there):
-        owned += _of_posts(rows, who)
-    mine = select(*(rows.c[each] for each in columns)).where(or_(*owned))
-    count = _named(connection, mine, who) if place.test is Test.NAMED else _counted(connection, mine, rows, place, who)
-    return Finding(place, State.FOUND if count else State.CLEAN, count)
+#: What a post is in the forum's tables, and its model in Django's content types.
+_POSTS = {"forum_commentthread": "commentthread", "forum_comment": "comment"}
 
 
-def _columns(connection: Connection, name: str) -> list[str]:
-    looking = inspect(connection)
-    return [str(each["name"]) for each in looking.get_columns(name)] if looking.has_table(name) else []
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The look into one place for one learner; `rows` is its table with the columns that this release has."""
 
+    place: Place
+    who: Who
+    connection: Connection
+    rows: TableClause
 
-def _counted(connection: Connection, mine: Select[Any], rows: TableClause, place: Place, who: Who) -> int:
-    if place.test is Test.KEPT:
-        mine = mine.where(or_(*(_kept(rows.c[each.name], who) for each in mine.selected_columns)))
-    some = mine.with_only_columns(literal_column("1").label("one")).limit(LIMIT).subquery()
-    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+    @classmethod
+    def into(cls, place: Place, who: Who, connection: Connection) -> "_Look":
+        """Asks the database for the columns of the place; a table that is missing has none."""
+        looking = inspect(connection)
+        there = looking.get_columns(place.table) if looking.has_table(place.table) else []
+        return cls(place, who, connection, table(place.table, *(column(str(each["name"])) for each in there)))
+
+    def finding(self) -> Finding:
+        """What is in the place."""
+        if not self._is_there():
+            return Finding(self.place, State.NOT_THERE, text="this release has no such table or column")
+        owned = self._owned()
+        if not owned or (self.place.test is Test.NAMED and self.who.username is None):
+            why = "the LMS has no row any more with the learner's username or e-mail"
+            return Finding(self.place, State.NOT_ASKED, text=why)
+        count = self._count(or_(*owned, *self._of_posts()))
+        return Finding(self.place, State.FOUND if count else State.CLEAN, count)
+
+    def _is_there(self) -> bool:
+        """Whether the table has a column that is looked at, and one by which a learner's rows are found."""
+        finding_columns = (name for name, _ in self.place.found_by)
+        return any(map(self._has, self.place.columns)) and any(map(self._has, finding_columns))
+
+    def _has(self, name: str) -> bool:
+        return name in self.rows.c
+
+    def _owned(self) -> list[ColumnElement[bool]]:
+        """One condition for each column of the table that names a learner, where the value of this one is known."""
+        known = self.who.values
+        return [self.rows.c[each].in_(known[by]) for each, by in self.place.found_by if self._has(each) and by in known]
+
+    def _count(self, owned: ColumnElement[bool]) -> int:
+        mine = select(*(self.rows.c[each] for each in self.place.columns if self._has(each))).where(owned)
+        return self._named(mine) if self.place.test is Test.NAMED else self._counted(mine)
+
+    def _counted(self, mine: Select[Any]) -> int:
+        if self.place.test is Test.KEPT:
+            mine = mine.where(or_(*(_kept(self.rows.c[each.name], self.who) for each in mine.selected_columns)))
+        some = mine.with_only_columns(literal_column("1").label("one")).limit(LIMIT).subquery()
+        return int(self.connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+    def _named(self, mine: Select[Any]) -> int:
+        """Read into memory, since no two databases search words alike."""
+        texts = self.connection.execute(mine.limit(LIMIT))
+        return sum(any(self.who.named_in(str(text)) for text in row if text) for row in texts)
+
+    def _of_posts(self) -> list[ColumnElement[bool]]:
+        """The history of the learner's own posts, by any editor; none where the place has no posts."""
+        if not self.place.of_posts or not self._has_posts():
+            return []
+        kinds = table("django_content_type", column("id"), column("app_label"), column("model"))
+        found = []
+        for name, model in _POSTS.items():
+            posts = table(name, column("id"), column("author_id"))
+            kind = select(kinds.c.id).where(kinds.c.app_label == "forum", kinds.c.model == model)
+            own = select(posts.c.id).where(posts.c.author_id == self.who.user_id)
+            found.append(and_(self.rows.c.content_type_id.in_(kind), self.rows.c.content_object_id.in_(own)))
+        return found
+
+    def _has_posts(self) -> bool:
+        looking = inspect(self.connection)
+        tables = all(looking.has_table(name) for name in (*_POSTS, "django_content_type"))
+        return tables and self._has("content_type_id") and self._has("content_object_id")
 
 
 def _kept(held: ColumnElement[Any], who: Who) -> ColumnElement[bool]:
@@ -141,31 +189,3 @@ def _kept(held: ColumnElement[Any], who: Who) -> ColumnElement[bool]:
     text = cast(held, String)
     retired = [text.not_like(form) for form in _RETIRED]
     return and_(held.is_not(None), text.not_in(["", "{}", "null", _BLANKED, *who.retired]), *retired)
-
-
-def _named(connection: Connection, mine: Select[Any], who: Who) -> int:
-    """Read into memory, since no two databases search words alike."""
-    texts = connection.execute(mine.limit(LIMIT))
-    return sum(any(who.named_in(str(text)) for text in row if text) for row in texts)
-
-
-#: What a post is in the forum's tables, and its model in Django's content types.
-_POSTS = {"forum_commentthread": "commentthread", "forum_comment": "comment"}
-
-
-def _has_posts(connection: Connection, there: Sequence[str]) -> bool:
-    looking = inspect(connection)
-    tables = all(looking.has_table(name) for name in (*_POSTS, "django_content_type"))
-    return tables and {"content_type_id", "content_object_id"} <= set(there)
-
-
-def _of_posts(rows: TableClause, who: Who) -> list[ColumnElement[bool]]:
-    """The history of the learner's own posts, whoever has edited them."""
-    kinds = table("django_content_type", column("id"), column("app_label"), column("model"))
-    found = []
-    for name, model in _POSTS.items():
-        posts = table(name, column("id"), column("author_id"))
-        kind = select(kinds.c.id).where(kinds.c.app_label == "forum", kinds.c.model == model)
-        own = select(posts.c.id).where(posts.c.author_id == who.user_id)
-        found.append(and_(rows.c.content_type_id.in_(kind), rows.c.content_object_id.in_(own)))
-    return found

@@ -112,13 +112,16 @@ def in_time(connection: Connection) -> Iterator[None]:
 def told(error: Exception) -> str:
     """What a database or its driver said, as a sentence that is safe to show."""
     origin: Any = error.orig if isinstance(error, DBAPIError) else error
-    code = str(
-        getattr(origin, "sqlstate", None)
-        or getattr(origin, "sqlite_errorname", None)
-        or next((each for each in getattr(origin, "args", ()) if isinstance(each, int)), "")
-    )
+    code = _code_of(origin)
     if code in _TIMEOUTS:
         return f"it took longer than {STATEMENT_SECONDS} seconds"
     if code in _DENIED:
         return "the database's user may not read it"
     return f"the database failed ({code or type(origin).__name__})"
+
+
+def _code_of(origin: Any) -> str:
+    """PostgreSQL's SQLSTATE, SQLite's name of an error or MySQL's number; empty where there is none."""
+    numbers = (each for each in getattr(origin, "args", ()) if isinstance(each, int))
+    named = getattr(origin, "sqlstate", None) or getattr(origin, "sqlite_errorname", None)
+    return str(named or next(numbers, ""))

@@ -1,17 +1,14 @@
-"""Who may call what: the permissions of the contract (lms.md 1.2, services.md A0)."""
+"""Gates: the permissions of the contract (lms.md 1.2, services.md A0)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from retirement.sandbox.identity import WORKER
 from retirement.sandbox.routing import Gate
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.wire import AbortError, Answer, ApiError, Request
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
+from retirement.sandbox.world import World
+from retirement.sandbox.world.identity import WORKER
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 FORBIDDEN = "You do not have permission to perform this action."
 
@@ -25,8 +22,8 @@ def _is_superuser(principal: Principal) -> bool:
 
 
 def _jwt(permitted: Callable[[Principal], bool]) -> Gate:
-    def gate(request: Request, platform: Platform) -> Principal:
-        principal = platform.authenticator.principal(request)
+    def gate(request: Request, world: World) -> Principal:
+        principal = world.authenticator.principal(request)
         if not permitted(principal):
             raise ApiError(403, FORBIDDEN)
         return principal
@@ -34,15 +31,15 @@ def _jwt(permitted: Callable[[Principal], bool]) -> Gate:
     return gate
 
 
-def open_to_all(request: Request, platform: Platform) -> Principal:
+def open_to_all(request: Request, world: World) -> Principal:
     """No credentials are looked at."""
-    return ANYBODY
+    return NO_ACCOUNT
 
 
-def proctoring(request: Request, platform: Platform) -> Principal:
+def proctoring(request: Request, world: World) -> Principal:
     """Session authentication comes first here, which turns 401 into 403; a plain refusal is empty (1.1)."""
     try:
-        principal = platform.authenticator.principal(request)
+        principal = world.authenticator.principal(request)
     except ApiError as error:
         raise ApiError(403, error.detail) from None
     if not (_is_worker(principal) or principal.is_superuser):
@@ -58,6 +55,6 @@ can_cancel_retirement = _jwt(_is_superuser)
 can_deactivate_users = _jwt(_is_superuser)
 #: Superuser is not enough: only the name counts.
 can_replace_username = _jwt(_is_worker)
-#: In a service of its own the name of the worker counts; an LMS superuser is nobody there.
+#: In a service of its own the name of the worker counts; an LMS superuser has no rights there.
 service_worker = _jwt(_is_worker)
-nobody = _jwt(lambda principal: False)
+never = _jwt(lambda principal: False)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retirement.sandbox.database import files
 from retirement.sandbox.vendors import VENDORS
+from retirement.sandbox.world.database import files
 
 Step = dict[str, Any]
 

@@ -1,27 +1,25 @@
-"""The simulated platform: the services over one database, with what a seed configures."""
+"""The simulated platform: the services over one world."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 
-from retirement.sandbox import credentials, discovery, ecommerce, license_manager, lms, notes
-from retirement.sandbox.database import Database
-from retirement.sandbox.faults import Faults, Lost
-from retirement.sandbox.journal import Journal, Subjects
-from retirement.sandbox.lms.enrollments import Throttle
-from retirement.sandbox.lms.token import RateLimit
+from retirement.sandbox import lms
+from retirement.sandbox.planting.seeding import plant, prepared
 from retirement.sandbox.routing import Service
-from retirement.sandbox.seeding import People, plant
-from retirement.sandbox.states import DEFAULT_STATES, States
-from retirement.sandbox.tokens import Authenticator
+from retirement.sandbox.services import credentials, discovery, ecommerce, license_manager, notes
 from retirement.sandbox.vendors import VENDORS
 from retirement.sandbox.wire import Answer, Request
+from retirement.sandbox.world import World
+from retirement.sandbox.world.faults import Lost
+from retirement.sandbox.world.people import People
+from retirement.sandbox.world.settings import Settings, settings_of
+from retirement.sandbox.world.states import DEFAULT_STATES, States
 
 ROUTES = {
     "lms": lms.ROUTES,
@@ -31,52 +29,62 @@ ROUTES = {
     "ecommerce": ecommerce.ROUTES,
     "discovery": discovery.ROUTES,
 }
-DEFAULT_TOKEN_LIFETIME_S = 3600
-#: Of the format, and two of ours: the worker is staff, and the lists of enrollments have their limit of requests.
-_SETTINGS = {"token_lifetime_s", "token_rate_per_minute", "forum", "worker_is_staff", "enrollment_throttle"}
-#: The generations of the forum (contract lms.md 4.16).
-FORUMS = ("legacy", "v2", "v2-new")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A seeded platform: what its seed configures, its learners, and the rows of all services."""
+
+    settings: Settings
+    states: States
+    people: People
+    image: bytes = field(repr=False)
 
 
 class Platform:
-    """Everything that a request may touch. `seed` empties it and fills it anew."""
+    """Composes the services. `seed` empties the world and fills it anew."""
 
     def __init__(self, databases: Path | None = None) -> None:
-        self.database = Database(databases)
-        self.authenticator = Authenticator()
-        self.services = {name: Service(name, self, routes) for name, routes in ROUTES.items()}
+        self.world = World(databases)
+        self.services = {name: Service(name, self.world, routes, self._send) for name, routes in ROUTES.items()}
         for vendor in VENDORS.values():
-            self.services[vendor.name] = Service(vendor.name, self, vendor.routes, vendor.manners, vendor.settle)
-        self._ahead = timedelta()
+            service = Service(vendor.name, self.world, vendor.routes, self._send, vendor.manners, vendor.settle)
+            self.services[vendor.name] = service
         self._background: set[asyncio.Task[Any]] = set()
         self.seed({})
 
     def seed(self, seed: dict[str, Any]) -> None:
+        """Raises `ValueError` with the reason for a seed that cannot be; all stays as it was then."""
+        settings = settings_of(seed)
+        states = States(seed.get("states", DEFAULT_STATES))
+        people, rows = prepared(states, seed.get("learners", []))
+        with self.world.database.transaction() as db:
+            self.world.database.clear(db)
+            plant(db, rows)
+        self._begin(settings, states, people)
+
+    def snapshot(self) -> Snapshot:
+        """The seed and all rows as they are now; only of a platform in memory."""
+        world = self.world
+        return Snapshot(world.settings, world.states, world.people, world.database.image())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Makes the platform as its seed made it, with the rows of the snapshot; plants nothing."""
+        self.world.database.restore(snapshot.image)
+        with self.world.database.transaction() as db:
+            for vendor in VENDORS.values():
+                vendor.restored(db)
+        self._begin(snapshot.settings, snapshot.states, snapshot.people)
+
+    def _begin(self, settings: Settings, states: States, people: People) -> None:
         for task in self._background:
             task.cancel()
-        self.people: People = {}
-        self._ahead = timedelta()
-        settings = _checked(seed)
-        self.token_lifetime_s = int(settings.get("token_lifetime_s", DEFAULT_TOKEN_LIFETIME_S))
-        self.token_rate = RateLimit(settings.get("token_rate_per_minute"))
-        self.enrollment_throttle = Throttle(bool(settings.get("enrollment_throttle", True)))
-        self.authenticator.worker_is_staff = bool(settings.get("worker_is_staff", False))
-        self.forum: str = settings.get("forum", FORUMS[0])
-        self.states = States(seed.get("states", DEFAULT_STATES))
-        self.faults = Faults()
-        self.journal = Journal()
-        self.subjects = Subjects()
-        self.database.clear()
-        with self.database.transaction() as db:
-            self.people = plant(db, self.states, seed.get("learners", []))
-        for person in self.people.values():
-            names = (person.username, person.retired_username)
-            self.subjects.add(person.user_id, names, person.anonymous_id, person.retirement_id)
+        self.world.begin(settings, states, people)
 
     async def serve(self, request: Request) -> Answer | Lost:
-        """Answers a request, or does not: whatever fault is armed for it happens here."""
+        """Answers a request, or loses the answer: the fault that is armed for it happens here."""
         service = self.services[request.service]
-        fault = self.faults.take(request)
+        fault = self.world.faults.take(request)
         if fault is None:
             return await service.answer(request)
         await asyncio.sleep(fault.delay_s)
@@ -85,34 +93,19 @@ class Platform:
         answer = Lost() if fault.drop else fault.answer or done
         return Lost(answer) if fault.truncate and isinstance(answer, Answer) else answer
 
-    def now(self) -> datetime:
-        """The time at the vendors, who do much of their work days later."""
-        return datetime.now(UTC) + self._ahead
-
-    def advance(self, seconds: float) -> None:
-        """Lets time pass at the vendors."""
-        self._ahead += timedelta(seconds=seconds)
+    def subject(self, request: Request) -> int | None:
+        """The user id of the learner that a request is about, if it is about one."""
+        found = self.services[request.service].find(request.path)
+        return self.world.subjects.of(request, found[1] if found else {})
 
     def settle(self, db: Connection) -> None:
-        """Has every vendor do what is due by now."""
+        """Runs the delayed work of every vendor that is due by now."""
         for vendor in VENDORS.values():
-            vendor.settle(db, self.now())
+            vendor.settle(db, self.world.now())
 
-    def in_background(self, work: Coroutine[Any, Any, Answer | Lost]) -> asyncio.Task[Answer | Lost]:
-        """Work that goes on when the request that began it is over; the next seed ends it."""
-        task = asyncio.get_running_loop().create_task(work)
+    def _send(self, request: Request) -> asyncio.Task[Answer | Lost]:
+        """Serves a request of one service to another; the next seed ends it."""
+        task = asyncio.get_running_loop().create_task(self.serve(request))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
-
-
-def _checked(seed: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a seed; what is misspelt must not pass for a default."""
-    settings: dict[str, Any] = seed.get("settings", {})
-    unknown = {*seed} - {"states", "settings", "learners"}
-    unknown |= {*settings} - _SETTINGS
-    if unknown:
-        raise ValueError(f"unknown key of a seed: {', '.join(sorted(unknown))}")
-    if settings.get("forum", FORUMS[0]) not in FORUMS:
-        raise ValueError(f"forum must be one of {', '.join(FORUMS)}")
-    return settings

@@ -1,4 +1,4 @@
-"""The truth per learner, straight from the database: what `GET /_sandbox/state` answers (FORMAT.md)."""
+"""The truth per learner, straight from the database: what `GET /_sandbox/state` answers (docs/contract/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, select
 
-from retirement.sandbox import schema
-from retirement.sandbox.erasure import UNUSABLE
+from retirement.sandbox.lms.erasure import UNUSABLE
 from retirement.sandbox.residue import survivors
-from retirement.sandbox.seeding import People, Person
-from retirement.sandbox.states import States
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.people import People, Person
+from retirement.sandbox.world.states import States
 
 _PROFILE = (
     *("name", "meta", "location", "year_of_birth", "gender", "mailing_address"),

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Connection, RowMapping, String, Table, select
+from sqlalchemy import Column, Connection, RowMapping, Select, String, Table, bindparam, select
 
-from retirement.sandbox import schema
-from retirement.sandbox.seeding import Person
 from retirement.sandbox.vendors import VENDORS
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.people import Person
 
 #: A service, a table, a column, and what it holds: username, email or name.
 Place = dict[str, str]
@@ -49,11 +50,22 @@ SURVIVORS: dict[Column[Any], Callable[[RowMapping], bool]] = {
     schema.license_history.c.user_email: _never_activated,
     **{column: when for vendor in VENDORS.values() for column, when in vendor.survivors.items()},
 }
-_SEARCHED = [
-    (table, [column for column in table.c if isinstance(column.type, String)])
-    for table in schema.metadata.sorted_tables
-    if table is not schema.retirement_state
-]
+
+
+@cache
+def _searched() -> list[tuple[Table, list[Column[Any]]]]:
+    """Every table with its columns of text; asked late, when all tables are known."""
+    return [
+        (table, [column for column in table.c if isinstance(column.type, String)])
+        for table in schema.metadata.sorted_tables
+        if table is not schema.retirement_state
+    ]
+
+
+@cache
+def _of_one(table: Table) -> Select[Any]:
+    """One learner's rows of a table; building a hundred queries anew takes longer than asking them."""
+    return select(table).where(table.c.learner == bindparam("wanted"))
 
 
 class Search:
@@ -69,14 +81,15 @@ class Search:
         return list(dict.fromkeys(match.lastgroup or "" for match in self._pattern.finditer(text)))
 
 
-def residue(db: Connection, people: Sequence[Person]) -> dict[int, list[Place]]:
-    """By user id: the places that a finished retirement should have cleared."""
-    return _found(db, people, lambda column, row: not _survives(column, row), _SEARCHED)
+def residue(db: Connection, people: Sequence[Person], service: str | None = None) -> dict[int, list[Place]]:
+    """By user id: the places, of all services or of one, that a finished retirement should have cleared."""
+    searched = [(table, columns) for table, columns in _searched() if service in (None, table.info["service"])]
+    return _found(db, people, lambda column, row: not _survives(column, row), searched)
 
 
 def survivors(db: Connection, people: Sequence[Person]) -> dict[int, list[Place]]:
     """By user id: the places that hold the learner's identity although the contract lets them."""
-    kept = [(table, [column for column in columns if column in SURVIVORS]) for table, columns in _SEARCHED]
+    kept = [(table, [column for column in columns if column in SURVIVORS]) for table, columns in _searched()]
     return _found(db, people, _survives, [(table, columns) for table, columns in kept if columns])
 
 
@@ -108,7 +121,8 @@ def _found(
 
 
 def _rows(db: Connection, table: Table, wanted: Collection[int]) -> Iterator[RowMapping]:
-    query = select(table)
     if len(wanted) == 1:
-        query = query.where(table.c.learner.in_(wanted))
-    return (row for row in db.execute(query).mappings() if row["learner"] in wanted)
+        found = db.execute(_of_one(table), {"wanted": next(iter(wanted))})
+    else:
+        found = db.execute(select(table))
+    return (row for row in found.mappings() if row["learner"] in wanted)

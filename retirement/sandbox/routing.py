@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from retirement.sandbox.tokens import Principal
 from retirement.sandbox.wire import (
     PAGE_NOT_FOUND,
     SERVER_ERROR,
@@ -23,9 +22,9 @@ from retirement.sandbox.wire import (
     as_json,
     empty,
 )
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
+from retirement.sandbox.world import World
+from retirement.sandbox.world.faults import Lost
+from retirement.sandbox.world.tokens import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -35,25 +34,30 @@ PLACEHOLDERS = {"username": r"[\w .@_+-]+", "user_id": r"\d+", "rest": r".*"}
 ONE_PART = r"[^/]+"
 
 
+#: Sends a request to a service of the platform. The task outlives the request that began it; the next seed ends it.
+Send = Callable[[Request], asyncio.Task[Answer | Lost]]
+
+
 @dataclass(slots=True)
 class Call:
     """A request that has passed its gate, with all that a view needs."""
 
     request: Request
-    platform: Platform
+    world: World
     db: Connection
     principal: Principal
     arguments: Mapping[str, str]
+    send: Send
 
 
 #: A view answers at once, or returns what is to be awaited when its transaction is over.
 View = Callable[[Call], Answer | Awaitable[Answer]]
-Gate = Callable[[Request, "Platform"], Principal]
+Gate = Callable[[Request, World], Principal]
 
 
 @dataclass(frozen=True)
 class Route:
-    """A path template (`{username}`, `{user_id}`), who may come in, and the view of each method."""
+    """A path template (`{username}`, `{user_id}`), its gate, and the view of each method."""
 
     path: str
     gate: Gate
@@ -71,7 +75,7 @@ class Route:
 
     @property
     def allow(self) -> str:
-        order = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+        order = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")
         methods = {*self.views, *(("HEAD",) if "GET" in self.views else ())}
         return ", ".join([*(m for m in order if m in methods), "OPTIONS"])
 
@@ -89,31 +93,33 @@ class Manners:
 
 
 class Service:
-    """One service of the platform; `answer` is the whole of it, sockets are somebody else's matter."""
+    """One service of the platform; `answer` is the whole of it, sockets are a matter of `web`."""
 
     def __init__(
         self,
         name: str,
-        platform: Platform,
+        world: World,
         routes: Sequence[Route],
+        send: Send,
         manners: Manners | None = None,
         settle: Callable[[Connection, datetime], None] | None = None,
     ) -> None:
         self.name = name
         self._settle = settle
-        self.platform = platform
+        self._settled: object = None
+        self._world = world
+        self._send = send
         self.manners = manners or Manners()
         self._exact = {route.path: route for route in routes if route.pattern is None}
         self._patterns = [(route.pattern, route) for route in routes if route.pattern is not None]
 
     def find(self, path: str) -> tuple[Route, Mapping[str, str]] | None:
-        """The route of a path. `…/retire` is not the account "retire": the path with a slash comes first."""
+        """The route of a path; `…/accounts/retire` without its slash is the account "retire" (1.5)."""
         if route := self._exact.get(path):
             return route, {}
-        if path + "/" not in self._exact:
-            for pattern, route in self._patterns:
-                if match := pattern.fullmatch(path):
-                    return route, match.groupdict()
+        for pattern, route in self._patterns:
+            if match := pattern.fullmatch(path):
+                return route, match.groupdict()
         return None
 
     async def answer(self, request: Request) -> Answer:
@@ -123,14 +129,13 @@ class Service:
             return self._not_routed(request)
         route, arguments = found
         try:
-            principal = route.gate(request, self.platform)
+            principal = route.gate(request, self._world)
             view = route.views.get("GET" if request.method == "HEAD" else request.method)
             if view is None:
                 return self.manners.wrong_method or _no_such_method(request, route)
-            with self.platform.database.transaction() as db:
-                if self._settle:
-                    self._settle(db, self.platform.now())
-                result = view(Call(request, self.platform, db, principal, arguments))
+            with self._world.database.transaction() as db:
+                self._do_what_is_due(db)
+                result = view(Call(request, self._world, db, principal, arguments, self._send))
         except ApiError as error:
             return error.answer()
         except AbortError as abort:
@@ -140,8 +145,16 @@ class Service:
             return self.manners.failed
         return result if isinstance(result, Answer) else await result
 
+    def _do_what_is_due(self, db: Connection) -> None:
+        """Delayed work: a tenth of a second late at most, since most requests find nothing that is due."""
+        now = self._world.now()
+        tenth = now.timestamp() // 0.1
+        if self._settle and self._settled != (tenth, self._world.database.version):
+            self._settle(db, now)
+            self._settled = tenth, self._world.database.version
+
     def _not_routed(self, request: Request) -> Answer:
-        """301 when only the final slash is missing, whatever the method and credentials (1.5)."""
+        """301 when no route matches for want of the final slash, whatever the method and credentials (1.5)."""
         if self.manners.redirects and not request.path.endswith("/") and self.find(request.path + "/"):
             query = f"?{request.query_string}" if request.query_string else ""
             return empty(301, location=f"{request.raw_path}/{query}")

@@ -105,7 +105,11 @@ class Request:
             return {} if value is None else value
         if forms and kind in FORMS:
             return self.form
-        raise ApiError(415, f'Unsupported media type "{self.media_type}" in request.')
+        raise self.unsupported()
+
+    def unsupported(self) -> ApiError:
+        """The 415 for a content type that the view does not read."""
+        return ApiError(415, f'Unsupported media type "{self.media_type}" in request.')
 
     @cached_property
     def _json(self) -> Any:
@@ -126,7 +130,7 @@ class Request:
         return {str(part.get_param("name", header="content-disposition")): _text(part) for part in parts}
 
     def fields(self) -> dict[str, Any]:
-        """The body as far as it is an object, for those who only want to know whom it is about."""
+        """The body as far as it is an object, for readers that only look for the learner it is about."""
         try:
             data = self.data(forms=True)
         except ApiError:

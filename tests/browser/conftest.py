@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests.patient import PATIENCE
+
 # Started without the services of its own that would look for the Internet.
 ARGUMENTS = [
     "--no-sandbox",
@@ -27,5 +29,7 @@ def page() -> Iterator[Page]:
         pytest.skip("no Chromium on this machine; `make browser` says how it looked for one")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser.new_page(viewport={"width": 1600, "height": 1000})
+        page = browser.new_page(viewport={"width": 1600, "height": 1000})
+        page.set_default_timeout(PATIENCE * 1000)
+        yield page
         browser.close()

@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from tests import patient
 from tests.flows.conftest import HOLD_AN_ENGINE
+from tests.patient import PATIENCE
 
 SCREENSHOTS = Path("build-output")
 NAME = "asks-in-the-ui"
@@ -28,7 +29,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        asking = [sys.executable, "-m", "tests.flows.asking", NAME, "300"]
+        asking = [sys.executable, "-m", "tests.flows.asking", NAME, str(PATIENCE)]
         with subprocess.Popen(asking, env={**environment, "PREFECT_API_URL": url}) as run:
             yield url
             run.kill()
@@ -37,7 +38,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def asking(api: str, *types: str) -> dict[str, Any]:
     """The run, once its state is of one of these types."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         body = {"flow_runs": {"name": {"any_": [NAME]}, "state": {"type": {"any_": types}}}}
         if found := patient.post(f"{api}/flow_runs/filter", json=body).json():
@@ -77,10 +78,12 @@ def test_the_form_in_the_ui_explains_itself_and_its_answer_reaches_the_run(page:
     ended = asking(api, "COMPLETED", "CANCELLED", "FAILED")
 
     assert ended["state"]["name"] == "Approved"
-    assert json.loads(ended["state"]["message"]) == {
-        "approved": True,
-        "approver": "Ada Operator",
-        "reason": "the campus closed a programme",
-        "how_many": 3,
-        "expired": False,
-    }
+    assert json.loads(ended["state"]["message"]) == [
+        {
+            "answer": "approved",
+            "approver": "Ada Operator",
+            "reason": "the campus closed a programme",
+            "at_most": 3,
+            "by": "form",
+        }
+    ]

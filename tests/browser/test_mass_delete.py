@@ -14,7 +14,8 @@ import pytest
 from playwright.sync_api import Locator, Page
 from sqlalchemy import create_engine, text
 
-from tests.flows.conftest import HOLD_AN_ENGINE, Platform, Runs, queue_runs, sandbox
+from tests.flows.conftest import HOLD_AN_ENGINE, Platform, sandbox
+from tests.flows.runs import Runs, queue_runs
 from tests.flows.test_guard import is_untouched
 from tests.patient import PATIENCE
 
@@ -43,6 +44,8 @@ def queued(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Platform
     api = environment["API"]
     runs = Runs(api, frozenset(each["id"] for each in queue_runs(api)))
     with sandbox(folder, "--learners", "500") as platform:
+        # An overdue learner among those that are left would give exit code 1.
+        platform.configure(deadline_days=60)
         command = [sys.executable, "-m", "retirement", "retire-queue", "--json", "--config", str(platform.config)]
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -107,7 +110,7 @@ def test_five_hundred_are_called_only_after_a_person_has_said_how_many(
 def test_a_form_that_is_sent_with_approve_off_leaves_all_five_hundred(
     page: Page, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    """The run ends as Held, exit code 3; who said no is in the ledger."""
+    """The run ends as GuardStopped, exit code 3; who said no is in the ledger."""
     with queued(tmp_path, environment) as (platform, runs, process):
         run = runs.asking()
         form = form_of(page, environment["API"], run)
@@ -116,7 +119,7 @@ def test_a_form_that_is_sent_with_approve_off_leaves_all_five_hundred(
         process.communicate(timeout=PATIENCE)
 
         assert process.returncode == 3
-        assert runs.state(run) == "Held"
+        assert runs.state(run) == "GuardStopped"
         assert is_untouched(platform)
         assert len(platform.states()) == 500
     assert decisions(tmp_path)[0][:3] == ("rejected", "Ada Operator", "nobody announced this")

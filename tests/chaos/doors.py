@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from retirement.sandbox.asgi import HANG_UP, ASGIApp, Receive, Scope, Send
+from retirement.sandbox.web.asgi import HANG_UP, ASGIApp, Receive, Scope, Send
 
 UPDATE = "/api/user/v1/accounts/update_retirement_status/"
 #: Seconds until a killed process has to be gone.

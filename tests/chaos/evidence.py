@@ -17,7 +17,7 @@ from typing import Any, Self
 import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
-from retirement.ledger import LedgerPlace, migrate, verify
+from retirement.ledger import LedgerLocation, migrate, verify
 
 DATABASES = ("sqlite", "postgresql")
 #: The first ledger of each database, which nobody writes to.
@@ -76,7 +76,9 @@ class Evidence:
 
     def broken(self) -> list[str]:
         """What `retirement ledger verify` finds wrong with the chain."""
-        verdict = verify(LedgerPlace(self.settings["url"], Path(self.settings["anchor"]), Path(self.settings["key"])))
+        verdict = verify(
+            LedgerLocation(self.settings["url"], Path(self.settings["anchor"]), Path(self.settings["key"]))
+        )
         return [] if verdict.ok else [f"the ledger does not verify: {verdict.problem}"]
 
     def _rows(self, query: Any, **values: Any) -> Sequence[Any]:
@@ -104,7 +106,7 @@ class Ledgers:
                 self._say("ALTER SYSTEM SET fsync = off")
                 self._say("SELECT pg_reload_conf()")
                 self._say(f"CREATE DATABASE {TEMPLATE}")
-            migrate(LedgerPlace(self._url(database, TEMPLATE), key=self._key))
+            migrate(LedgerLocation(self._url(database, TEMPLATE), key=self._key))
 
     def __enter__(self) -> Self:
         return self

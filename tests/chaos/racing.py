@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 
 from tests.chaos.doors import Blow, Door, Moment
-from tests.chaos.forks import Run
 from tests.chaos.rounds import LONGEST_LINGER, found
 from tests.chaos.theatre import Ended, Theatre
+from tests.forks import Run
+from tests.patient import PATIENCE
 
 #: Kills after which the workers may live, for the race to come to its end.
 MOST_KILLS = 12
@@ -22,7 +23,6 @@ MOST_STARTS = 200
 LATEST_BLOW = 150
 #: How far the first of two commands is before the second one comes, in requests.
 WELL_ON_ITS_WAY = 30
-PATIENCE_SECONDS = 60.0
 #: How long each request takes at least: without it none could overlap with another.
 HOLD_SECONDS = 0.004
 
@@ -117,7 +117,7 @@ def race_of_commands(theatre: Theatre, shape: str, database: str, seed: int, lea
     first = theatre.start("command", "retire-queue", "--json")
     _until_well_on_its_way(theatre.stage.doors[0])
     second = theatre.play("command", "retire-queue", "--json", door=1)
-    if second.code != 3:
+    if second.code != 4:
         problems.append(f"the second command ended with {second.code}: {second.err.strip()}")
     if any(request.startswith(("PATCH", "PUT")) for request in second.requests):
         problems.append("the second command moved a learner")
@@ -134,7 +134,7 @@ def race_of_commands(theatre: Theatre, shape: str, database: str, seed: int, lea
 
 
 def _until_well_on_its_way(door: Door) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while len(door.visit.requests) < WELL_ON_ITS_WAY:
         if time.monotonic() > deadline:
             raise TimeoutError("the first command sends nothing")

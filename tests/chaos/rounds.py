@@ -13,6 +13,7 @@ from itertools import count
 from tests.chaos.doors import Blow, Moment, Patch
 from tests.chaos.stage import steps
 from tests.chaos.theatre import Ended, Theatre, step_names
+from tests.patient import PATIENCE
 
 #: Seconds that a worker may live after an answer, by a random number: long enough for a commit or two.
 LONGEST_LINGER = 0.008
@@ -109,7 +110,7 @@ def wait_out(theatre: Theatre, shape: str, database: str) -> Round:
     theatre.open(shape, database, lease_seconds=SHORTEST_LEASE)
     victim = theatre.play("worker", blow=STRANDED)
     problems, died = [], time.monotonic()
-    while set(theatre.stage.states_now().values()) != {"COMPLETE"} and time.monotonic() - died < 3 * SHORTEST_LEASE:
+    while set(theatre.stage.states_now().values()) != {"COMPLETE"} and time.monotonic() - died < PATIENCE:
         theatre.play("worker", "--reconcile")
         time.sleep(0.5)
     if (waited := time.monotonic() - died) < SHORTEST_LEASE - SLACK_SECONDS:

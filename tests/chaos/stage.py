@@ -19,6 +19,7 @@ import yaml
 from retirement.sandbox import Sandbox, serving
 from retirement.sandbox.pipelines import PIPELINES, configuration
 from tests.chaos.doors import Door, Watch
+from tests.patient import PATIENCE
 
 Result = TypeVar("Result")
 
@@ -92,7 +93,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._up.result(30)
+        self._up.result(PATIENCE)
         return self
 
     def __exit__(
@@ -130,7 +131,7 @@ class Stage:
                 answer.set_exception(error)
 
         self._loop.call_soon_threadsafe(call)
-        return answer.result(60)
+        return answer.result(PATIENCE)
 
     def seed(self, shape: str, learners: int, changes: Sequence[Mapping[str, Any]] = ()) -> None:
         """Fills the platform anew with so many learners in PENDING, the first of them changed so."""

@@ -18,7 +18,7 @@ def test_two_workers_retire_everybody_between_their_deaths(engine_alone: Theatre
 
 
 def test_a_second_command_leaves_the_queue_to_the_first(whole: Theatre) -> None:
-    """It ends with exit code 3 and calls for nobody; when the first one is killed, the next one ends the work."""
+    """It ends with exit code 4 and calls for nobody; when the first one is killed, the next one ends the work."""
     assert race_of_commands(whole, "line", "sqlite", seed=7).problems == ()
 
 

@@ -18,9 +18,9 @@ import certifi
 
 from tests.chaos.doors import Blow
 from tests.chaos.evidence import Evidence, Ledgers
-from tests.chaos.forks import ForkServer, Run
 from tests.chaos.stage import CANARIES, Stage, steps
 from tests.flows.conftest import HOLD_AN_ENGINE
+from tests.forks import COMMANDS, FLOWS, ForkServer, Run
 
 #: Ours alone: waits that are bounded by hand elsewhere would only make rounds slow.
 SECTIONS: dict[str, Any] = {
@@ -95,9 +95,9 @@ class Theatre:
         """Starts a worker or a command behind a door; it dies as `blow` says."""
         self.stage.doors[door].expect(blow)
         if program == "worker":
-            run = self._forks.start(program, self.configs[door], *arguments)
+            run = self._forks.start("-m", "tests.chaos.worker", self.configs[door], *arguments)
         else:
-            run = self._forks.start(program, *arguments, "--config", self.configs[door])
+            run = self._forks.start("-m", "retirement", *arguments, "--config", self.configs[door])
         self.stage.doors[door].comes(run.pid)
         return run
 
@@ -105,8 +105,7 @@ class Theatre:
         """Waits until a run is over."""
         code = self._forks.wait(run)
         here = self.stage.doors[door].visit
-        words = (path.read_text(encoding="utf-8") for path in (run.out, run.err))
-        return Ended(code, code == -signal.SIGKILL, tuple(here.requests), *words)
+        return Ended(code, code == -signal.SIGKILL, tuple(here.requests), *run.said())
 
     def first(self, runs: Iterable[Run]) -> Run:
         """Waits until one of these runs is over, and says which."""
@@ -155,7 +154,8 @@ def theatre(folder: Path, environment: dict[str, str], databases: Sequence[str],
         words = folder / RUNS
         words.mkdir(parents=True)
         ledgers = stack.enter_context(Ledgers(folder / "ledgers", databases, secrets.token_hex(32)))
-        forks = stack.enter_context(ForkServer(environment, words))
+        modules = [*COMMANDS, "tests.chaos.worker", *(FLOWS if "PREFECT_API_URL" in environment else ())]
+        forks = stack.enter_context(ForkServer(environment, words, modules))
         stage = stack.enter_context(Stage(doors))
         yield Theatre(stage, forks, ledgers, folder)
 
@@ -168,7 +168,7 @@ def engine(home: Path) -> Iterator[dict[str, str]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         if process.stdout is None:
             raise RuntimeError("the engine has no voice")
-        # What `flows.server` sets in a command, and Prefect reads when it is imported.
+        # What `retirement.flows.kit.server` sets in a command, and Prefect reads when it is imported.
         settings = {
             "PREFECT_API_URL": process.stdout.readline().strip(),
             "PREFECT_HOME": str(home / "engine" / "prefect"),

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from retirement.config import load
-from retirement.engine import retire
-from retirement.reconciler import reconcile
+from retirement.followup.reconcile import reconcile
 from retirement.reports import document, exit_code
+from retirement.retire.engine import retire
 from retirement.site import Site, opened
 
 if sys.platform != "win32":
@@ -40,22 +40,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _work(chosen: argparse.Namespace) -> int:
     configuration = load(chosen.config)
     async with opened(configuration) as site:
-        _say({"holder": site.ledger.holder})
+        _say({"holder": site.ledger.leases.holder})
         if chosen.reconcile:
             async for finding in reconcile(site):
                 _say({"user_id": finding.user_id, "verdict": finding.verdict.value, "target": finding.target})
-        waiting = await site.lms.queue(site.pipeline.queue_states, configuration.cool_off_days)
+        waiting = (await site.lms.rows.queue(site.pipeline.queue_states, configuration.cool_off_days)).learners
         if chosen.shuffle is not None:
             random.Random(chosen.shuffle).shuffle(waiting)  # noqa: S311 - an order, no secret
         return await _retire_all(site, iter(waiting), chosen.at_once)
 
 
 async def _retire_all(site: Site, waiting: Any, at_once: int) -> int:
-    reports = []
+    reports, batch = [], site.batch()
 
     async def lane() -> None:
         for learner in waiting:
-            reports.append(report := await retire(site, learner))
+            reports.append(report := await retire(site, batch, learner))
             _say(document(report))
 
     async with asyncio.TaskGroup() as group:

@@ -32,6 +32,13 @@ retirement_pipeline:
     - ['RETIRING_ENROLLMENTS', 'ENROLLMENTS_COMPLETE', 'LMS', 'retirement_unenroll']
     - ['RETIRING_LMS', 'LMS_COMPLETE', 'LMS', 'retirement_lms_retire']
 """
+#: Told of every file like this one: its jobs give these on the command line.
+UNSAID = (
+    "retirement.yaml:1: cool_off_days, max_user_batch_size, user_count_error_threshold: not in this file, as it may "
+    "have stood on a command line; the most careful that is known is taken: 30, 200, 251; 30 days are the longest, "
+    "Tutor's, where edx.org has 14, the scripts 7 and the Ansible role 5. Write your own here, or give "
+    "`retirement config import` --cool-off-days, --batch-size, --threshold"
+)
 ANSIBLE = """\
 COMMON_RETIREMENT_SERVICE_SETUP: true
 RETIREMENT_SERVICE_EDX_OAUTH2_KEY: retirement-worker

@@ -7,8 +7,12 @@ from .desk import ACCOUNT, CREDENTIALS, ENROLLMENTS, FORUMS, LMS, MISC, OWN, Des
 
 def test_an_empty_pipeline(desk: Desk) -> None:
     """Whether it is an empty list or not there."""
-    assert desk.problems(LMS + "pipeline: []\n") == ["retirement.yaml:5: pipeline: has no steps; give at least one"]
-    assert desk.problems(LMS) == ["retirement.yaml:1: pipeline: has no steps; give at least one"]
+    assert desk.problems(LMS + "pipeline: []\n") == [
+        "retirement.yaml:5: pipeline: has no steps; give at least one, as deployments/examples have them"
+    ]
+    assert desk.problems(LMS) == [
+        "retirement.yaml:1: pipeline: has no steps; give at least one, as deployments/examples have them"
+    ]
 
 
 def test_an_unknown_service(desk: Desk) -> None:
@@ -53,7 +57,10 @@ def test_an_operation_that_goes_with_another(desk: Desk) -> None:
     does_nothing = "pipeline[0].operation: retirement_retire_mailings does nothing by itself any more; "
 
     assert [
-        f"retirement.yaml:6: {does_nothing}retirement_lms_retire_misc does its work and has to be in the pipeline"
+        (
+            f"retirement.yaml:6: {does_nothing}retirement_lms_retire_misc does its work and has to be in the pipeline: "
+            "`retirement config import --add-misc` writes the file with it"
+        )
     ] == desk.problems(LMS + pipeline(mailings, ACCOUNT))
     assert [
         f"retirement.yaml:6: {does_nothing}retirement_lms_retire_misc does its work, so the step may go"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .desk import ACCOUNT, ENROLLMENTS, FORUMS, LMS, MISC, TUBULAR, Desk, pipeline
+from .desk import ACCOUNT, ENROLLMENTS, FORUMS, LMS, MISC, TUBULAR, UNSAID, Desk, pipeline
 
 NOTES = "{start: RETIRING_NOTES, end: NOTES_COMPLETE, service: LMS, operation: retirement_retire_notes}"
 LATE = "looks the learner up by username, which RETIRING_LMS destroys in LMS; let it end before RETIRING_LMS"
@@ -90,8 +90,9 @@ def test_a_reference_file_is_told_to_convert(desk: Desk) -> None:
     forum = "    - ['RETIRING_FORUMS', 'FORUMS_COMPLETE', 'LMS', 'retirement_retire_forum']\n"
     text = TUBULAR.replace("retirement_pipeline:\n", f"retirement_pipeline:\n{forum}")
 
-    (warning,) = desk.warnings(text)
+    (unsaid, warning) = desk.warnings(text)
 
+    assert unsaid == UNSAID
     assert warning.endswith(
         "put RETIRING_ENROLLMENTS first, or convert the file (`config import`) and set services.LMS.forum"
     )

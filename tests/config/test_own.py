@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from retirement.config import load
-from retirement.connectors.openedx import Forum, OpenEdx
+from retirement.connectors.openedx import Forum, OpenEdx, OpenEdxSettings
+from retirement.errors import ConfigError
 
 from .desk import ACCOUNT, CREDENTIALS, ENROLLMENTS, ENVIRON, FORUMS, LMS, MISC, OWN, SECRET, Desk, pipeline
 
@@ -40,8 +41,8 @@ def test_the_guards_have_documented_defaults(desk: Desk) -> None:
         {},
     )
     assert (found.ledger.url, found.ledger.anchor, found.ledger.key) == (None, None, None)
-    assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12)
-    assert tuple(found.breaker.model_dump().values()) == (3, 300, 3600)
+    assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12, 48)
+    assert tuple(found.breaker.model_dump().values()) == (3, 300, 3600, 5)
 
 
 def test_guards_breakers_and_deadlines_can_be_given(desk: Desk) -> None:
@@ -59,7 +60,7 @@ def test_guards_breakers_and_deadlines_can_be_given(desk: Desk) -> None:
     assert (found.shortest_deadline_days, found.lease_seconds, found.reconcile_schedule) == (20, 15, "30 * * * *")
     assert found.guard.staff_domains == ("example.com", "staff.example.org")
     assert (found.guard.factor, found.guard.staff_ids, found.guard.wait_hours) == (2.5, (3, 7), 0)
-    assert tuple(found.breaker.model_dump().values()) == (1, 10, 10)
+    assert tuple(found.breaker.model_dump().values()) == (1, 10, 10, 5)
 
 
 def test_a_step_follows_the_one_written_before_it(desk: Desk) -> None:
@@ -85,7 +86,7 @@ def test_the_lms_is_a_service_with_settings_of_its_own(desk: Desk) -> None:
     found = desk.load(LMS + "services: {LMS: {forum: v2-new}}\n" + pipeline(ENROLLMENTS, FORUMS, ACCOUNT))
 
     settings = found.services["LMS"]
-    assert isinstance(settings, OpenEdx.Settings)
+    assert isinstance(settings, OpenEdxSettings)
     assert (settings.url, settings.forum) == ("https://courses.example.com", Forum.V2_NEW)
     assert {"LMS": OpenEdx} == found.connectors
 
@@ -165,3 +166,20 @@ def test_no_representation_shows_the_secret(desk: Desk) -> None:
 def test_misc_and_account_may_be_left_out(desk: Desk) -> None:
     """A pipeline of one step is a pipeline."""
     assert len(desk.load(LMS + pipeline(MISC)).pipeline) == 1
+
+
+def test_the_former_names_of_the_cleanup_settings_still_work(desk: Desk) -> None:
+    """For one release, with a warning that says the new name."""
+    found = desk.load(OWN + "archive_days: 3\narchive_schedule: 0 5 * * 0\n")
+
+    assert (found.cleanup_days, found.cleanup_schedule) == (3, "0 5 * * 0")
+    assert [word for each in found.warnings for word in ("cleanup_days", "cleanup_schedule") if word in each] == [
+        "cleanup_days",
+        "cleanup_schedule",
+    ]
+
+
+def test_a_setting_has_one_name(desk: Desk) -> None:
+    """Under both, nothing says which of the two values is meant."""
+    with pytest.raises(ConfigError, match="archive_days: is the former name of cleanup_days; keep that one"):
+        desk.load(OWN + "archive_days: 3\ncleanup_days: 4\n")

@@ -22,10 +22,9 @@ from retirement.config import (
     as_own_dialect,
     describe,
     load,
-    own,
-    tubular,
 )
-from retirement.connectors.openedx import OpenEdx
+from retirement.config.dialects import own, tubular
+from retirement.connectors.openedx import OpenEdxSettings
 from retirement.errors import ConfigError
 
 from .desk import ANSIBLE, ENVIRON, OWN, SECRET, TUBULAR, Desk
@@ -39,7 +38,7 @@ MODELS = (
     QueueSettings,
     RetrySettings,
     StepSettings,
-    OpenEdx.Settings,
+    OpenEdxSettings,
 )
 KEYS = st.sampled_from(
     [

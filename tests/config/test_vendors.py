@@ -9,7 +9,7 @@ from retirement.config import as_own_dialect, describe, load
 from retirement.connectors import Connector, Identity, Outcome, ServiceSettings, operation, registry
 from retirement.learner import Learner
 
-from .desk import ENVIRON, TUBULAR, Desk
+from .desk import ENVIRON, TUBULAR, UNSAID, Desk
 
 #: The vendors of the reference scripts, with their operations and every key of theirs but Salesforce's login.
 STEPS = {
@@ -135,21 +135,27 @@ def test_keys_of_a_service_that_no_step_uses_never_stop_a_run(courier: Desk) -> 
     """Incomplete, they are left out with a warning; complete, they are kept for `config import`."""
     text = TUBULAR + "segment_workspace_slug: ours\n"
 
-    (warning,) = courier.warnings(text)
+    (unsaid, warning) = courier.warnings(text)
 
+    assert unsaid == UNSAID
     assert warning == (
         "retirement.yaml:9: segment_auth_token: is missing; give it: Token; no step uses SEGMENT, so it is left out"
     )
     assert "SEGMENT" not in courier.load(text).services
     assert "SEGMENT" in courier.load(text + "segment_auth_token: ${TOKEN}\n", TOKEN="t").services
-    (warning,) = courier.warnings(TUBULAR + "segment_workspace_slug: ours\nsegment_auth_token: ${TOKEN}\n")
+    (_, warning) = courier.warnings(TUBULAR + "segment_workspace_slug: ours\nsegment_auth_token: ${TOKEN}\n")
     assert "segment_auth_token: the environment variable TOKEN is not set" in warning
 
 
 def test_a_misspelt_key_of_a_vendor_is_named(courier: Desk) -> None:
-    """It is not taken for one that nobody uses."""
-    assert courier.problems(TUBULAR + "segment_auth_tokn: x\n") == [
-        "retirement.yaml:9: segment_auth_tokn: is no key here; did you mean segment_auth_token?"
+    """It is not taken for one that nobody uses; the missing one is what stops a run."""
+    assert courier.warnings(TUBULAR + "segment_auth_tokn: x\n") == [
+        UNSAID,
+        "retirement.yaml:9: segment_auth_tokn: is no key here, and is not used; did you mean segment_auth_token?",
+    ]
+    assert courier.problems(TUBULAR + STEP + "segment_auth_tokn: x\n") == [
+        "retirement.yaml:9: segment_auth_token: is missing; give it: Token.",
+        "retirement.yaml:10: segment_auth_tokn: is no key here, and is not used; did you mean segment_auth_token?",
     ]
 
 
@@ -157,7 +163,7 @@ def test_an_empty_key_is_as_good_as_none(courier: Desk) -> None:
     """The scripts read it so."""
     text = TUBULAR + "segment_auth_token:\nsegment_workspace_slug: ''\n"
 
-    assert courier.warnings(text) == []
+    assert courier.warnings(text) == [UNSAID]
     assert set(courier.load(text).services) == {"LMS", "CREDENTIALS"}
 
 
@@ -173,10 +179,11 @@ def test_a_withdrawn_key_stops_the_run_where_a_step_uses_the_service(courier: De
         )
     ]
     assert courier.warnings(text.replace(STEP, "")) == [
+        UNSAID,
         (
             "retirement.yaml:11: segment_user: Segment takes no user any more; it takes a token; "
             "no step uses SEGMENT, so it is left out"
-        )
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ SITUATIONS: tuple[Situation, ...] = (
     situations.html_404,
     situations.login_page,
     situations.false_success,
+    situations.another_success,
     situations.redirected,
     situations.renewed_token,
     situations.wrong_credentials,

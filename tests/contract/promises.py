@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from retirement.connectors import Identity, Verdict
 from retirement.errors import Misconfigured, Transient
-from tests.contract.situations import LIES, answers, at, breaks
+from tests.contract.situations import LIES, OTHERS, answers, at, breaks, says
 from tests.contract.stage import LATER, NOW, Ending, Fault, Stage
 from tests.contract.subjects import secrets_in
 from tests.contract.suite import Broken, Case, NotApplicable, check_error, check_secrets, must_be
@@ -139,6 +139,16 @@ async def probed(case: Case) -> None:
             raise Broken("its probe asks nobody")
         raise NotApplicable("it sends nothing over HTTP")
     await _trouble(lambda fault: Stage(case.subject).probe(fault), ending, "probe")
+    # What an operator declares is proved by a status alone.
+    for place in range(len(ending.exchanges) if case.declared.success else 0):
+        for status, kind, body in OTHERS:
+            if (status, body.encode()) == _said(ending, place):
+                continue
+            told = await Stage(case.subject).probe(Fault(says(status, kind, body), place))
+            where = f"probe, {at(place, ending.exchanges)}, {status} with {kind} of {len(body)} characters"
+            check_error(told, where)
+            if told.error is None:
+                raise Broken(f"{where}: is taken for a service that works")
 
 
 async def asked_about(case: Case) -> None:
@@ -163,6 +173,16 @@ async def asked_about(case: Case) -> None:
             check_error(told, where)
             if told.verdict is Verdict.GONE:
                 raise Broken(f"{where}: 200 with something else inside is taken for gone")
+        for status, kind, body in OTHERS:
+            told = await asked(Fault(says(status, kind, body), place))
+            where = f"asked about, {at(place, ending.exchanges)}, {status} with {kind} of {len(body)} characters"
+            check_error(told, where)
+            if told.verdict is Verdict.GONE and (status, body.encode()) != _said(ending, place):
+                raise Broken(f"{where}: is taken for gone")
+
+
+def _said(ending: Ending, place: int) -> tuple[int | None, bytes]:
+    return ending.exchanges[place].status, ending.exchanges[place].body
 
 
 def _receipt(ending: Ending) -> str:

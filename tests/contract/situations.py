@@ -26,6 +26,19 @@ PAGE = f"<!doctype html><html><title>Page</title><p>{USERNAME} {EMAIL} {NAME}</p
 LIES: tuple[Any, ...] = ({}, {"message": f"OK, {EMAIL}"}, {"error": f"cannot delete {USERNAME}"}, None, NAME, 7)
 
 
+HTML, TEXT, JSON = "text/html", "text/plain", "application/json"
+#: Statuses that count as a success for a careless reader, and bodies that no service of ours sends with them.
+OTHERS: tuple[tuple[int, str, str], ...] = (
+    *((status, HTML, "") for status in (200, 201, 202, 203, 204, 205, 206, 299)),
+    (202, TEXT, "OK"),
+    (202, HTML, PAGE),
+    (202, JSON, "{}"),
+    (203, JSON, "[]"),
+    (202, JSON, json.dumps({"message": f"OK, {EMAIL}"})),
+    (201, JSON, json.dumps({"success": True, "error": f"cannot delete {USERNAME}"})),
+)
+
+
 def answers(status: int, body: Any = PAGE, **headers: str) -> Does:
     """An answer in place of the service's; a text is a page, anything else JSON."""
     kind = "text/html" if body is PAGE else "application/json"
@@ -219,6 +232,33 @@ async def false_success(case: Case) -> None:
         for lie, times in [*((each, 1) for each in lies), *((each, None) for each in lies[:1])]:
             where = f"{at(place, (await case.plain()).exchanges)}, 200 with the body {_shape(lie)}"
             await case.ends(Fault(answers(200, lie), place, times), where)
+
+
+async def another_success(case: Case) -> None:
+    """Every other 2xx, with every kind of body, is no proof: a gateway's challenge is a 202 without a body."""
+    plain = await case.plain()
+    for place in await case.places():
+        for status, kind, body in OTHERS:
+            sent = plain.exchanges[place]
+            if (status, body.encode()) in [(sent.status, sent.body), *await case.nothings()]:
+                continue  # the service's own word, which no answer alone can prove wrong
+            if case.declared.status_only and status == 204:
+                continue  # what a private service may say
+            where = f"{at(place, plain.exchanges)}, {status} with {_called(kind, body)}"
+            await case.ends(Fault(says(status, kind, body), place), where)
+
+
+def says(status: int, kind: str, body: str) -> Does:
+    """An answer in place of the service's, of whatever kind."""
+
+    async def does(_request: httpx.Request, _forward: Forward) -> httpx.Response:
+        return httpx.Response(status, headers={"content-type": kind}, content=body.encode())
+
+    return does
+
+
+def _called(kind: str, body: str) -> str:
+    return f"{kind}, {len(body)} characters" if body else "an empty body"
 
 
 def _shape(lie: Any) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,17 +23,23 @@ from retirement.connectors import Connector, Erasure, Verdict
 from retirement.learner import Learner
 from retirement.ledger import Ledger
 from retirement.lms import Lms
-from retirement.sandbox.schema import metadata
+from retirement.sandbox import Snapshot
+from retirement.sandbox.world.schema import metadata
 from tests.contract.subjects import Subject
+from tests.patient import PATIENCE
 from tests.unit.doubles import USERNAME, Calendar, Forward, Naps, World, holder, shipped
 
 #: Far beyond whatever a service does later, as long as its confirmations are kept.
 LATER = timedelta(days=60)
 NOW = timedelta()
 #: Seconds after which a call that takes no time counts as one that never ends.
-NEVER = 30
+NEVER = PATIENCE
 #: Loggers of the simulated side, which may write whatever it likes.
 _NOT_OURS = ("retirement.sandbox", "sqlalchemy", "asyncio")
+
+_TABLES = tuple(table.name for table in metadata.sorted_tables)
+#: Of all tables at once: there are a hundred of them, and most are empty.
+_SELECT_IDS = " UNION ALL ".join(f'SELECT {n}, id FROM "{name}"' for n, name in enumerate(_TABLES))  # noqa: S608 - of the schema
 
 #: A table, the place of a row in it, a column.
 Cell = tuple[str, int, str]
@@ -125,18 +131,29 @@ class Stage:
     _world: ClassVar[World | None] = None
     _drifts: ClassVar[dict[bool, Change]] = {}
     _learner: ClassVar[Learner | None] = None
+    #: The platform as it is before a call, by whether the services know the learner: planted once in a process.
+    _planted: ClassVar[dict[bool, tuple[Snapshot, dict[str, int]]]] = {}
 
     def __init__(self, subject: Subject, *, known: bool = True) -> None:
         self.subject = subject
         # First of all, as vendors may share a file with all worlds of a process.
         self._drift = self._drifts.get(known) or self._drifts.setdefault(known, self._drifting(known=known))
         self.world = self._platform()
-        self.world.seed(_learner(known=known), states=shipped("default").lms_states)
+        self._plant(known=known)
         self.world.around, self.world.naps = None, Passing(self.world)
         self._noted: set[tuple[str, int]] = set()
-        # What is due at once is no one's doing.
-        self._settle(self.world)
+        self._known_ids: tuple[object, frozenset[tuple[str, int]]] | None = None
         self._before = self.rows()
+
+    def _plant(self, *, known: bool) -> None:
+        """Makes the platform as it is before each call."""
+        if known not in self._planted:
+            self.world.seed(_learner(known=known), states=shipped("default").lms_states)
+            # What is due at once is no one's doing.
+            self._settle(self.world)
+            self._planted[known] = self.world.sandbox.snapshot(), self.world.user_ids
+        snapshot, self.world.user_ids = self._planted[known]
+        self.world.sandbox.restore(snapshot)
 
     @classmethod
     def _platform(cls) -> World:
@@ -149,7 +166,7 @@ class Stage:
     def _settle(world: World) -> None:
         """Has the services do what is due."""
         platform = world.sandbox._platform
-        with platform.database.transaction() as db:
+        with platform.world.database.transaction() as db:
             platform.settle(db)
 
     def connector(self) -> Connector:
@@ -163,7 +180,7 @@ class Stage:
         if Stage._learner is None:
             wiring, _ = self.world.wiring()
             lms = Lms(wiring.api("LMS", "http://lms.sandbox", auth=wiring.jwt), shipped("default").lms_states)
-            Stage._learner = await lms.find(self.world.user_ids[USERNAME])
+            Stage._learner = await lms.rows.find(self.world.user_ids[USERNAME])
             assert Stage._learner is not None
         return Stage._learner
 
@@ -192,8 +209,8 @@ class Stage:
     def change(self, later: timedelta = LATER) -> Change:
         """What was done, as the tables say after some time; it stays passed, and what it does alone is left out."""
         self.world.sandbox.advance(later.total_seconds())
-        places = self.world.sandbox.residue(USERNAME)
-        left = {(each["table"], each["column"]) for each in places if each["service"] == self.subject.app}
+        places = self.world.sandbox.residue(USERNAME, self.subject.app) if self.subject.app else []
+        left = {(each["table"], each["column"]) for each in places}
         change = _change(self._before, self.rows(), frozenset(left))
         return change.without(self._drift) if later else change
 
@@ -206,11 +223,17 @@ class Stage:
 
     async def _read(self, request: httpx.Request, forward: Forward) -> httpx.Response:
         """A GET does nothing by definition; where a list goes on is the service's own affair."""
-        before = _rows(self.world)
+        before = self._ids()
         response = await forward(request)
-        after = _rows(self.world)
-        self._noted |= {(table, number) for table, rows in after.items() for number in rows.keys() - before[table]}
+        self._noted |= self._ids() - before
         return response
+
+    def _ids(self) -> frozenset[tuple[str, int]]:
+        """What rows there are; looked up where something was written since."""
+        version = self.world.sandbox._platform.world.database.version
+        if self._known_ids is None or self._known_ids[0] != version:
+            self._known_ids = version, _ids(self.world)
+        return self._known_ids[1]
 
     @classmethod
     def _drifting(cls, *, known: bool) -> Change:
@@ -227,7 +250,7 @@ class Stage:
         ending = Ending()
         self.world.naps.taken.clear()
         self.world.around = _around(ending.exchanges, fault, self._read)
-        with _listening() as lines:
+        with listening() as lines:
             try:
                 result = await asyncio.wait_for(call(), NEVER)
             except Exception as error:  # noqa: BLE001 - the suite judges whatever comes out, that is its purpose
@@ -241,13 +264,13 @@ class Stage:
 
 
 #: What a learner holds whom every service knows, and one whom none does.
-_EVERYTHING: dict[str, Any] = {
+EVERYTHING: dict[str, Any] = {
     "vendors": "all",
     "ecommerce": True,
     "discovery": True,
     "proctoring_backends": {"a": True},
 }
-_NOTHING: dict[str, Any] = {
+NOTHING: dict[str, Any] = {
     "vendors": [],
     "credentials": False,
     "licenses": [],
@@ -260,15 +283,27 @@ _NOTHING: dict[str, Any] = {
 
 def _learner(*, known: bool) -> dict[str, Any]:
     """In a working state, since the LMS refuses others."""
-    return holder(state="RETIRING_NOTES", **(_EVERYTHING if known else _NOTHING))
+    return holder(state="RETIRING_NOTES", **(EVERYTHING if known else NOTHING))
 
 
 def _rows(world: World) -> Rows:
     """Every table, by the ids of its rows; the platform has no door to whole tables but its own database."""
-    with world.sandbox._platform.database.transaction() as db:
-        # By the driver itself: there are many tables, they are small, and this is done often.
-        cursor = cast(sqlite3.Connection, db.connection.driver_connection).cursor()
-        return {table.name: _rows_of(cursor, table.name) for table in metadata.sorted_tables}
+    with _driver(world) as driver:
+        cursor = driver.cursor()
+        return {table: _rows_of(cursor, table) for table in _TABLES}
+
+
+def _ids(world: World) -> frozenset[tuple[str, int]]:
+    """The ids of the rows of every table."""
+    with _driver(world) as driver:
+        return frozenset((_TABLES[place], number) for place, number in driver.execute(_SELECT_IDS))
+
+
+@contextmanager
+def _driver(world: World) -> Iterator[sqlite3.Connection]:
+    """The connection by the driver itself: there are many tables, they are small, and this is done often."""
+    with world.sandbox._platform.world.database.transaction() as db:
+        yield cast(sqlite3.Connection, db.connection.driver_connection)
 
 
 def _rows_of(cursor: sqlite3.Cursor, table: str) -> dict[int, dict[str, Any]]:
@@ -322,7 +357,7 @@ def _kept(request: httpx.Request) -> httpx.Request:
 
 
 @contextmanager
-def _listening() -> Any:
+def listening() -> Any:
     """Every line that our side logs."""
     lines: list[str] = []
 

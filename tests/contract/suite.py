@@ -54,7 +54,7 @@ class Case:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self._plain: Ending | None = None
-        self._nothing: list[bytes] | None = None
+        self._nothing: list[tuple[int | None, bytes]] | None = None
 
     @cached_property
     def declared(self) -> Operation:
@@ -121,10 +121,14 @@ class Case:
 
     async def means_nothing(self, body: Any) -> bool:
         """Whether the service itself answers 200 with this body when there is nothing of the learner."""
+        return any(json.loads(each) == body for status, each in await self.nothings() if status == 200 and each)
+
+    async def nothings(self) -> list[tuple[int | None, bytes]]:
+        """Status and body of what the service itself answers when there is nothing of the learner."""
         if self._nothing is None:
             unknown = await Stage(self.subject, known=False).perform()
-            self._nothing = [each.body for each in unknown.exchanges if each.status == 200] if unknown.erasure else []
-        return any(json.loads(each) == body for each in self._nothing if each)
+            self._nothing = [(each.status, each.body) for each in unknown.exchanges] if unknown.erasure else []
+        return self._nothing
 
     async def same(self, ending: Ending, where: str) -> None:
         """It ended as the plain call did."""

@@ -13,6 +13,7 @@ from tests.contract.suite import FAILS, Result, Situation, judged, table, title
 SUBJECTS = subjects()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("situation", SITUATIONS, ids=title)
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_an_operation_keeps_the_contract(subject: Subject, situation: Situation) -> None:

@@ -11,12 +11,13 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr
 
-from retirement.auth import HeaderAuth, bearer
 from retirement.connectors import Connector, Erasure, FollowUp, Identity, Outcome, ServiceSettings, Verdict, operation
 from retirement.errors import Misconfigured, NotFound, Refused, ServiceError
-from retirement.http import Auth, Reply
 from retirement.learner import Learner
-from retirement.wiring import Wiring
+from retirement.wire.api import Auth
+from retirement.wire.auth import HeaderAuth, bearer
+from retirement.wire.reply import Reply
+from retirement.wire.wiring import Wiring
 
 DELETE, EXPORT = "/users/delete", "/users/export/ids"
 LATER = FollowUp(timedelta(minutes=15), timedelta(hours=1), timedelta(days=2))

@@ -4,32 +4,40 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from dataclasses import asdict
 from typing import Any
 
 from prefect import State, aserve, flow
 from prefect.states import Cancelled, Completed
 
-from flows.approval import Answer, Question, ask
-from flows.stopping import stoppable
-from retirement.errors import Interrupted
+from retirement.flows.kit.approval import Text, ask
+from retirement.flows.kit.ending import ending
+from retirement.ledger import Said
 
-QUESTION = Question(("12 learners wait, more than the threshold of 10",), depth=12, how_many=5)
+TEXT = Text(("12 learners wait, more than the threshold of 10",), depth=12, most=12, how_many=5)
 
 
 @flow(name="ask-somebody", persist_result=False)
 async def ask_somebody(seconds: float = 60) -> State[Any]:
-    """Ends Approved or No, with the answer as its message; Stopped when it was told to."""
+    """Ends Approved or No, with what was said as its message; Stopped when it was told to."""
+    given: list[Said] = []
+    deadline = time.monotonic() + seconds
 
-    async def body() -> Answer:
-        return await ask(QUESTION, seconds=seconds, every=0.2)
+    async def over() -> bool:
+        return time.monotonic() >= deadline
 
-    try:
-        given = await stoppable(body)
-    except Interrupted as error:
-        return Cancelled(name="Stopped", message=str(error))
-    message = json.dumps(asdict(given))
-    return Completed(name="Approved", message=message) if given.approved else Cancelled(name="No", message=message)
+    async def keep(said: Said) -> None:
+        given.append(said)
+
+    async def body() -> State[Any]:
+        await ask(TEXT, over, keep, seconds=seconds, every=0.2)
+        message = json.dumps([asdict(said) for said in given])
+        if [said.answer for said in given] == ["approved"]:
+            return Completed(name="Approved", message=message)
+        return Cancelled(name="No", message=message)
+
+    return await ending(body)
 
 
 async def serve() -> None:

@@ -1,28 +1,33 @@
 """Real processes: the console commands, a sandbox on sockets, and one engine for the whole session."""
 
+import atexit
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
-from retirement.ledger import LedgerPlace
+from retirement.ledger import LedgerLocation
 from tests import patient
-from tests.patient import PATIENCE
+from tests.flows.runs import Runs, queue_runs
+from tests.forks import COMMANDS, FLOWS, ForkServer, Run
+from tests.patient import PATIENCE, until
 
 HOLD_AN_ENGINE = """
 import asyncio, signal, sys
-from flows.server import running
+from retirement.flows.kit.server import running
 
 async def main():
     done = asyncio.Event()
@@ -37,7 +42,7 @@ asyncio.run(main())
 #: Runs a flow in a process of its own, as a worker does, and prints its state.
 RUN_A_FLOW = """
 import asyncio, importlib, json, sys
-from flows.server import running
+from retirement.flows.kit.server import running
 
 async def main(module, name, parameters):
     async with running():
@@ -100,9 +105,9 @@ class Platform:
         self.arm({"path": path, "method": "POST", "status": 503, "times": 100_000})
 
     @property
-    def ledger(self) -> LedgerPlace:
+    def ledger(self) -> LedgerLocation:
         """Where the commands that are given this configuration keep their evidence."""
-        return LedgerPlace(yaml.safe_load(self.config.read_text(encoding="utf-8"))["ledger"]["url"])
+        return LedgerLocation(yaml.safe_load(self.config.read_text(encoding="utf-8"))["ledger"]["url"])
 
     def look(self, what: str) -> Any:
         """What a control endpoint of the sandbox answers."""
@@ -113,28 +118,43 @@ class Platform:
 def sandbox(folder: Path, *arguments: str, seed: dict[str, Any] | None = None) -> Iterator[Platform]:
     """Runs `retirement sandbox` until the block ends."""
     config = folder / "retirement.yaml"
-    command = [sys.executable, "-m", "retirement", "sandbox", "--json", "--write-config", str(config), *arguments]
+    command: list[str | Path] = ["-m", "retirement", "sandbox", "--json", "--write-config", config, *arguments]
     if seed is not None:
         (folder / "seed.json").write_text(json.dumps(seed), encoding="utf-8")
-        command += ["--seed-file", str(folder / "seed.json")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        where = json.loads(process.stdout.readline())
+        command += ["--seed-file", folder / "seed.json"]
+    run = forks().start(*command)
+    try:
+        where = json.loads(until(lambda: _first_line(run)))
         platform = Platform({**where["services"], "control": where["control"]}, where["clients"], config)
         # One of its own: every sandbox gives its learners the same ids.
         platform.configure(ledger={"url": f"sqlite:///{folder / 'ledger.sqlite'}"})
-        try:
-            yield platform
-        finally:
-            process.terminate()
+        yield platform
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(run.pid, signal.SIGTERM)
+        forks().wait(run)
 
 
-def until(reached: Callable[[], Any]) -> Any:
-    """Asks again and again until the answer is yes, and gives it back; whoever is asked takes their time."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := reached()):
-        assert time.monotonic() < deadline, "what was waited for has not come"
-    return answer
+def _first_line(run: Run) -> str | None:
+    """The first line of what a process says, None as long as it is not complete."""
+    assert psutil.pid_exists(run.pid), f"the sandbox has ended: {run.said()[1]}"
+    line, end, _ = run.said()[0].partition("\n")
+    return line if end else None
+
+
+@cache
+def forks() -> ForkServer:
+    """What sandboxes and commands are forked from, without Prefect; one for this process of pytest."""
+    folder = Path(tempfile.mkdtemp(prefix="retirement-forks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    server = ForkServer(without_ours(os.environ), folder, [*COMMANDS, "retirement.sandbox", "uvicorn"])
+    atexit.register(server.close)
+    return server
+
+
+def without_ours(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment without anything of the developer's own Prefect, and without our own variables."""
+    return {key: value for key, value in environment.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
 
 
 @pytest.fixture(scope="session")
@@ -149,8 +169,24 @@ def home() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def environment(home: Path) -> dict[str, str]:
     """What the commands see: a home of this session's, and nothing of the developer's own Prefect."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
-    return {**kept, "RETIREMENT_HOME": str(home)}
+    return {**without_ours(os.environ), "RETIREMENT_HOME": str(home)}
+
+
+@pytest.fixture
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home whose engine may be killed; the account of PostgreSQL has to reach it."""
+    home = tmp_path_factory.mktemp("home")
+    for each in (home, *home.parents[:3]):
+        each.chmod(0o755)
+    yield home
+    for process in psutil.process_iter(["cmdline"]):
+        if str(home) in " ".join(process.info["cmdline"] or ()):
+            process.kill()
+
+
+def the_server(home: Path) -> int:
+    """The process of Prefect's server in a home."""
+    return int(json.loads((home / "engine" / "engine.json").read_text())["pid"])
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +219,27 @@ Command = Callable[..., Answer]
 class Started:
     """A command that is under way."""
 
+    server: ForkServer
+    run: Run
+
+    def kill(self) -> None:
+        """Ends it without a chance to say anything, and waits until it is gone."""
+        self.run.signal(signal.SIGKILL)
+        self.server.wait(self.run)
+
+    def ended(self) -> Answer:
+        """Waits for its end."""
+        code = self.server.wait(self.run)
+        return Answer(code, *self.run.said())
+
+
+Start = Callable[..., Started]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A command that is under way in an interpreter of its own."""
+
     process: "subprocess.Popen[str]"
 
     def ended(self) -> Answer:
@@ -191,16 +248,49 @@ class Started:
         return Answer(self.process.returncode, out, err)
 
 
-Start = Callable[..., Started]
+StartApart = Callable[..., Apart]
+
+
+@pytest.fixture(scope="session")
+def forks_with_prefect(engine: str, environment: dict[str, str], home: Path) -> Iterator[ForkServer]:
+    """What commands and flows are forked from that find the session's server; Prefect is imported already."""
+    # What `retirement.flows.kit.server` sets in a command, and Prefect reads when it is imported.
+    settings = {
+        "PREFECT_API_URL": engine,
+        "PREFECT_HOME": str(home / "engine" / "prefect"),
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="retirement-forks-") as folder,
+        ForkServer(environment | settings, Path(folder), [*COMMANDS, *FLOWS]) as server,
+    ):
+        yield server
 
 
 @pytest.fixture
-def retirement(environment: dict[str, str]) -> Command:
-    """Runs a console command to its end; `typed` is what it finds in its standard input."""
+def server_of_forks(request: pytest.FixtureRequest) -> ForkServer:
+    """The fork server of a test: with Prefect where the test has the session's engine."""
+    if "engine" not in request.fixturenames:
+        return forks()
+    server: ForkServer = request.getfixturevalue("forks_with_prefect")
+    return server
+
+
+@pytest.fixture
+def retirement(environment: dict[str, str], server_of_forks: ForkServer) -> Command:
+    """Runs a console command to its end; `typed` is what it finds in its standard input.
+
+    With variables of its own it is a new interpreter, since Prefect reads them when it is imported.
+    """
 
     def call(*arguments: str | Path, typed: str = "", **variables: str) -> Answer:
+        command = ["-m", "retirement", *map(str, arguments)]
+        if not variables:
+            run = server_of_forks.start(*command, typed=typed, environment=environment)
+            code = server_of_forks.wait(run)
+            return Answer(code, *run.said())
         done = subprocess.run(
-            [sys.executable, "-m", "retirement", *map(str, arguments)],
+            [sys.executable, *command],
             env={**environment, **variables},
             input=typed,
             capture_output=True,
@@ -214,16 +304,30 @@ def retirement(environment: dict[str, str]) -> Command:
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Start]:
+def start(environment: dict[str, str], server_of_forks: ForkServer) -> Iterator[Start]:
     """Starts a console command and goes on; what is still there at the end is killed."""
     with ExitStack() as stack:
 
         def begin(*arguments: str | Path) -> Started:
+            command = ["-m", "retirement", *map(str, arguments)]
+            run = server_of_forks.start(*command, environment=environment)
+            stack.callback(run.signal, signal.SIGKILL)
+            return Started(server_of_forks, run)
+
+        yield begin
+
+
+@pytest.fixture
+def start_apart(environment: dict[str, str]) -> Iterator[StartApart]:
+    """Like `start`, for what looks at the process itself or has an environment of its own."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str | Path, **variables: str) -> Apart:
             command = [sys.executable, "-m", "retirement", *map(str, arguments)]
             pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-            process = stack.enter_context(subprocess.Popen(command, env=environment, **pipes))
+            process = stack.enter_context(subprocess.Popen(command, env={**environment, **variables}, **pipes))
             stack.callback(process.kill)
-            return Started(process)
+            return Apart(process)
 
         yield begin
 
@@ -240,7 +344,8 @@ class Ended:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """Those of its tables."""
-        return [row for each in self.artifacts for row in json.loads(each["data"])]
+        tables = [each["data"] for each in self.artifacts if each["type"] == "table"]
+        return [row for table in tables for row in json.loads(table)]
 
     def __str__(self) -> str:
         return f"{self.message}{self.said}{self.artifacts}"
@@ -250,52 +355,23 @@ Flow = Callable[..., Ended]
 
 
 @pytest.fixture
-def flow(engine: str, environment: dict[str, str]) -> Flow:
+def flow(engine: str, environment: dict[str, str], forks_with_prefect: ForkServer) -> Flow:
     """Runs the flow of that name, which its module has too."""
 
-    def run(name: str, **parameters: Any) -> Ended:
-        command = [sys.executable, "-c", RUN_A_FLOW, f"flows.{name}", name, json.dumps(parameters, default=str)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        state, message, run_id = json.loads(done.stdout.splitlines()[-1])
+    def play(name: str, **parameters: Any) -> Ended:
+        given = json.dumps(parameters, default=str)
+        run = forks_with_prefect.start(
+            "-c", RUN_A_FLOW, f"retirement.flows.{name}", name, given, environment=environment
+        )
+        code = forks_with_prefect.wait(run)
+        out, err = run.said()
+        assert code == 0, err
+        state, message, run_id = json.loads(out.splitlines()[-1])
         body = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
         artifacts = patient.post(f"{engine}/artifacts/filter", json=body).raise_for_status().json()
-        return Ended(state, message, f"{done.stdout}{done.stderr}", artifacts)
+        return Ended(state, message, f"{out}{err}", artifacts)
 
-    return run
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The queue runs of one test, as the session's server knows them."""
-
-    api: str
-    earlier: frozenset[str]
-
-    def every(self) -> list[dict[str, Any]]:
-        """Those that this test has begun, the newest first."""
-        return [each for each in queue_runs(self.api) if each["id"] not in self.earlier]
-
-    def asking(self) -> str:
-        """Waits for the run that asks for an approval, and gives its id."""
-        found = until(lambda: [each["id"] for each in self.every() if each["state"]["type"] == "PAUSED"])
-        return str(found[0])
-
-    def state(self, run: str) -> str:
-        """The name of a run's state."""
-        return str(patient.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
-
-
-def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
-    """The runs of learners below one queue run; the server has those of other tests as well, killed ones too."""
-    body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
-    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
-    return found
-
-
-def queue_runs(api: str) -> list[dict[str, Any]]:
-    body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
-    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
-    return found
+    return play
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from retirement.sandbox.remains import PLANTED, RESPONSES
+from retirement.sandbox.planting.remains import PLANTED, RESPONSES
 from tests.flows.conftest import Command, Platform, sandbox
 
 #: What the contract lets survive of whom the sandbox' own seed makes, at services that the pipeline does not ask too.

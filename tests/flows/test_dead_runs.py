@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psutil
 import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.dead_runs import ENDS, bury, silence_automation, watch_for_silence
-from flows.retire_learner import Ending
+from retirement.flows.kit.dead_runs import ENDS, JOBS, bury, silence_automations, watch_for_silence
+from retirement.flows.retire_learner import Ending
 from tests import patient
-from tests.flows.conftest import Platform, learners_runs, sandbox, until
+from tests.flows.conftest import Platform, sandbox
+from tests.flows.runs import learners_runs
+from tests.patient import until
 
 LATER = timedelta(hours=1)
 
@@ -34,13 +37,14 @@ def api(engine: str) -> Iterator[str]:
 
 def automations(api: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = patient.post(f"{api}/automations/filter", json={}).json()
-    return [each for each in found if each["name"] == silence_automation()["name"]]
+    ours = {each["name"] for each in silence_automations()}
+    return [each for each in found if each["name"] in ours]
 
 
-def made(api: str, flow: str, **fields: Any) -> str:
-    """A run of that flow in the state Running, without a process."""
+def made(api: str, flow: str, kind: str = "RUNNING", **fields: Any) -> str:
+    """A run of that flow in the state Running, or another one, without a process."""
     flow_id = patient.post(f"{api}/flows/", json={"name": flow}).json()["id"]
-    body = {"flow_id": flow_id, "state": {"type": "RUNNING", "name": "Running"}, **fields}
+    body = {"flow_id": flow_id, "state": {"type": kind, "name": kind.capitalize()}, **fields}
     return str(patient.post(f"{api}/flow_runs/", json=body).raise_for_status().json()["id"])
 
 
@@ -61,8 +65,8 @@ def test_the_shipped_automation_is_the_one_that_serve_makes() -> None:
     """The file is for operators with a server of their own; our names of final states are all in it."""
     shipped = yaml.safe_load(Path("deployments/automations/silent-runs.yaml").read_text(encoding="utf-8"))
 
-    assert shipped == silence_automation()
-    assert {"".join(word.capitalize() for word in each.value.split("-")) for each in Ending} - set(ENDS) == set()
+    assert shipped == {"automations": silence_automations()}
+    assert {each.state for each in Ending} - set(ENDS) == set()
 
 
 def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:
@@ -70,7 +74,7 @@ def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:
     for seconds in (700, 700, 800):
         asyncio.run(watch_for_silence(seconds))
 
-    assert [each["trigger"]["within"] for each in automations(api)] == [800]
+    assert [each["trigger"]["within"] for each in automations(api)] == [800, 800]
 
 
 def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[str, str]) -> None:
@@ -83,7 +87,7 @@ def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[
     )
     asyncio.run(watch_for_silence())
 
-    assert [each["trigger"]["within"] for each in automations(api)] == [600]
+    assert [each["trigger"]["within"] for each in automations(api)] == [600, 600]
 
 
 def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environment: dict[str, str], api: str) -> None:
@@ -97,9 +101,8 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
             until(lambda: bool(automations(api)))
             asyncio.run(watch_for_silence(10))
             body = {"state": {"type": "SCHEDULED"}}
-            queue = patient.post(
-                f"{api}/deployments/{patient.get(name).json()['id']}/create_flow_run", json=body
-            ).json()
+            deployment = patient.get(name).json()["id"]
+            queue = patient.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).json()
             until(lambda: moved(platform) > 12)
             for each in (process, *psutil.Process(process.pid).children(recursive=True)):
                 os.kill(each.pid, signal.SIGKILL)
@@ -115,11 +118,14 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
 
 
 def test_a_run_that_died_before_its_first_heartbeat_becomes_crashed(api: str) -> None:
-    """All that the server has ever heard of it is that it runs."""
+    """All that the server has ever heard of it is that it runs, or that a worker took it; of any flow of ours."""
     asyncio.run(watch_for_silence(10))
-    silent = made(api, "retire-learner", parameters={"user_id": 900_700})
+    silent = [made(api, "retire-learner", kind, parameters={"user_id": 900_700}) for kind in ("RUNNING", "PENDING")]
+    silent += [made(api, flow, kind, tags=["retirement"]) for flow in JOBS for kind in ("RUNNING", "PENDING")]
+    foreign = [made(api, flow) for flow in JOBS]
 
-    until(lambda: state(api, silent) == "CRASHED")
+    until(lambda: {state(api, each) for each in silent} == {"CRASHED"})
+    assert {state(api, each) for each in foreign} == {"RUNNING"}
 
 
 def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> None:
@@ -132,13 +138,13 @@ def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> No
     async def is_alive(user_id: int) -> bool:
         return not 900_000 <= user_id < 900_007
 
-    assert asyncio.run(bury(lambda _: False, queue_lives=False, quiet=LATER)) == []
-    buried = asyncio.run(bury(is_alive, queue_lives=False, now=in_an_hour, page=3))
+    assert asyncio.run(bury(lambda _: False, live=(), quiet=LATER)) == []
+    buried = asyncio.run(bury(is_alive, live=(), now=in_an_hour, page=3))
 
     assert sorted(buried) == list(range(900_000, 900_007))
     assert {state(api, each) for each in (*dead, queue_of_the_dead)} == {"CRASHED"}
     assert {state(api, each) for each in (living, queue, below)} == {"RUNNING"}
-    rest = asyncio.run(bury(lambda user_id: user_id < 900_000, queue_lives=False, now=in_an_hour))
+    rest = asyncio.run(bury(lambda user_id: user_id < 900_000, live=(), now=in_an_hour))
     assert (set(rest), state(api, queue)) == ({900_500, 900_501}, "CRASHED")
 
 
@@ -146,9 +152,29 @@ def test_a_queue_run_that_waits_for_an_answer_is_not_buried(api: str) -> None:
     """It has no learner's run below it for hours; that it lives its lease says."""
     queue = made(api, "retire-queue")
 
-    for lives, seen in ((True, "RUNNING"), (False, "CRASHED")):
-        asyncio.run(bury(lambda _: True, queue_lives=lives, now=in_an_hour))
+    for live, seen in (("queue",), "RUNNING"), ((), "CRASHED"):
+        asyncio.run(bury(lambda _: True, live=live, now=in_an_hour))
         assert state(api, queue) == seen
+
+
+def test_jobs_without_their_lease_are_buried_and_pending_ones_too(api: str) -> None:
+    """One that has no lease after hours only, and neither the run that looks nor one of another team."""
+    jobs = {
+        (flow, kind): made(api, flow, kind, tags=["retirement"]) for flow in JOBS for kind in ("RUNNING", "PENDING")
+    }
+    foreign, own = made(api, "cleanup"), jobs["reconcile", "RUNNING"]
+
+    def stand() -> dict[tuple[str, str], str]:
+        return {job: state(api, run) for job, run in jobs.items()}
+
+    live = {lease for lease in JOBS.values() if lease}
+    asyncio.run(bury(lambda _: True, live={"queue", *live}, now=in_an_hour))
+    assert stand() == {(flow, kind): kind for flow, kind in jobs}
+    asyncio.run(bury(lambda _: True, live={"queue"}, now=in_an_hour))
+    assert stand() == {(flow, kind): "CRASHED" if JOBS[flow] else kind for flow, kind in jobs}
+    asyncio.run(bury(lambda _: True, live={"queue"}, own=UUID(own), now=lambda: datetime.now(UTC) + timedelta(days=1)))
+    assert stand() == {job: "RUNNING" if run == own else "CRASHED" for job, run in jobs.items()}
+    assert state(api, foreign) == "RUNNING"
 
 
 def moved(platform: Platform) -> int:

@@ -43,7 +43,7 @@ def test_all_services_are_erased_confirmed_and_certified(tmp_path: Path, engine:
             file.write_text(json.dumps(certificate), encoding="utf-8")
             checked = retirement("certificate", "--check", file, "--config", platform.config)
             assert (certificate["complete"], checked.code) == (True, 0), checked.out + checked.err
-        forgotten = called("archive", "--days", "0", "--json")
+        forgotten = called("cleanup", "--days", "0", "--json")
         assert forgotten["summary"] == "3 cleared"
         assert [name for name, each in platform.state().items() if each["retirement"]] == []
         shown = "".join(file.read_text(encoding="utf-8") for file in tmp_path.glob("certificate-*.json"))

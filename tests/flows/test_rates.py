@@ -14,22 +14,19 @@ from uuid import uuid4
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import rates
-from retirement.limits import Limits, Rate
-from retirement.site import Turns
+from retirement.flows.kit import rates
+from retirement.wire.limits import Limits, Rate, SharedGate, shared_turns
 from tests import patient
+from tests.patient import PATIENCE
 
 #: Passes the gate of a service so many times and prints when; `hold` is how long each request takes.
 PASS = """
 import asyncio, json, sys, time
-from flows import rates
-from retirement.limits import Limits, Rate
-from retirement.site import Turns
+from retirement.flows.kit import rates
+from retirement.wire.limits import Limits, Rate, SharedGate, shared_turns
 
 service, request, times, hold, limits = json.loads(sys.argv[1])
-gates = Turns()
-gates.shared = rates.turn
-gate = gates.gate(service, Limits(limits["at_once"], {k: Rate(*v) for k, v in limits["rates"].items()}))
+gate = SharedGate(service, Limits(limits["at_once"], {k: Rate(*v) for k, v in limits["rates"].items()}))
 
 async def main():
     seen = []
@@ -40,7 +37,8 @@ async def main():
             seen.append([began, time.time()])
     print(json.dumps(seen))
 
-asyncio.run(main())
+with shared_turns(rates.turn):
+    asyncio.run(main())
 """
 
 Passages = list[tuple[float, float]]
@@ -60,7 +58,7 @@ def processes(engine: str, environment: dict[str, str]) -> Callable[..., list[Pa
                 stack.enter_context(subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True))
                 for _ in range(2)
             ]
-            answers = [process.communicate(timeout=300)[0] for process in started]
+            answers = [process.communicate(timeout=PATIENCE)[0] for process in started]
         return [[(began, ended) for began, ended in json.loads(answer)] for answer in answers]
 
     return run
@@ -112,9 +110,7 @@ def test_limits_have_names_that_operators_find(engine: str) -> None:
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/api", None])
 def test_an_engine_that_refuses_or_is_not_there_makes_nothing_fail(address: str | None) -> None:
     """The process keeps the limits for itself, as it does without an engine."""
-    turns = Turns(sleep=asyncio.sleep)
-    turns.shared = rates.turn
-    gate = turns.gate("TEST", Limits(at_once=1, rates={"": Rate(2, 0.4)}))
+    gate = SharedGate("TEST", Limits(at_once=1, rates={"": Rate(2, 0.4)}))
 
     async def passages() -> float:
         began = time.monotonic()
@@ -123,19 +119,19 @@ def test_an_engine_that_refuses_or_is_not_there_makes_nothing_fail(address: str 
                 pass
         return time.monotonic() - began
 
-    with temporary_settings({PREFECT_API_URL: address}):
+    with temporary_settings({PREFECT_API_URL: address}), shared_turns(rates.turn):
         assert asyncio.run(passages()) >= 0.3
     assert rates._made.get(("http://127.0.0.1:9/api", "retirement:TEST"), False) is False
 
 
 def test_a_service_without_limits_asks_no_engine() -> None:
     """Most have none, and a request more for each of theirs would be felt."""
-    turns, asked = Turns(), []
-    turns.shared = lambda service, limits, request: asked.append(request)  # type: ignore[assignment,return-value]
+    asked: list[str] = []
 
     async def passage() -> None:
-        async with turns.gate("LMS", Limits()).passing("GET /"):
+        async with SharedGate("LMS", Limits()).passing("GET /"):
             pass
 
-    asyncio.run(passage())
+    with shared_turns(lambda _service, _limits, request: asked.append(request)):  # type: ignore[arg-type,func-returns-value]  # it must not be called
+        asyncio.run(passage())
     assert asked == []

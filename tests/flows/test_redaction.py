@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.redaction import REDACTED, RedactingFilter, forget, known, redact, remember
+from retirement.flows.kit.redaction import REDACTED, RedactingFilter, forget, known, redact, remember
 from retirement.learner import Learner
 from tests import patient
 
@@ -38,7 +38,7 @@ import asyncio, logging
 from dataclasses import replace
 import httpx
 from prefect import flow, get_run_logger
-from flows.redaction import known, redact_logs
+from retirement.flows.kit.redaction import known, redact_logs
 from tests.flows.test_redaction import CANARY
 
 @flow(name="says-too-much", flow_run_name="says-too-much", persist_result=False)

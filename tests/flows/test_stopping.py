@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from tests import patient
 from tests.flows.conftest import Command, Platform, sandbox
+from tests.patient import PATIENCE
 
 WAITING = "_COMPLETE"
 
@@ -36,7 +38,7 @@ def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
         ) as run:
             until(run, lambda: moved(platform) > 12)
             os.kill(run.pid, number)
-            _, errors = run.communicate(timeout=300)
+            _, errors = run.communicate(timeout=PATIENCE)
 
         assert (run.returncode, errors) == (1, "the run was told to stop\n")
         assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())
@@ -76,6 +78,12 @@ class Served:
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
         patient.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
 
+    def suspend(self) -> None:
+        """The same of the other button. Only a run that was paused by itself can be resumed where it was."""
+        details = {"pause_reschedule": True, "pause_timeout": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+        body = {"state": {"type": "PAUSED", "name": "Suspended", "state_details": details}, "force": False}
+        patient.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
+
     def tell_the_server(self) -> None:
         self.process.terminate()
 
@@ -104,17 +112,17 @@ def serving(environment: dict[str, str], api: str, platform: Platform) -> Iterat
             process.terminate()
 
 
-@pytest.mark.parametrize("told", [Served.cancel, Served.tell_the_server, Served.tell_the_run])
+@pytest.mark.parametrize("told", [Served.cancel, Served.suspend, Served.tell_the_server, Served.tell_the_run])
 def test_a_served_run_that_is_told_to_stop_gives_everybody_back(
     tmp_path: Path, environment: dict[str, str], engine: str, retirement: Command, told: Callable[[Served], None]
 ) -> None:
-    """Cancelled in the UI, stopped with its server or evicted: nobody is stranded, and the next run retires all."""
+    """By a button of the UI, with its server or by an eviction: nobody is stranded, and the next run retires all."""
     with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
         with serving(environment, engine, platform) as served:
             told(served)
             until(served.process, served.ended)
             if told is Served.tell_the_server:
-                assert served.process.wait(60) == 0
+                assert served.process.wait(PATIENCE) == 0
 
             assert served.state()[0] == "CANCELLED"
             # The runner may have the last word about the name; what the run itself said is before it.

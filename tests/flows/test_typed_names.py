@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.agreement import safe
-from retirement.cli.output import without_names
+from retirement.cli.names import without_names
 from retirement.learner import Learner
 from retirement.ledger import opened
+from retirement.privacy import withheld
 
-from .conftest import Command, Platform, sandbox
+from .conftest import Answer, Command, Platform, sandbox
 
 REQUESTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -39,18 +39,18 @@ def test_what_names_somebody_who_waits_is_withheld(text: str) -> None:
     """By username or name, in capitals or not, with other signs between its words."""
     waiting = [learner("ann", "Zoe Canary"), learner("zoe-canary-1", "")]
 
-    assert safe(text, waiting) == "withheld: it named a learner"
+    assert withheld(text, waiting) == "withheld: it named a learner"
 
 
 @pytest.mark.parametrize("text", ["the campus announced it", "Ada Operator", "as planned, ok", ""])
 def test_a_part_of_a_word_and_a_very_short_name_are_no_learner(text: str) -> None:
     """Else one learner called `ann` or `ok` withheld the reasons of everybody."""
-    assert safe(text, [learner("ann", "ok"), learner("oper", "  ")]) == text
+    assert withheld(text, [learner("ann", "ok"), learner("oper", "  ")]) == text
 
 
 def test_an_address_that_came_past_the_form_is_withheld() -> None:
     """Whoever writes to Prefect's API needs no form."""
-    assert safe("asked by who@post.example", []) == "withheld: it held an address"
+    assert withheld("asked by who@post.example", []) == "withheld: it held an address"
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_somebody_who_was_erased_stays_so_whatever_a_later_run_ended_with(tmp_pa
     async def live(platform: Platform) -> None:
         async with opened(platform.ledger) as ledger:
             for ending in ("retired", "parked"):
-                tenure = await ledger.tenure(
+                lease = await ledger.learners.lease(
                     learner("zoe", "Zoe"), due_at=REQUESTED + timedelta(days=30), pipeline="p1"
                 )
-                await tenure.end(ending, "", "COMPLETE")
+                await lease.end(ending, "", "COMPLETE")
 
     with sandbox(tmp_path, "--learners", "1") as platform:
         asyncio.run(live(platform))
@@ -118,3 +118,29 @@ def test_a_name_that_is_given_all_the_same_leaves_the_arguments(tmp_path: Path, 
         answer = retirement("status", "--email", "nobody@post.example", "--json", "--config", platform.config)
 
     assert (answer.code, answer.document["erased"], answer.err) == (1, False, "")
+
+
+def test_every_command_about_a_learner_takes_a_name_from_standard_input(tmp_path: Path, retirement: Command) -> None:
+    """The user id is what it prints, and what it keeps; the name is nowhere."""
+    with sandbox(tmp_path, "--learners", "2") as platform:
+
+        def said(*command: str) -> Answer:
+            kind = {"--username": "zoe-canary-0002", "--email": "zoe.canary.0002@inbox.example"}[command[-2]]
+            return retirement(*command, "--json", "--config", platform.config, typed=f"{kind}\n")
+
+        plan = said("plan", "--email", "-")
+        status = said("status", "--username", "-")
+        hold = ("hold", "add", "--until", "2999-01-01", "--by", "legal", "--basis", "a court")
+        held = said(*hold, "--username", "-")
+        one_too_many = said(*hold, "--org", "OrgA", "--email", "-")
+        stuck = said("reconcile", "--email", "-")
+        lost = said("certificate", "--username", "-")
+        holds = retirement("hold", "list", "--json", "--config", platform.config).document["holds"]
+
+    answers = (plan, status, held, one_too_many, stuck, lost)
+    assert [each.code for each in answers] == [0, 0, 0, 2, 0, 2], answers
+    assert [each.document["user_id"] for each in (plan, status)] == [102, 102]
+    assert [each["learner"] for each in holds] == [102]
+    assert "no retirement of learner 102 to certify" in lost.err
+    assert all("anary" not in each.out + each.err for each in answers)
+    assert b"anary" not in b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite*"))

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from retirement.config import load
+from retirement.flows.deployments import OFFERS
 
 from .source import ROOT
 
@@ -50,16 +51,23 @@ def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
     assert type(getattr(module, name)).__name__ == "Flow"
 
 
-def test_queue_reconciler_and_follow_up_are_scheduled_and_never_doubled() -> None:
-    """As `retirement serve` has them; a learner is retired, and forgotten, on request only."""
-    *scheduled, archive, learner = PREFECT["deployments"]
+def test_prefect_yaml_has_what_is_declared() -> None:
+    """`serve` reads the declaration itself; the file is for `prefect deploy`."""
+    assert PREFECT["deployments"] == [each.document for each in OFFERS]
 
-    assert [each["name"] for each in PREFECT["deployments"]] == ["queue", "reconcile", "verify", "archive", "learner"]
-    for each in scheduled:
-        assert each["schedules"]
-    for each in (*scheduled, archive):
-        assert each["concurrency_limit"] == 1
-    assert "schedules" not in archive | learner
+
+def test_queue_reconciler_and_follow_up_are_scheduled() -> None:
+    """As `retirement serve` has them; a learner is retired, and forgotten, on request only."""
+    scheduled = [each["name"] for each in PREFECT["deployments"] if each.get("schedules")]
+
+    assert scheduled == ["queue", "reconcile", "verify"]
+
+
+def test_no_deployment_has_a_concurrency_limit() -> None:
+    """A run that pauses loses its place under such a limit, and Prefect kills it at the next renewal of the lease."""
+    assert [each["name"] for each in PREFECT["deployments"] if "concurrency_limit" in each] == []
+    flows = (ROOT / "retirement" / "flows").rglob("*.py")
+    assert [path.name for path in flows if "concurrency_limit=" in path.read_text(encoding="utf-8")] == []
 
 
 def test_the_systemd_unit_runs_without_rights() -> None:

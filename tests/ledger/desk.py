@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retirement.learner import Learner
-from retirement.ledger import Ledger, LedgerPlace, Tenure, opened
+from retirement.ledger import LearnerLease, Ledger, LedgerLocation, Said, opened
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = bytes(range(32))
@@ -62,7 +62,7 @@ def learner(user_id: int = 17, *, retirement_id: int | None = None, domain: str 
 class Desk:
     """A place for a ledger, and how to open it with a clock that stands still."""
 
-    place: LedgerPlace
+    place: LedgerLocation
     clock: Clock
     folder: Path
 
@@ -72,26 +72,29 @@ class Desk:
         return opened(self.place, **(usual | options))
 
 
-async def begin(ledger: Ledger, user_id: int = 17, **options: Any) -> Tenure:
+async def begin(ledger: Ledger, user_id: int = 17, **options: Any) -> LearnerLease:
     """Takes a learner with the usual facts."""
-    return await ledger.tenure(learner(user_id, **options), due_at=START + timedelta(days=30), pipeline="p1")
+    return await ledger.learners.lease(learner(user_id, **options), due_at=START + timedelta(days=30), pipeline="p1")
 
 
 async def live_through(ledger: Ledger) -> None:
     """Leaves a row in every table of evidence."""
-    tenure = await begin(ledger, 17)
-    await tenure.intend("FORUM", "LMS", "retire_forum")
-    await tenure.prove("FORUM", "erased")
-    await tenure.intend("MAIL", "BRAZE", "delete")
-    await tenure.end("parked", "BRAZE is down", "FORUM_COMPLETE")
-    await ledger.add_receipt(
+    lease = await begin(ledger, 17)
+    await lease.intend("FORUM", "LMS", "retire_forum")
+    await lease.prove("FORUM", "erased")
+    await lease.intend("MAIL", "BRAZE", "delete")
+    await lease.end("parked", "BRAZE is down", "FORUM_COMPLETE")
+    await ledger.receipts.add(
         user_id=17, retirement_id=1017, step="FORUM", service="LMS", reference="job-1", next_check_at=START
     )
-    await ledger.add_hold(user_id=17, org=None, service=None, basis="a court", until=START.date(), by="legal")
-    asked = await ledger.ask("run-1", trips=["600 wait"], depth=600, expires_at=START)
-    await ledger.decide(asked, "approved", approver="boss", reason="known", at_most=100)
-    await ledger.queue_began("run-1", 600, 100)
-    await ledger.queue_ended("run-1", {"retired": 99, "parked": 1}, 12.5)
-    await ledger.open_breaker("BRAZE", reason="maintenance", by="ops")
-    claim = await ledger.claim_began()
-    await ledger.claim_sealed(claim, b"CanaryClaim", [17])
+    await ledger.holds.add(user_id=17, org=None, service=None, basis="a court", until=START.date(), by="legal")
+    asked = await ledger.decisions.ask(
+        "run-1", trips=["600 wait"], depth=600, expires_at=ledger.now() + timedelta(hours=1), about=[17], wanted=1
+    )
+    await ledger.decisions.answer(asked, Said("approved", "boss", "known", 100))
+    await ledger.queue_runs.begin("run-1", 600, 100)
+    await ledger.queue_runs.end("run-1", {"retired": 99, "parked": 1}, 12.5)
+    await ledger.breakers.open("BRAZE", reason="maintenance", by="ops")
+    await ledger.pauses.pause("queue", reason="an upgrade", by="ops")
+    claim = await ledger.claims.begin()
+    await ledger.claims.seal(claim, b"CanaryClaim", [17])

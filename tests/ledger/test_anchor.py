@@ -25,7 +25,7 @@ async def _lived(desk: Desk, *statements: str) -> Verdict:
         if not statements:
             await live_through(ledger)
         for statement in statements:
-            await ledger.write(lambda book, run=statement: book.connection.exec_driver_sql(run) and None)  # type: ignore[misc] # its default
+            await ledger.access.write(lambda tx, run=statement: tx.connection.exec_driver_sql(run) and None)  # type: ignore[misc] # its default
         return await ledger.verify()
 
 

@@ -14,7 +14,7 @@ from .desk import Desk, live_through
 async def _lived(desk: Desk, times: int) -> None:
     async with desk.open() as ledger:
         for number in range(times):
-            await ledger.note(f"{desk.folder.name}.{number}", {})
+            await ledger.events.note(f"{desk.folder.name}.{number}", {})
 
 
 def test_another_chain_than_the_anchored_one_is_not_opened(sqlite_desk: Desk) -> None:

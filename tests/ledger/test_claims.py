@@ -15,15 +15,15 @@ QUEUE = "retirement_partner_queue"
 
 async def queued(ledger: Ledger, user_id: int) -> None:
     """Somebody whom a step has put into the queue."""
-    tenure = await begin(ledger, user_id)
-    await tenure.intend("PARTNERS", "LMS", QUEUE)
-    await tenure.prove("PARTNERS", "accepted")
-    await tenure.end("retired", "", "COMPLETE")
+    lease = await begin(ledger, user_id)
+    await lease.intend("PARTNERS", "LMS", QUEUE)
+    await lease.prove("PARTNERS", "accepted")
+    await lease.end("retired", "", "COMPLETE")
 
 
 async def ask(ledger: Ledger, user_id: int) -> int:
     """The question about somebody."""
-    return await ledger.add_receipt(
+    return await ledger.receipts.add(
         user_id=user_id, retirement_id=user_id + 1000, step="PARTNERS", service="LMS", reference=PARTNER_REPORT
     )
 
@@ -33,18 +33,18 @@ def test_what_is_written_is_kept_until_the_lms_knows(desk: Desk) -> None:
 
     async def claim() -> None:
         async with desk.open() as ledger:
-            number = await ledger.claim_began()
+            number = await ledger.claims.begin()
             with pytest.raises(StateConflict):
-                await ledger.claim_written(number, {})
-            await ledger.claim_sealed(number, b"CanaryClaim", [17])
-            await ledger.claim_written(number, {"campus_OrgA.csv": 1})
-            assert b"CanaryClaim" == await ledger.open_claim(number)
-            assert ["written"] == [each.state for each in await ledger.claims()]
-            await ledger.claim_delivered(number)
-            (event,) = await ledger.events(kind="claim.written")
+                await ledger.claims.written(number, {})
+            await ledger.claims.seal(number, b"CanaryClaim", [17])
+            await ledger.claims.written(number, {"campus_OrgA.csv": 1})
+            assert b"CanaryClaim" == await ledger.claims.unseal(number)
+            assert ["written"] == [each.state for each in await ledger.claims.find()]
+            await ledger.claims.delivered(number)
+            (event,) = await ledger.events.find(kind="claim.written")
             assert {"files": {"campus_OrgA.csv": 1}} == event.facts
             with pytest.raises(StateConflict):
-                await ledger.claim_written(number, {})
+                await ledger.claims.written(number, {})
             assert (await ledger.verify()).ok
 
     asyncio.run(claim())
@@ -55,14 +55,14 @@ def test_what_nobody_can_read_is_a_claim_of_its_own(desk: Desk) -> None:
 
     async def claim() -> None:
         async with desk.open() as ledger:
-            number = await ledger.claim_began()
-            await ledger.claim_sealed(number, b"plain", [1, 2], apart=(b"odd", [3]))
-            plain, odd = await ledger.claims(state="sealed")
+            number = await ledger.claims.begin()
+            await ledger.claims.seal(number, b"plain", [1, 2], apart=(b"odd", [3]))
+            plain, odd = await ledger.claims.find(state="sealed")
             assert ((1, 2), (3,)) == (plain.user_ids, odd.user_ids)
-            assert b"odd" == await ledger.open_claim(odd.id)
+            assert b"odd" == await ledger.claims.unseal(odd.id)
             with pytest.raises(StateConflict):
-                await ledger.claim_sealed(number, b"plain", [], apart=(b"odd", [3]))
-            assert 2 == len(await ledger.claims())
+                await ledger.claims.seal(number, b"plain", [], apart=(b"odd", [3]))
+            assert 2 == len(await ledger.claims.find())
             assert (await ledger.verify()).ok
 
     asyncio.run(claim())
@@ -76,13 +76,13 @@ def test_the_unreported_are_those_whom_no_kept_claim_has(desk: Desk) -> None:
             for user_id in (1, 2, 3):
                 await queued(ledger, user_id)
             await (await begin(ledger, 4)).end("parked", "", "PENDING")
-            lost, kept = await ledger.claim_began(), await ledger.claim_began()
-            await ledger.claim_lost(lost, "the reply was lost")
-            await ledger.claim_sealed(kept, b"x", [2])
-            found = await ledger.unreported(QUEUE)
+            lost, kept = await ledger.claims.begin(), await ledger.claims.begin()
+            await ledger.claims.lost(lost, "the reply was lost")
+            await ledger.claims.seal(kept, b"x", [2])
+            found = await ledger.claims.unreported(QUEUE)
             assert [(1, 1001), (3, 1003)] == [(each.user_id, each.retirement_id) for each in found]
             assert {("PARTNERS", START, None)} == {(each.step, each.queued_at, each.asked) for each in found}
-            assert [] == await ledger.unreported("another_operation")
+            assert [] == await ledger.claims.unreported("another_operation")
 
     asyncio.run(look())
 
@@ -93,13 +93,13 @@ def test_a_step_that_is_voided_has_queued_nobody(desk: Desk) -> None:
     async def void() -> None:
         async with desk.open() as ledger:
             await queued(ledger, 1)
-            tenure = await begin(ledger, 1)
-            await tenure.void(["PARTNERS"], "the LMS was restored")
-            assert [] == await ledger.unreported(QUEUE)
+            lease = await begin(ledger, 1)
+            await lease.void(["PARTNERS"], "the LMS was restored")
+            assert [] == await ledger.claims.unreported(QUEUE)
             desk.clock.forward(5)
-            await tenure.intend("PARTNERS", "LMS", QUEUE)
-            await tenure.prove("PARTNERS", "accepted")
-            (found,) = await ledger.unreported(QUEUE)
+            await lease.intend("PARTNERS", "LMS", QUEUE)
+            await lease.prove("PARTNERS", "accepted")
+            (found,) = await ledger.claims.unreported(QUEUE)
             assert START + timedelta(seconds=5) == found.queued_at
 
     asyncio.run(void())
@@ -112,13 +112,13 @@ def test_a_question_is_open_until_its_answer_is_there(desk: Desk, result: str, d
     async def question() -> None:
         async with desk.open() as ledger:
             await queued(ledger, 1)
-            other = await ledger.add_receipt(
+            other = await ledger.receipts.add(
                 user_id=1, retirement_id=1001, step="PARTNERS", service="LMS", reference="something else"
             )
             receipt = await ask(ledger, 1)
-            assert [receipt] == [each.asked for each in await ledger.unreported(QUEUE)]
-            await ledger.receipt_checked(other, result=NOTHING)
-            await ledger.receipt_checked(receipt, result=result)
-            assert ([None] if due else []) == [each.asked for each in await ledger.unreported(QUEUE)]
+            assert [receipt] == [each.asked for each in await ledger.claims.unreported(QUEUE)]
+            await ledger.receipts.checked(other, result=NOTHING)
+            await ledger.receipts.checked(receipt, result=result)
+            assert ([None] if due else []) == [each.asked for each in await ledger.claims.unreported(QUEUE)]
 
     asyncio.run(question())

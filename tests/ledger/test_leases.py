@@ -1,11 +1,13 @@
 """One live run per learner: acquire, expire, fence, take over, renew."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from retirement.errors import LeaseLost, LedgerError, StateConflict
-from retirement.ledger import Ledger
+from retirement.ledger import Ledger, leases
+from tests.patient import PATIENCE
 
 from .desk import Desk, begin
 
@@ -20,8 +22,8 @@ def test_a_learner_has_one_run_at_a_time(desk: Desk) -> None:
                 with pytest.raises(StateConflict, match=r"^another run has learner 17$"):
                     await begin(ledger)
             await begin(there, 18)
-            assert {"learner:17": here.holder, "learner:18": there.holder} == {
-                scope: lease.holder for scope, lease in (await here.live_leases()).items()
+            assert {"learner:17": here.leases.holder, "learner:18": there.leases.holder} == {
+                scope: lease.holder for scope, lease in (await here.leases.live()).items()
             }
 
     asyncio.run(race())
@@ -32,7 +34,7 @@ def test_the_first_of_many_wins(desk: Desk) -> None:
 
     async def race() -> None:
         async with desk.open() as here, desk.open() as there:
-            asked = [ledger.lease("queue", what="the queue") for ledger in (here, there) * 10]
+            asked = [ledger.leases.take("queue", what="the queue") for ledger in (here, there) * 10]
             answers = await asyncio.gather(*asked, return_exceptions=True)
             assert 19 == sum(isinstance(answer, StateConflict) for answer in answers)
 
@@ -51,7 +53,7 @@ def test_a_lease_that_ran_out_is_taken_over(desk: Desk) -> None:
                 old.check()
             new = await begin(there)
             assert (old.lease.fence + 1, True) == (new.lease.fence, new.lease.taken_over)
-            assert frozenset({"FORUM"}) == new.begun
+            assert {} == new.finished
             for write in (
                 old.intend("MAIL", "BRAZE", "delete"),
                 old.prove("FORUM", "erased"),
@@ -61,9 +63,9 @@ def test_a_lease_that_ran_out_is_taken_over(desk: Desk) -> None:
             ):
                 with pytest.raises(LeaseLost, match="learner 17"):
                     await write
-            before = await there.head()
+            before = await there.events.head()
             await old.end("retired", "", "COMPLETE")
-            assert before == await there.head()
+            assert before == await there.events.head()
             new.check()
             await new.prove("FORUM", "erased")
             assert (await there.verify()).ok
@@ -76,14 +78,14 @@ def test_a_release_frees_only_what_is_ours(desk: Desk) -> None:
 
     async def release() -> None:
         async with desk.open() as here, desk.open() as there:
-            first = await here.lease("queue", what="the queue")
-            await here.release(first)
+            first = await here.leases.take("queue", what="the queue")
+            await here.leases.release(first)
             with pytest.raises(LeaseLost):
-                here.check(first)
-            second = await there.lease("queue", what="the queue")
-            await here.release(first)
-            there.check(second)
-            assert {"queue"} == set(await here.live_leases())
+                here.leases.check(first)
+            second = await there.leases.take("queue", what="the queue")
+            await here.leases.release(first)
+            there.leases.check(second)
+            assert {"queue"} == set(await here.leases.live())
             assert (False, first.fence + 1) == (second.taken_over, second.fence)
 
     asyncio.run(release())
@@ -94,15 +96,15 @@ def test_renewing_keeps_leases(desk: Desk) -> None:
 
     async def renew() -> None:
         async with desk.open() as ledger:
-            kept = [await ledger.lease(f"scope:{number}", what="it") for number in range(3)]
-            gone = await ledger.lease("gone", what="it")
-            await ledger.release(gone)
+            kept = [await ledger.leases.take(f"scope:{number}", what="it") for number in range(3)]
+            gone = await ledger.leases.take("gone", what="it")
+            await ledger.leases.release(gone)
             for _ in range(5):
                 desk.clock.forward(40)
-                await ledger.renew()
+                await ledger.leases.renew()
             for lease in kept:
-                ledger.check(lease)
-            assert {lease.scope for lease in kept} == set(await ledger.live_leases())
+                ledger.leases.check(lease)
+            assert {lease.scope for lease in kept} == set(await ledger.leases.live())
 
     asyncio.run(renew())
 
@@ -112,29 +114,41 @@ def test_renewing_finds_out_what_was_taken_over(desk: Desk) -> None:
 
     async def overtake() -> None:
         async with desk.open() as here, desk.open() as there:
-            lease = await here.lease("queue", what="the queue")
+            lease = await here.leases.take("queue", what="the queue")
             # This machine's clock stands still, while the one that all share goes on.
             desk.clock.forward(60)
-            await there.lease("queue", what="the queue")
+            await there.leases.take("queue", what="the queue")
             desk.clock.forward(-60)
-            here.check(lease)
-            await here.renew()
+            here.leases.check(lease)
+            await here.leases.renew()
             with pytest.raises(LeaseLost):
-                here.check(lease)
+                here.leases.check(lease)
 
     asyncio.run(overtake())
 
 
-def test_the_heartbeat_renews_by_itself(desk: Desk) -> None:
-    """With the real clock, and on PostgreSQL with the server's."""
+def test_the_heartbeat_renews_by_itself(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the real clock, and on PostgreSQL with the server's, three times within a lease; sleeping takes no time."""
+    naps: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(leases, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": nap}))
 
     async def beat() -> None:
-        async with desk.open(clock=None, lease_seconds=3.0) as ledger:
-            lease = await ledger.lease("queue", what="the queue")
-            for _ in range(4):
-                await asyncio.sleep(1.5)
-                ledger.check(lease)
-            assert {"queue"} == set(await ledger.live_leases())
+        async with desk.open(clock=None, lease_seconds=float(PATIENCE)) as ledger:
+            lease = await ledger.leases.take("queue", what="the queue")
+            ends = [(await ledger.leases.live())["queue"].expires_at]
+            while len(ends) < 5:
+                await asyncio.sleep(0)
+                ledger.leases.check(lease)
+                if (end := (await ledger.leases.live())["queue"].expires_at) != ends[-1]:
+                    ends.append(end)
+            assert ends == sorted(ends)
+            assert set(naps) == {PATIENCE / 3}
+            assert {"queue"} == set(await ledger.leases.live())
 
     asyncio.run(beat())
 
@@ -144,22 +158,22 @@ def test_a_heartbeat_that_fails_stops_the_work_in_time(sqlite_desk: Desk) -> Non
 
     async def fall_silent() -> None:
         async with sqlite_desk.open() as ledger:
-            lease = await ledger.lease("queue", what="the queue")
+            lease = await ledger.leases.take("queue", what="the queue")
             sqlite_desk.clock.forward(30)
             await _without_its_table(ledger, "lease")
-            ledger.check(lease)
+            ledger.leases.check(lease)
             sqlite_desk.clock.forward(29)
-            ledger.check(lease)
+            ledger.leases.check(lease)
             sqlite_desk.clock.forward(1)
             with pytest.raises(LeaseLost):
-                ledger.check(lease)
+                ledger.leases.check(lease)
 
     asyncio.run(fall_silent())
 
 
 async def _without_its_table(ledger: Ledger, table: str) -> None:
     """A renewal while the database is not what it should be."""
-    await ledger.write(lambda book: book.connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO away"))
+    await ledger.access.write(lambda tx: tx.connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO away"))
     with pytest.raises(LedgerError):
-        await ledger.renew()
-    await ledger.write(lambda book: book.connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {table}"))
+        await ledger.leases.renew()
+    await ledger.access.write(lambda tx: tx.connection.exec_driver_sql(f"ALTER TABLE away RENAME TO {table}"))

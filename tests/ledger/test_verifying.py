@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, column, create_engine, select, table
 
 from retirement.errors import LedgerError
-from retirement.ledger import Ledger, LedgerPlace, Verdict, tables, verify
-from retirement.ledger.place import engine_of
+from retirement.ledger import Ledger, LedgerLocation, Verdict, tables, verify
+from retirement.ledger.location import engine_of
 from retirement.ledger.verification import verify_connection
 
 from .desk import KEY, AtOnce, Clock, Desk, begin, live_through
@@ -56,7 +56,7 @@ class Book:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "ledger.db"
-        self.place = LedgerPlace(f"sqlite:///{self.file}", key=KEY)
+        self.place = LedgerLocation(f"sqlite:///{self.file}", key=KEY)
         desk = Desk(self.place, Clock(), folder)
         asyncio.run(self._live(desk))
         with sqlite3.connect(self.file) as connection:
@@ -181,11 +181,11 @@ def _small_file(folder: Path) -> bytes:
     connection.close()
 
     async def live() -> None:
-        async with Desk(LedgerPlace(f"sqlite:///{file}", key=KEY), Clock(), folder).open() as ledger:
-            tenure = await begin(ledger)
-            await tenure.intend("FORUM", "LMS", "retire_forum")
-            await tenure.prove("FORUM", "erased")
-            await tenure.end("retired", "", "COMPLETE")
+        async with Desk(LedgerLocation(f"sqlite:///{file}", key=KEY), Clock(), folder).open() as ledger:
+            lease = await begin(ledger)
+            await lease.intend("FORUM", "LMS", "retire_forum")
+            await lease.prove("FORUM", "erased")
+            await lease.end("retired", "", "COMPLETE")
 
     asyncio.run(live())
     with sqlite3.connect(file) as connection:
@@ -199,7 +199,7 @@ class Spoiled:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = bytearray(raw)
-        self.place = LedgerPlace("sqlite:///spoiled.db", key=KEY)
+        self.place = LedgerLocation("sqlite:///spoiled.db", key=KEY)
         # One engine for all: SQLAlchemy keeps what it compiled with it.
         self.engine = engine_of(self.place, creator=self.connect)
 
@@ -251,6 +251,7 @@ async def _lived(desk: Desk) -> None:
         await live_through(ledger)
 
 
+@pytest.mark.parametrize("begins_empty", [True])
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\0" + b"\0" * 5000])
 def test_what_is_no_ledger_is_a_verdict(sqlite_desk: Desk, content: bytes) -> None:
     """Nor is a file that is missing."""
@@ -265,7 +266,7 @@ def test_rows_that_nobody_wrote_are_found(desk: Desk) -> None:
 
     async def tamper(statement: str) -> Verdict:
         async with desk.open() as ledger:
-            if not (await ledger.head()).seq:
+            if not (await ledger.events.head()).seq:
                 await live_through(ledger)
             await _run(ledger, statement)
             return await ledger.verify()
@@ -283,17 +284,17 @@ def test_rows_that_nobody_wrote_are_found(desk: Desk) -> None:
 
 
 async def _run(ledger: Ledger, statement: str) -> None:
-    def run(book: Any) -> None:
-        connection: Connection = book.connection
+    def run(tx: Any) -> None:
+        connection: Connection = tx.connection
         connection.exec_driver_sql(statement)
 
-    await ledger.write(run)
+    await ledger.access.write(run)
 
 
 def test_postgresql_that_does_not_answer_is_an_error(postgresql_desk: Desk) -> None:
     """Nobody knows then whether the ledger is good; the sentence has no password."""
     url = postgresql_desk.place.address.set(port=1, host="127.0.0.1", password="hunter2", query={})
-    place = LedgerPlace(url.render_as_string(hide_password=False), key=KEY)
+    place = LedgerLocation(url.render_as_string(hide_password=False), key=KEY)
 
     with pytest.raises(LedgerError, match="cannot be reached") as raised:
         verify(place)

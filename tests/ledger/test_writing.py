@@ -15,23 +15,24 @@ import pytest
 from sqlalchemy import text
 
 from retirement.errors import BreakerOpen, LedgerError, StateConflict
-from retirement.ledger import Book, Ledger, opened, verify
+from retirement.ledger import Ledger, Transaction, opened, verify
+from tests.patient import PATIENCE
 
 from .desk import AtOnce, Desk, begin, live_through
 
 WRITER = """
 import asyncio, sys
 from retirement.errors import StateConflict
-from retirement.ledger import LedgerPlace, opened
+from retirement.ledger import LedgerLocation, opened
 
 async def main():
-    async with opened(LedgerPlace(sys.argv[1], key=bytes(range(32)))) as ledger:
+    async with opened(LedgerLocation(sys.argv[1], key=bytes(range(32)))) as ledger:
         async def write(name):
             for number in range(int(sys.argv[2])):
-                seq = await ledger.note("noted", {"name": name, "number": number})
+                seq = await ledger.events.note("noted", {"name": name, "number": number})
                 print(seq, flush=True)
         try:
-            await ledger.lease("queue", what="the queue")
+            await ledger.leases.take("queue", what="the queue")
             print("leased", flush=True)
         except StateConflict:
             print("refused", flush=True)
@@ -49,22 +50,22 @@ def _writer(desk: Desk, times: int) -> "subprocess.Popen[str]":
 def test_one_that_raises_is_rolled_back_alone(desk: Desk) -> None:
     """The others of the same transaction are written, and the chain has no gap."""
 
-    def enter_and_raise(book: Book) -> None:
-        book.enter("wrong", facts={})
+    def enter_and_raise(tx: Transaction) -> None:
+        tx.enter("wrong", facts={})
         raise StateConflict("no")
 
-    def break_sql(book: Book) -> None:
-        book.enter("wrong", facts={})
-        book.connection.execute(text("INSERT INTO event (seq) VALUES (1)"))
+    def break_sql(tx: Transaction) -> None:
+        tx.enter("wrong", facts={})
+        tx.connection.execute(text("INSERT INTO event (seq) VALUES (1)"))
 
     async def mix(ledger: Ledger) -> None:
         pieces = [
-            ledger.note("right", {"number": 1}),
-            ledger.write(enter_and_raise),
-            ledger.note("right", {"number": 2}),
-            ledger.write(break_sql),
-            ledger.head(),
-            ledger.note("right", {"number": 3}),
+            ledger.events.note("right", {"number": 1}),
+            ledger.access.write(enter_and_raise),
+            ledger.events.note("right", {"number": 2}),
+            ledger.access.write(break_sql),
+            ledger.events.head(),
+            ledger.events.note("right", {"number": 3}),
         ]
         answers = await asyncio.gather(*pieces, return_exceptions=True)
         assert [1, StateConflict, 2, LedgerError, 3] == [
@@ -72,8 +73,8 @@ def test_one_that_raises_is_rolled_back_alone(desk: Desk) -> None:
         ]
         for alone in (enter_and_raise, break_sql):
             with pytest.raises((StateConflict, LedgerError)):
-                await ledger.write(alone)
-        assert ["right"] * 3 == [event.kind for event in await ledger.events()]
+                await ledger.access.write(alone)
+        assert ["right"] * 3 == [event.kind for event in await ledger.events.find()]
         assert (await ledger.verify()).ok
 
     async def both() -> None:
@@ -99,8 +100,8 @@ def test_whoever_is_cancelled_harms_nobody(desk: Desk) -> None:
 
     async def cancel() -> None:
         async with desk.open() as ledger:
-            first = asyncio.create_task(ledger.note("first", {}))
-            second = asyncio.create_task(ledger.note("second", {}))
+            first = asyncio.create_task(ledger.events.note("first", {}))
+            second = asyncio.create_task(ledger.events.note("second", {}))
             await asyncio.sleep(0)
             first.cancel()
             assert await second in (1, 2)
@@ -112,7 +113,7 @@ def test_whoever_is_cancelled_harms_nobody(desk: Desk) -> None:
 def test_processes_append_to_one_chain(desk: Desk) -> None:
     """Without a gap, and one of them has the lease."""
     writers = [_writer(desk, 25) for _ in range(2)]
-    said = [line for writer in writers for line in writer.communicate(timeout=60)[0].split()]
+    said = [line for writer in writers for line in writer.communicate(timeout=PATIENCE)[0].split()]
 
     assert [0, 0] == [writer.returncode for writer in writers]
     assert list(range(1, 201)) == sorted(int(line) for line in said if line.isdecimal())
@@ -142,11 +143,11 @@ def test_a_lost_connection_is_made_again(postgresql_desk: Desk) -> None:
 
     async def lose() -> None:
         async with postgresql_desk.open() as ledger, opened(postgresql_desk.place) as other:
-            await ledger.note("before", {})
+            await ledger.events.note("before", {})
             kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             kill += " AND datname = current_database()"
-            await other.write(lambda book: book.connection.exec_driver_sql(kill).close())
-            assert 2 == await ledger.note("after", {})
+            await other.access.write(lambda tx: tx.connection.exec_driver_sql(kill).close())
+            assert 2 == await ledger.events.note("after", {})
             assert (await ledger.verify()).ok
 
     asyncio.run(lose())
@@ -159,15 +160,15 @@ def test_a_commit_whose_fate_is_unknown_is_an_error(postgresql_desk: Desk) -> No
         async with postgresql_desk.open() as ledger, opened(postgresql_desk.place) as other:
             del other
             with pytest.raises(LedgerError):
-                await ledger.write(_cut_own_connection)
-            await ledger.note("after", {})
+                await ledger.access.write(_cut_own_connection)
+            await ledger.events.note("after", {})
 
     asyncio.run(lose())
 
 
-def _cut_own_connection(book: Book) -> None:
-    book.enter("doubtful", facts={})
-    book.connection.connection.driver_connection.close()  # type: ignore[union-attr] # it is connected
+def _cut_own_connection(tx: Transaction) -> None:
+    tx.enter("doubtful", facts={})
+    tx.connection.connection.driver_connection.close()  # type: ignore[union-attr] # it is connected
 
 
 def test_a_refused_intent_leaves_nothing(desk: Desk) -> None:
@@ -175,13 +176,13 @@ def test_a_refused_intent_leaves_nothing(desk: Desk) -> None:
 
     async def refuse() -> None:
         async with desk.open() as ledger:
-            await ledger.open_breaker("BRAZE", reason="x", by="ops")
+            await ledger.breakers.open("BRAZE", reason="x", by="ops")
             one, two = await begin(ledger, 1), await begin(ledger, 2)
             answers = await asyncio.gather(
                 one.intend("MAIL", "BRAZE", "x"), two.intend("FORUM", "LMS", "x"), return_exceptions=True
             )
             assert [BreakerOpen, bool] == [type(answer) for answer in answers]
-            record = await ledger.record(1)
+            record = await ledger.learners.newest(1)
             assert record is not None
             assert () == record.attempts
 
@@ -197,11 +198,11 @@ def test_nobody_waits_for_a_thread_that_is_gone(sqlite_desk: Desk) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         async with sqlite_desk.open(executor=executor) as ledger:
             executor.is_gone = True
-            pieces = (ledger.note("lost", {"number": number}) for number in range(3))
+            pieces = (ledger.events.note("lost", {"number": number}) for number in range(3))
             answers = await asyncio.gather(*pieces, return_exceptions=True)
             assert [LedgerError] * 3 == [type(answer) for answer in answers]
             executor.is_gone = False
-            assert 1 == await ledger.note("right", {})
+            assert 1 == await ledger.events.note("right", {})
         gc.collect()
 
     asyncio.run(ask())

@@ -1,1 +1,1 @@
-"""Tests of the simulated platform: it must behave as the contract says, whoever uses it."""
+"""Tests of the simulated platform: it must behave as the contract says, whichever client uses it."""

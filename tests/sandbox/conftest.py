@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from retirement.sandbox import Sandbox
+from retirement.sandbox import Sandbox, platform
 
 from .world import World
 
@@ -29,3 +32,25 @@ async def world() -> AsyncIterator[World]:
             for name, app in sandbox.apps.items()
         }
         yield World(sandbox, clients)
+
+
+@dataclass
+class Delay:
+    """The delays of armed faults: none passes before the test says so, so that no test depends on a fast machine."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    may_begin: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, seconds: float) -> None:
+        if seconds:
+            self.begun.set()
+            await self.may_begin.wait()
+        await asyncio.sleep(seconds)
+
+
+@pytest.fixture
+async def delay(monkeypatch: pytest.MonkeyPatch) -> Delay:
+    """Holds up each delay of the platform until `may_begin` is set."""
+    delay = Delay()
+    monkeypatch.setattr(platform, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": delay}))
+    return delay

@@ -23,11 +23,11 @@ async def test_a_seeded_request_equals_one_that_was_made(world: World) -> None:
     seeded = world.state("zoe-canary")
     world.seed(NAMES)
 
-    answer = await world.call("POST", "/v1/accounts/bulk_retire_users", json={"usernames": "zoe-canary, nobody"})
+    answer = await world.call("POST", "/v1/accounts/bulk_retire_users", json={"usernames": "zoe-canary, unknown"})
 
     made = world.state("zoe-canary")
     assert answer.json() == {
-        "successful_user_retirements": ["zoe-canary"], "failed_user_retirements": ["nobody"]
+        "successful_user_retirements": ["zoe-canary"], "failed_user_retirements": ["unknown"]
     }  # fmt: skip
     assert made == seeded
 

@@ -1,4 +1,4 @@
-"""Lists of enrollments, and what accounts show to whom, as the platform's source has them."""
+"""Lists of enrollments, and what accounts show to others, as the platform's source has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.sandbox.lms import enrollments
+from retirement.sandbox.world import throttles
 
 from .world import ACCOUNTS, World
 
@@ -44,7 +44,7 @@ async def test_the_list_has_ended_enrollments_and_the_name_in_any_case(world: Wo
     """By the name that the account has now."""
     world.seed(learner("ana", "OrgA", "OrgB", state="PENDING"), learner("bo", "OrgC"), learner("eve", "OrgD"), **STAFF)
 
-    answer = (await ask(world, LIST, username="ANA,bo,nobody")).json()
+    answer = (await ask(world, LIST, username="ANA,bo,unknown")).json()
 
     rows = [(each["user"], each["course_id"], each["is_active"], each["mode"]) for each in answer["results"]]
     assert sorted(rows) == [
@@ -94,7 +94,7 @@ async def test_the_other_list_hides_what_is_not_for_the_caller(world: World) -> 
     assert (await ask(world, OF, "support")).json() == []
 
 
-@pytest.mark.parametrize(("auth", "rate"), [("support", enrollments.STAFF_RATE), ("plain", enrollments.USER_RATE)])
+@pytest.mark.parametrize(("auth", "rate"), [("support", throttles.STAFF_RATE), ("plain", throttles.USER_RATE)])
 async def test_the_lists_have_a_limit(world: World, auth: str, rate: int) -> None:
     """For each account, unless the seed turns it off."""
     served = [(await ask(world, OF, auth)).status_code for _ in range(rate)]
@@ -125,7 +125,7 @@ async def test_accounts_show_their_country_to_staff(world: World) -> None:
 
 
 async def test_no_api_says_who_is_staff(world: World) -> None:
-    """The account has it, and keeps it; nobody is told about others."""
+    """The account has it, and keeps it; no account is told about others."""
     world.seed({"username": "ana", "is_staff": True, "state": "PENDING"}, **STAFF)
 
     (account,) = (await ask(world, ACCOUNTS, username="ana")).json()

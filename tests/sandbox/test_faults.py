@@ -1,4 +1,4 @@
-"""Faults happen alike on sockets and in process (FORMAT.md)."""
+"""Faults happen alike on sockets and in process (docs/contract/sandbox.md)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import httpx
 import pytest
 
 from retirement.sandbox import Sandbox, serving
-from retirement.sandbox.identity import CLIENTS
-from retirement.sandbox.tokens import access_token
+from retirement.sandbox.world.identity import CLIENTS
+from retirement.sandbox.world.tokens import access_token
+from tests.patient import PATIENCE
+
+from .conftest import Delay
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +32,10 @@ async def _client(sandbox: Sandbox, *, sockets: bool) -> AsyncIterator[httpx.Asy
         async with httpx.AsyncClient(transport=transport, base_url="http://lms", headers=headers) as client:
             yield client
         return
-    async with serving(sandbox) as urls, httpx.AsyncClient(base_url=urls["lms"], headers=headers) as client:
+    async with (
+        serving(sandbox) as urls,
+        httpx.AsyncClient(base_url=urls["lms"], headers=headers, timeout=PATIENCE) as client,
+    ):
         yield client
 
 
@@ -91,15 +97,16 @@ async def test_a_foreign_answer_comes_as_often_as_armed(sandbox: Sandbox, socket
 
 
 @both
-async def test_a_delay_holds_up_only_its_own_request(sandbox: Sandbox, sockets: bool) -> None:
+async def test_a_delay_holds_up_only_its_own_request(sandbox: Sandbox, sockets: bool, delay: Delay) -> None:
     """Others are served meanwhile; the work is done when the delay is over."""
     sandbox.arm([{"path": "/retire/", "delay_s": 1}])
     async with _client(sandbox, sockets=sockets) as client:
         began = time.monotonic()
         slow = asyncio.create_task(client.post(RETIRE, json={"username": "zoe-canary"}))
-        await asyncio.sleep(0.05)
+        await delay.begun.wait()
         await client.get("/heartbeat")
         held_up = slow.done()
+        delay.may_begin.set()
         answer = await slow
 
     assert not held_up

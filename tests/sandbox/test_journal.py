@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from .conftest import Delay
 from .world import ACCOUNTS, World
 
 pytestmark = pytest.mark.anyio
@@ -35,8 +36,8 @@ async def test_requests_name_their_learner_by_whatever_key_they_use(world: World
     await world.call("POST", "/api/v1/retire_user", service="license_manager", json=body)
     await world.call("GET", f"{ACCOUNTS}/retirement_queue/")
     await world.call("POST", f"{ACCOUNTS}/retirement_cleanup/", json={"usernames": ["ana.gomez+x"]})
-    await world.call("POST", "/oauth2/access_token", auth=None, data={"username": "nobody"})
-    await world.call("GET", f"{ACCOUNTS}/nobody/retirement_status/")
+    await world.call("POST", "/oauth2/access_token", auth=None, data={"username": "unknown"})
+    await world.call("GET", f"{ACCOUNTS}/unknown/retirement_status/")
 
     assert _entries(world) == [
         ("lms", "GET", 200, user_id),
@@ -51,7 +52,7 @@ async def test_requests_name_their_learner_by_whatever_key_they_use(world: World
     ]
 
 
-async def test_lost_and_late_answers_stay_in_order_of_arrival(world: World) -> None:
+async def test_lost_and_late_answers_stay_in_order_of_arrival(world: World, delay: Delay) -> None:
     """A dropped request has no status; a delayed one gets it when it is answered."""
     world.seed(ANA)
     world.sandbox.arm([{"path": "/retire/", "drop": True}, {"path": "/retire_misc/", "delay_s": 0.1}])
@@ -60,9 +61,10 @@ async def test_lost_and_late_answers_stay_in_order_of_arrival(world: World) -> N
     with pytest.raises(httpx.TransportError):
         await world.call("POST", f"{ACCOUNTS}/retire/", json=body)
     late = asyncio.create_task(world.call("POST", f"{ACCOUNTS}/retire_misc/", json=body))
-    await asyncio.sleep(0.03)
+    await delay.begun.wait()
     await world.call("GET", "/heartbeat", auth=None)
     meanwhile = [entry["status"] for entry in world.sandbox.requests]
+    delay.may_begin.set()
     await late
 
     assert meanwhile == [None, None, 200]

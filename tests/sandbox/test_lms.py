@@ -103,7 +103,7 @@ async def test_the_word_jwt_may_be_in_any_case_but_wants_one_token(world: World)
 
 @pytest.mark.parametrize("days", ["800000", "1000000000"])
 async def test_a_cool_off_that_reaches_before_year_one_is_an_html_500(world: World, days: str) -> None:
-    """The overflow is nobody's ValueError."""
+    """The view catches a ValueError, and an overflow is none."""
     answer = await world.call("GET", QUEUE, params={"cool_off_days": days, "states": "PENDING"})
 
     assert (answer.status_code, answer.headers["content-type"][:9]) == (500, "text/html")
@@ -201,7 +201,7 @@ async def test_replacing_a_username_that_is_taken_adds_a_suffix(world: World) ->
 async def test_emails_are_searched_by_staff_only(world: World) -> None:
     """Others get a 404 that says nothing (4.15)."""
     world.seed({"username": "ana"})
-    path, body = f"{ACCOUNTS}/search_emails", {"emails": ["ana@example.com", "nobody@example.com"]}
+    path, body = f"{ACCOUNTS}/search_emails", {"emails": ["ana@example.com", "unknown@example.com"]}
 
     staff = await world.call("POST", path, auth="support", json=body)
     worker = await world.call("POST", path, json=body)

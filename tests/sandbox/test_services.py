@@ -63,7 +63,7 @@ async def test_ecommerce_tells_its_tracking_id(world: World) -> None:
     path = "/api/v2/retirement/tracking_id/{}/"
 
     known = await world.call("GET", path.format("ana"), service="ecommerce")
-    unknown = await world.call("GET", path.format("nobody"), service="ecommerce")
+    unknown = await world.call("GET", path.format("unknown"), service="ecommerce")
 
     number = known.json()["id"]
     user_id = world.ids["ana"]["user_id"]

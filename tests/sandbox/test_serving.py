@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from retirement.sandbox import Sandbox, seeds, serving
+from tests.patient import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +62,7 @@ async def test_a_port_that_is_taken_is_one_clear_line() -> None:
 
 async def test_control_endpoints_are_served_on_loopback_only() -> None:
     """Elsewhere they are neither on the LMS nor on a port of their own."""
-    async with serving(Sandbox(), host="0.0.0.0") as urls, httpx.AsyncClient() as client:  # noqa: S104  # the point
+    async with serving(Sandbox(), host="0.0.0.0") as urls, httpx.AsyncClient(timeout=PATIENCE) as client:  # noqa: S104  # the point
         port = urls["lms"].rpartition(":")[2]
         answer = await client.get(f"http://127.0.0.1:{port}/_sandbox/state")
 
@@ -71,12 +73,12 @@ async def test_control_endpoints_are_served_on_loopback_only() -> None:
 async def test_shutdown_does_not_wait_for_hanging_connections(caplog: pytest.LogCaptureFixture) -> None:
     """A request in a long delay loses its connection, and nothing is logged or raised."""
     sandbox = Sandbox()
-    sandbox.arm([{"path": "/heartbeat", "delay_s": 60}])
-    async with httpx.AsyncClient() as client:
+    sandbox.arm([{"path": "/heartbeat", "delay_s": 10 * PATIENCE}])
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         async with serving(sandbox) as urls:
             hanging = asyncio.create_task(client.get(urls["lms"] + "/heartbeat"))
             await _arrived(sandbox, 1)
-        # Whoever waits for it gets its answer.
+        # The client that waits for it gets its answer.
         with pytest.raises(httpx.RemoteProtocolError):
             await hanging
 
@@ -86,9 +88,9 @@ async def test_shutdown_does_not_wait_for_hanging_connections(caplog: pytest.Log
 async def test_two_hundred_connections_are_served_at_once() -> None:
     """Each of them has been read before the first one is answered."""
     sandbox = Sandbox()
-    sandbox.arm([{"path": "/heartbeat", "delay_s": 60, "times": 200}])
+    sandbox.arm([{"path": "/heartbeat", "delay_s": 10 * PATIENCE, "times": 200}])
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+    async with httpx.AsyncClient(limits=limits, timeout=PATIENCE) as client:
         async with serving(sandbox) as urls:
             waiting = [asyncio.create_task(client.get(urls["lms"] + "/heartbeat")) for _ in range(200)]
             entries = await _arrived(sandbox, 200)
@@ -119,7 +121,8 @@ def test_a_thousand_learners_are_seeded_with_as_many_statements_as_two() -> None
 
 async def _arrived(sandbox: Sandbox, count: int) -> list[dict[str, Any]]:
     """The requests so far, as soon as there are so many."""
-    for _ in range(5000):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         if len(sandbox.requests) >= count:
             return list(sandbox.requests)
         await asyncio.sleep(0.01)

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from retirement.sandbox import Sandbox
-from retirement.sandbox.identity import CLIENTS
-from retirement.sandbox.tokens import access_token
+from retirement.sandbox.world.identity import CLIENTS
+from retirement.sandbox.world.tokens import access_token
 
 ACCOUNTS = "/api/user/v1/accounts"
 

@@ -65,7 +65,7 @@ def _summed_up(results: list[Result], seconds: float) -> int:
     failed = [result.seed for result in results if result.problems]
     counts = {
         name: sum(getattr(result, name) for result in results)
-        for name in ("learners", "requests", "faults", "crashes", "freezes")
+        for name in ("learners", "requests", "faults", "crashes", "freezes", "jumps", "losses", "edits")
     }
     _say(f"{len(results)} seeds, " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
     _say(f"{seconds:.0f} s, {len(results) / max(seconds, 0.001):.1f} seeds/s; {len(failed)} seeds failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Any
 
@@ -17,14 +17,14 @@ _USERNAMES = (
 _NAMES = ("Zoë Canary-Number{}", "金丝雀 Number{}", "Tòve Ó'Kanárie d'Ávila Number{}", "Bo Kanarie Number{}")
 _FORUMS = ("legacy", "v2-new", "v2")
 #: What an operation erases, as keys of a seed, and what a seed says of somebody who has none of it.
-_HOLDINGS = {
+HOLDINGS = {
     "retirement_retire_forum": ("forum",),
     "retirement_retire_notes": ("notes",),
     "retirement_retire_proctoring_data": ("proctoring",),
     "replace_usernames": ("credentials",),
     "retire_learner": ("licenses", "license_user"),
 }
-_NOTHING: dict[str, Any] = {
+NOTHING: dict[str, Any] = {
     "forum": False, "notes": 0, "proctoring": 0, "credentials": False, "licenses": [], "license_user": False,
 }  # fmt: skip
 
@@ -52,8 +52,13 @@ def _learner(random: Random, pipeline: Pipeline, number: int) -> dict[str, Any]:
     }
     # Nobody holds anything where no step of this pipeline erases.
     operations = {step.operation for step in pipeline}
-    nowhere = [key for operation, keys in _HOLDINGS.items() if operation not in operations for key in keys]
-    return learner | {key: _NOTHING[key] for key in nowhere} | _history(random, pipeline)
+    nowhere = [key for operation, keys in HOLDINGS.items() if operation not in operations for key in keys]
+    return learner | {key: NOTHING[key] for key in nowhere} | _history(random, pipeline)
+
+
+def nothing_for(steps: Iterable[Step]) -> dict[str, Any]:
+    """What the seed says of learners who hold nothing that these steps erase."""
+    return {key: NOTHING[key] for step in steps for key in HOLDINGS[step.operation]}
 
 
 def _history(random: Random, pipeline: Pipeline) -> dict[str, Any]:

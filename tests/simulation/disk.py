@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 
-from retirement.ledger import LedgerPlace
+from retirement.ledger import LedgerLocation
 
 _FULL: ContextVar[bool] = ContextVar("full", default=False)
 _connections: list[Any] = []
 #: Loggers that are opened wide. Those of httpx stay as our code sets them: at INFO it logs whole addresses.
 _WIDE = ("retirement", "flows", "tenacity", "asyncio", "alembic")
 _LOGGERS = (*_WIDE, "httpx", "httpcore")
+#: What belongs to a SQLite file, by the ends of the names.
+_FILES = ("", "-wal", "-shm")
 
 
 class Disk:
@@ -26,8 +28,39 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "ledger.sqlite"
-        self.place = LedgerPlace(f"sqlite:///{self.file}", anchor=folder / "anchor", key=b"k" * 32)
+        self.place = LedgerLocation(f"sqlite:///{self.file}", anchor=folder / "anchor", key=b"k" * 32)
         self.full = False
+        #: Whether another file than the ledger, or none, is in its place.
+        self.away = False
+        self._copies = 0
+
+    def copied(self) -> Path:
+        """A copy of the ledger as it is now, as a backup makes one. Only SQLite reads the file: see its locks."""
+        self._copies += 1
+        copy = self.file.with_name(f"copy-{self._copies}")
+        with closing(sqlite3.connect(self.file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        return copy
+
+    def move_away(self) -> Path:
+        """Moves the ledger with its log to another name; processes that have it open keep it."""
+        aside = self.file.with_name("aside")
+        for ending in _FILES:
+            if (file := Path(f"{self.file}{ending}")).exists():
+                file.rename(f"{aside}{ending}")
+        return aside
+
+    def put(self, source: Path) -> None:
+        """Puts a file, with its log if it has one, where the ledger belongs, in place of what is there."""
+        self.delete()
+        for ending in _FILES:
+            if (file := Path(f"{source}{ending}")).exists():
+                file.rename(f"{self.file}{ending}")
+
+    def delete(self) -> None:
+        """Takes away what is in the ledger's place."""
+        for ending in _FILES:
+            Path(f"{self.file}{ending}").unlink(missing_ok=True)
 
     def work(self, work: Callable[[], Any]) -> Any:
         """Does something that may write to this disk."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS
 
-from .setting import DAY, HOUR
+from .lies import Lies
+from .setting import DAY, HOUR, dice
 from .virtual import EPOCH, spawn
 
 if TYPE_CHECKING:
@@ -24,9 +26,8 @@ class Disturbances:
 
     def schedule(self) -> None:
         """Sets what happens in this seed on the clock; before the weather clears."""
-        random, clears = self._story.random, self._story.weather.clears
-        users = sorted(self._story.realm.names)
-        for chance, act in (
+        self._draw(
+            self._story.random,
             (0.17, self._solo),
             (0.1, self._second_queue),
             (0.1, self._cancel),
@@ -38,7 +39,14 @@ class Disturbances:
             (0.08, self._hold),
             (0.1, self._kill_somebody),
             (0.07, self._tokens_void),
-        ):
+        )
+        lies = Lies(self._story)
+        self._draw(dice("lies of machines", self._story.seed), (0.1, lies.clock), (0.1, lies.ledger))
+
+    def _draw(self, random: Random, *acts: tuple[float, Any]) -> None:
+        """Each of the acts twice, with its chance."""
+        clears, users = self._story.weather.clears, sorted(self._story.realm.names)
+        for chance, act in acts:
             for _ in range(2):
                 when = random.choice((random.uniform(0, 60), random.uniform(0, 900), random.uniform(0, clears)))
                 user_id = random.choice(users)
@@ -57,7 +65,8 @@ class Disturbances:
         await asyncio.sleep(max(0.0, seconds))
 
     async def _solo(self, user_id: int) -> None:
-        await self._story.process("learner", lambda life, site: self._story.office.one(life, site, user_id))
+        office = self._story.office
+        await self._story.process("learner", lambda life, site, batch: office.one(life, site, batch, user_id))
 
     async def _second_queue(self, user_id: int) -> None:
         await self._story.process("queue", self._story.office.queue)
@@ -99,9 +108,12 @@ class Disturbances:
     async def _restore(self, user_id: int) -> None:
         self._story.meddled = True
         self._story.realm.back_up()
+        pipeline = self._story.pipeline
         self._story.note("the LMS is backed up")
         left = self._story.weather.clears - self._story.loop.time()
         await self._sleep(min(left, self._story.random.choice((20.0, 300.0, HOUR, DAY))))
+        if self._story.edit and self._story.edit.inserted and self._story.pipeline is not pipeline:
+            return  # such a backup brings back what a step that is new since then has erased, and no row tells
         # Maintenance: nothing of ours runs while a database is put back.
         for life in self._story.mortal():
             self._story.wire.kill(life, "for maintenance")
@@ -125,11 +137,15 @@ class Disturbances:
     async def _hold(self, user_id: int) -> None:
         until = (EPOCH + timedelta(days=900)).date()
         office = self._story.office
-        await self._story.process("hold", lambda life, site: office.hold(life, site, user_id, until), safe=True)
+        await self._story.process(
+            "hold", lambda life, site, batch: office.hold(life, site, batch, user_id, until), safe=True
+        )
         await self._sleep(self._story.weather.clears + 1.0 - self._story.loop.time())
-        while self._story.disk.full:  # whoever was told so comes back later
+        while self._story.disk.full or self._story.disk.away:  # whoever was told so comes back later
             await self._sleep(60.0)
-        await self._story.process("release", lambda life, site: office.release(life, site, user_id), safe=True)
+        await self._story.process(
+            "release", lambda life, site, batch: office.release(life, site, batch, user_id), safe=True
+        )
 
     async def _kill_somebody(self, user_id: int) -> None:
         if alive := self._story.mortal():

@@ -9,8 +9,9 @@ from random import Random
 from typing import Any
 
 from retirement.connectors.openedx import Forum
-from retirement.endings import Ending, Report
+from retirement.errors import Ending
 from retirement.pipeline import COMPLETE, ERRORED, Pipeline
+from retirement.pipeline.endings import Report
 from retirement.sandbox import pipelines
 
 from .cast import steps

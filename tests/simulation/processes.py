@@ -15,25 +15,28 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 
-from retirement import reconciler
-from retirement.auth import lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.credentials import Credentials
 from retirement.connectors.license_manager import LicenseManager
-from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.deadlines import by_slack
-from retirement.endings import Report, StepReport
-from retirement.engine import Perform, retire
+from retirement.connectors.openedx import Forum, OpenEdx, OpenEdxSettings
 from retirement.errors import Interrupted, RetirementError, Transient
-from retirement.http import Api, Retry
+from retirement.followup.adopt import adopt
+from retirement.followup.reconcile import reconcile
+from retirement.followup.redrive import Choice, redrive
 from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, opened
+from retirement.ledger import LedgerLocation, opened
 from retirement.lms import Lms
-from retirement.passage import Passage
 from retirement.pipeline import Pipeline, Step
-from retirement.sandbox.identity import CLIENTS
-from retirement.site import ForumLane, Site
-from retirement.wiring import Wiring
+from retirement.pipeline.endings import Report, StepReport
+from retirement.queue.forecast import by_slack
+from retirement.retire.engine import Perform, retire
+from retirement.retire.learner_run import LearnerRun
+from retirement.sandbox.world.identity import CLIENTS
+from retirement.site import Batch, Site
+from retirement.site.watch import watch
+from retirement.wire.api import Api, Retry
+from retirement.wire.auth import lms_tokens
+from retirement.wire.wiring import Wiring
 
 from .virtual import Inline, Life, VirtualLoop
 from .wire import Transport, Wire
@@ -43,6 +46,10 @@ SERVICES: dict[str, tuple[type[Connector], str]] = {
     "CREDENTIALS": (Credentials, "credentials"),
     "LICENSE_MANAGER": (LicenseManager, "license_manager"),
 }
+
+
+#: What a process does with its site, and what it then says.
+Work = Callable[["Life", Site, Batch], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,13 @@ class Office:
 
     loop: VirtualLoop
     plan: Plan
-    place: LedgerPlace
+    place: LedgerLocation
     wire: Wire
     clock: Callable[[], Any]
     disk: Callable[[Callable[[], Any]], Any]
     note: Callable[[str], None]
     reported: Callable[[Life, Report], None]
+    named: set[int] | None = None  #: user ids that the last status named
 
     @asynccontextmanager
     async def site(self, life: Life) -> AsyncIterator[Site]:
@@ -82,6 +90,7 @@ class Office:
         async with opened(
             self.place,
             clock=self.clock,
+            steady=self.loop.time,
             executor=Inline(self.loop, life, self.wire.gate, self.disk),
             lease_seconds=plan.lease_seconds,
             breaker_learners=plan.breaker_learners,
@@ -96,7 +105,7 @@ class Office:
             worker = CLIENTS["worker"]
             secret = SecretStr(worker.client_secret)
             lms = Api("LMS", pools["lms"], retry=retry)
-            tokens = lms_tokens(lms, worker.client_id, secret, clock=self.loop.time)
+            tokens = lms_tokens(lms, worker.client_id, secret, clock=self.loop.time, now=self.clock)
             wiring = Wiring(lambda url: pools[urlsplit(url).netloc.removesuffix(".sandbox")], tokens, retry=retry)
             yield Site(
                 plan.pipeline,
@@ -107,101 +116,115 @@ class Office:
                     for name, (kind, app) in SERVICES.items()
                 },
                 ledger,
-                forum_lane=ForumLane(narrow=plan.forum is Forum.V2),
+                has_old_forum=plan.forum is Forum.V2,
                 clock=self.loop.time,
             )
 
     def _settings(self, service: str, app: str) -> ServiceSettings:
         url = f"http://{app}.sandbox"
-        return OpenEdx.Settings(url=url, forum=self.plan.forum) if service == "LMS" else ServiceSettings(url=url)
+        return OpenEdxSettings(url=url, forum=self.plan.forum) if service == "LMS" else ServiceSettings(url=url)
 
-    async def run(self, life: Life, work: Callable[[Site], Awaitable[str]], *, interrupted_after: float = 0) -> None:
+    async def run(
+        self, life: Life, work: Callable[[Site, Batch], Awaitable[str]], *, interrupted_after: float = 0
+    ) -> None:
         """A process from its first line to its exit; whatever ends it early is noted."""
         try:
             async with self.site(life) as site:
+                batch = site.batch()
                 if interrupted_after:
-                    self.loop.call_later(interrupted_after, self._interrupt, life, site)
-                said = await work(site)
+                    self.loop.call_later(interrupted_after, self._interrupt, life, batch)
+                said = await work(site, batch)
         except RetirementError as error:
             said = f"{type(error).__name__}: {error}"
         self.note(f"{life.name} ends: {said}")
 
-    def _interrupt(self, life: Life, site: Site) -> None:
+    def _interrupt(self, life: Life, batch: Batch) -> None:
         life.told_to_stop = self.clock().isoformat(timespec="microseconds")
         self.note(f"{life.name} is told to stop")
-        site.stop.set(Interrupted("the run was told to stop"))
+        batch.stop.set(Interrupted("the run was told to stop"))
 
-    async def queue(self, life: Life, site: Site) -> str:
+    async def queue(self, life: Life, site: Site, batch: Batch) -> str:
         """Retires everybody who waits, least slack first."""
-        lease = await site.ledger.lease("queue", what="the queue")
+        lease = await site.ledger.leases.take("queue", what="the queue")
         try:
             await site.preflight()
-            waiting = await site.lms.queue(site.pipeline.queue_states, 7)
-            batch = by_slack(waiting, {learner.user_id: site.due_at(learner) for learner in waiting})
-            site.listed = {learner.user_id: learner for learner in batch}
-            lanes = iter(batch)
+            waiting = (await site.lms.rows.queue(site.pipeline.queue_states, 7)).learners
+            listed = by_slack(waiting, {learner.user_id: batch.due_at(learner) for learner in waiting})
+            batch.learners = {learner.user_id: learner for learner in listed}
+            lanes = iter(listed)
 
             async def lane() -> None:
                 for learner in lanes:
-                    if site.stop:
+                    if batch.stop:
                         return
-                    await self._retire(life, site, learner)
+                    await self._retire(life, site, batch, learner)
 
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.plan.at_once, len(batch))):
+                for _ in range(min(self.plan.at_once, len(listed))):
                     group.create_task(lane())
-            return f"{len(batch)} learners; {site.stop.reason or 'done'}"
+            return f"{len(listed)} learners; {batch.stop.reason or 'done'}"
         finally:
-            await site.ledger.release(lease)
+            await site.ledger.leases.release(lease)
 
-    async def one(self, life: Life, site: Site, user_id: int) -> str:
+    async def one(self, life: Life, site: Site, batch: Batch, user_id: int) -> str:
         """Retires one learner, as an operator asks for them."""
-        learner = await site.learner(user_id)
+        learner = await batch.learner(user_id)
         if learner is None:
             return "no such retirement"
-        return (await self._retire(life, site, learner)).ending.value
+        return (await self._retire(life, site, batch, learner)).ending.value
 
-    async def _retire(self, life: Life, site: Site, learner: Learner) -> Report:
-        report = await retire(site, learner, self._patiently if self.plan.task_retries else None)
+    async def _retire(self, life: Life, site: Site, batch: Batch, learner: Learner) -> Report:
+        report = await retire(site, batch, learner, self._patiently if self.plan.task_retries else None)
         self.note(f"{life.name} {report.user_id} {report.ending.value}: {report.reason}")
         self.reported(life, report)
         return report
 
-    def _patiently(self, passage: Passage) -> Perform:
+    def _patiently(self, run: LearnerRun) -> Perform:
         """The minutes of a step's retry, which belong to its Prefect task."""
 
         async def perform(step: Step) -> StepReport:
             for _ in range(self.plan.task_retries):
                 try:
-                    return await passage.step(step)
+                    return await run.step(step)
                 except Transient:
-                    if passage.site.stop:
+                    if run.batch.stop:
                         raise
                     await asyncio.sleep(self.plan.task_delay)
-            return await passage.step(step)
+            return await run.step(step)
 
         return perform
 
-    async def reconcile(self, life: Life, site: Site) -> str:
+    async def reconcile(self, life: Life, site: Site, _: Batch) -> str:
         """Brings back whom nobody has."""
-        found = [finding async for finding in reconciler.reconcile(site)]
+        found = [finding async for finding in reconcile(site)]
         return "; ".join(f"{each.user_id} {each.verdict.value} {each.state} {each.target}" for each in found)
 
-    async def redrive(self, life: Life, site: Site) -> str:
+    async def redrive(self, life: Life, site: Site, _: Batch) -> str:
         """Brings ERRORED learners back."""
-        found = [finding async for finding in reconciler.redrive(site, reconciler.Choice(), limit=1000)]
+        found = [finding async for finding in redrive(site, Choice(), limit=1000)]
         return "; ".join(f"{each.user_id} {each.verdict.value} {each.state} {each.target}" for each in found)
 
-    async def hold(self, life: Life, site: Site, user_id: int, until: Any) -> str:
+    async def status(self, life: Life, site: Site, _: Batch) -> str:
+        """Names the learners whose retirement has not ended, as `retirement status` does."""
+        watched = await watch(site)
+        self.named = {each.user_id for each in watched.learners} | {each.record.user_id for each in watched.unseen}
+        return watched.standing
+
+    async def adopt(self, life: Life, site: Site, _: Batch) -> str:
+        """Moves rows whose state no step has."""
+        found = [finding async for finding in adopt(site)]
+        return "; ".join(f"{each.user_id} {each.verdict.value} {each.state} {each.target}" for each in found)
+
+    async def hold(self, life: Life, site: Site, _: Batch, user_id: int, until: Any) -> str:
         """Registers a hold."""
-        number = await site.ledger.add_hold(
+        number = await site.ledger.holds.add(
             user_id=user_id, org=None, service=None, basis="a court asked", until=until, by="the legal team"
         )
         return f"hold {number}"
 
-    async def release(self, life: Life, site: Site, user_id: int) -> str:
+    async def release(self, life: Life, site: Site, _: Batch, user_id: int) -> str:
         """Releases every hold of a learner."""
-        holds = [hold for hold in await site.ledger.holds() if hold.user_id == user_id]
+        holds = [hold for hold in await site.ledger.holds.find() if hold.user_id == user_id]
         for hold in holds:
-            await site.ledger.release_hold(hold.id, by="the legal team", reason="the case is closed")
+            await site.ledger.holds.release(hold.id, by="the legal team", reason="the case is closed")
         return f"{len(holds)} holds released"

@@ -15,12 +15,13 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from retirement.sandbox import residue, schema
-from retirement.sandbox.identity import CLIENTS
+from retirement.sandbox import residue
+from retirement.sandbox.lms.rows import create_request
 from retirement.sandbox.platform import Platform
-from retirement.sandbox.rows import create_request
-from retirement.sandbox.tokens import access_token
 from retirement.sandbox.wire import Answer, Request
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.identity import CLIENTS
+from retirement.sandbox.world.tokens import access_token
 
 from .virtual import EPOCH, VirtualLoop
 
@@ -38,7 +39,7 @@ def platform() -> Platform:
 @cache
 def _driver() -> sqlite3.Connection:
     """The connection below SQLAlchemy: rows are looked at so often that its price counts."""
-    with platform().database.transaction() as db:
+    with platform().world.database.transaction() as db:
         connection = db.connection.driver_connection
     assert isinstance(connection, sqlite3.Connection)
     return connection
@@ -73,12 +74,12 @@ class Realm:
         self.platform.seed(
             {"learners": [dict(each) for each in learners], "states": list(states), "settings": {"forum": forum}}
         )
-        self.order = {state.name: state.order for state in self.platform.states.all}
-        self.names = {person.user_id: person.username for person in self.platform.people.values()}
+        self.order = {state.name: state.order for state in self.platform.world.states.all}
+        self.names = {person.user_id: person.username for person in self.platform.world.people.values()}
         self._retirements = 9000
         self._backup: dict[Table, list[dict[str, Any]]] = {}
         self._tokens: dict[str, float] = {}
-        for person in self.platform.people.values():
+        for person in self.platform.world.people.values():
             asked = EPOCH - timedelta(days=float(person.seed.get("requested_days_ago", 30)))
             self._sql(
                 "UPDATE user_api_userretirementstatus SET created = ?, modified = ? WHERE learner = ?",
@@ -129,14 +130,14 @@ class Realm:
     def rows(self) -> dict[int, Standing]:
         """Every retirement row, by user id."""
         found = self._sql("SELECT learner, id, current_state, original_username FROM user_api_userretirementstatus")
-        states = self.platform.states
+        states = self.platform.world.states
         return {row[0]: Standing(row[0], row[1], states[row[2]].name, row[3]) for row in found}
 
     def residue(self) -> dict[int, list[str]]:
         """What is left of learners in COMPLETE, by user id, as `table.column`."""
         done = {row.user_id for row in self.rows().values() if row.state == "COMPLETE"}
-        people = [person for person in self.platform.people.values() if person.user_id in done]
-        with self.platform.database.transaction() as db:
+        people = [person for person in self.platform.world.people.values() if person.user_id in done]
+        with self.platform.world.database.transaction() as db:
             found = residue.residue(db, people)
         return {
             user_id: sorted({f"{place['table']}.{place['column']}" for place in places})
@@ -151,7 +152,7 @@ class Realm:
         row = self.rows().get(user_id)
         if row is None or row.state != "PENDING":
             return False
-        email = next(each.email for each in self.platform.people.values() if each.user_id == user_id)
+        email = next(each.email for each in self.platform.world.people.values() if each.user_id == user_id)
         self._sql("UPDATE auth_user SET email = ? WHERE id = ?", email, user_id)
         self._sql("DELETE FROM user_api_userretirementstatus WHERE learner = ?", user_id)
         self._sql("DELETE FROM user_api_userretirementrequest WHERE learner = ?", user_id)
@@ -161,8 +162,8 @@ class Realm:
         """Somebody who took their request back makes another, with a row of its own number."""
         if user_id in self.rows():
             return False
-        with self.platform.database.transaction() as db:
-            create_request(db, self.platform.states, user_id)
+        with self.platform.world.database.transaction() as db:
+            create_request(db, self.platform.world.states, user_id)
         self._retirements += 1
         asked = self.now
         self._sql(
@@ -176,7 +177,7 @@ class Realm:
 
     def force(self, user_id: int, state: str) -> None:
         """An operator sets a row's state in the LMS' admin, past everything."""
-        number = self.platform.states.named(state).id
+        number = self.platform.world.states.named(state).id
         self._sql(
             "UPDATE user_api_userretirementstatus SET last_state = current_state, current_state = ?, modified = ?"
             " WHERE learner = ?",
@@ -187,7 +188,7 @@ class Realm:
 
     def back_up(self) -> None:
         """Keeps a copy of everything that the LMS holds."""
-        with self.platform.database.transaction() as db:
+        with self.platform.world.database.transaction() as db:
             stored = {table: [column for column in table.c if column.computed is None] for table in _LMS_TABLES}
             self._backup = {
                 table: [dict(row) for row in db.execute(select(*columns)).mappings()]
@@ -198,7 +199,7 @@ class Realm:
         """The LMS comes back from the copy; the other services know nothing of it."""
         if not self._backup:
             return False
-        with self.platform.database.transaction() as db:
+        with self.platform.world.database.transaction() as db:
             for table, rows in self._backup.items():
                 db.execute(table.delete())
                 if rows:

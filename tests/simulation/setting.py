@@ -32,7 +32,7 @@ def dice(*what: object) -> Random:
     return Random(" ".join(map(str, what)))  # noqa: S311 - a seed has to replay
 
 
-def drawn(random: Random) -> Setting:
+def drawn(random: Random, seed: int) -> Setting:
     """The setting of a seed."""
     pipeline, forum = cast.pipeline(random), cast.forum(random)
     apps = ["lms", "lms", "credentials", "license_manager"]
@@ -49,5 +49,5 @@ def drawn(random: Random) -> Setting:
         queue_period=random.choice((4 * HOUR, DAY)),
         reconcile_period=random.choice((45.0, 900.0, HOUR, 4 * HOUR)),
     )
-    weather = forecast(random, apps, random.choice((0.02, 0.1, 0.5, 1.5)))
+    weather = forecast(random, dice("lies", seed), apps, random.choice((0.02, 0.1, 0.5, 1.5)))
     return Setting(pipeline, forum, cast.learners(random, pipeline), weather, plan)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,8 @@ from .virtual import clear_graves
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-#: Seeds that are always played, and the seconds after which no further ones are begun.
-FEWEST, MOST, SECONDS = 40, 160, 20.0
+#: Seeds that are played here; `make simulate` plays a thousand.
+SEEDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -30,28 +29,17 @@ def quiet_dead() -> object:
     clear_graves()
 
 
-def test_every_invariant_holds() -> None:
-    """As many seeds as fit into some seconds; `make simulate` plays thousands."""
-    began, failed = time.monotonic(), {}
-    for seed in range(MOST):
-        if seed >= FEWEST and time.monotonic() - began > SECONDS:
-            break
-        if problems := play(seed).problems:
-            failed[seed] = problems
+def test_every_invariant_holds_and_the_seeds_are_eventful(every_nth: int) -> None:
+    """In each story; what is played here is the same on every machine. Where nothing happens nothing is proved."""
+    played = [play(seed) for seed in range(0, SEEDS, every_nth)]
 
+    failed = {result.seed: result.problems for result in played if result.problems}
     assert failed == {}, "python -m tests.simulation --seed N --trace shows what happened"
+    for event, least in (("faults", 20), ("crashes", 5), ("freezes", 2), ("jumps", 1), ("losses", 1), ("edits", 1)):
+        assert sum(getattr(result, event) for result in played) > least, event
 
 
-def test_the_seeds_are_eventful() -> None:
-    """A simulation in which nothing happens proves nothing."""
-    results = [play(seed) for seed in range(20)]
-
-    assert sum(result.faults for result in results) > 20
-    assert sum(result.crashes for result in results) > 5
-    assert sum(result.freezes for result in results) > 2
-
-
-@pytest.mark.parametrize("seed", [3, 12])
+@pytest.mark.parametrize("seed", [3, 34])
 def test_a_seed_replays_byte_for_byte(seed: int, tmp_path: Path) -> None:
     """In this process, and in another one that orders sets of text differently."""
     once = play(seed).trace

@@ -34,6 +34,8 @@ class Life:
     frozen: bool = False
     #: When it was told to stop, by the machine's clock as the ledger writes it.
     told_to_stop: str | None = None
+    #: Device and inode of the ledger's file when it started; None where there was no file.
+    ledger: tuple[int, int] | None = None
     #: What came due while it was frozen.
     held: list[events.Handle] = field(default_factory=list)
     tasks: list[asyncio.Task[Any]] = field(default_factory=list)
@@ -166,7 +168,10 @@ def clear_graves(more_than: int = 0) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _graves.clear()
-            gc.collect()
+            # What is taken apart may leave something behind in turn.
+            for _ in range(5):
+                if not gc.collect():
+                    break
     finally:
         sys.unraisablehook = hook
 

@@ -11,7 +11,7 @@ from random import Random
 
 import httpx
 
-from retirement.pipeline import Pipeline
+from retirement.pipeline import COMPLETE, Pipeline
 from retirement.sandbox.wire import Answer, Request, as_json
 
 from .realm import Realm, Standing
@@ -41,6 +41,15 @@ _INSTEAD: dict[str, tuple[int, dict[str, str], bytes]] = {
     "409": (409, {"content-type": "application/json"}, b'{"detail": "Conflict."}'),
     "400": (400, {"content-type": "application/json"}, b'{"detail": "Bad request."}'),
     "not-json": (200, {"content-type": "application/json"}, b'{"results": [1, 2'),
+    "200-empty": (200, {}, b""),
+    "202-empty": (202, {}, b""),
+    "206-empty": (206, {}, b""),
+    "202-page": (202, {"content-type": _HTML}, b"<html><title>One moment, please</title></html>"),
+    "202-text": (202, {"content-type": "text/plain"}, b"accepted"),
+    "200-braces": (200, {"content-type": "application/json"}, b"{}"),
+    "202-foreign": (202, {"content-type": "application/json"}, b'{"queued": true, "id": "7f3a"}'),
+    "200-failure": (200, {"content-type": "application/json"}, b'{"success": false, "error": "try again"}'),
+    "204-unmade": (204, {}, b""),
 }
 #: Answers given in place of the real one, after the work was done.
 _AFTERWARDS = {"500-done": "500", "504-done": "502"}
@@ -76,6 +85,8 @@ class Wire:
     fates: dict[Life, Fate] = field(default_factory=dict)
     #: Called when a process dies.
     died: Callable[[Life], None] = lambda life: None
+    #: Called when a process freezes, in its own context.
+    froze: Callable[[Life, float], None] = lambda life, seconds: None
     violations: list[BaseException] = field(default_factory=list)
     requests: int = 0
 
@@ -92,7 +103,8 @@ class Wire:
             fate.freezes_at = 0
             self.note(f"{life.name} freezes {place} for {fate.frozen_for:.0f} s")
             life.frozen = True
-            self.loop.call_later(fate.frozen_for, self.loop.thaw, life, context=_nobody())
+            self.loop.call_later(fate.frozen_for, self.loop.thaw, life, context=nobody())
+            self.froze(life, fate.frozen_for)
 
     def kill(self, life: Life, place: str) -> None:
         """SIGKILL: not a line of the process runs any more."""
@@ -114,8 +126,9 @@ class Wire:
         asked = _read(app, request)
         unstoppable = self._step(app, asked) or asked.path == _TOKEN
         await self.pass_gate(BEFORE_A_CALL if unstoppable else "before-a-request")
-        user_id = self.realm.platform.subjects.of(self.realm.platform.services[app], asked)
-        fault = self.weather.strike(app, self.loop.time(), self.random)
+        user_id = self.realm.platform.subject(asked)
+        completes = asked.method == "PATCH" and asked.path == _MOVE and asked.data().get("new_state") == COMPLETE
+        fault = self.weather.strike(app, self.loop.time(), self.random, completes=completes)
         self.requests += 1
         number = self.requests
         name = f"#{number} {life.name} {asked.method} {app} {self._route(app, asked)} {user_id or ''}"
@@ -141,7 +154,7 @@ class Wire:
             await asyncio.sleep(patience)
             raise httpx.ReadTimeout("no answer")
         if fault == "straggler":
-            self.loop.call_later(patience + self.random.random(), self._straggle, app, asked, context=_nobody())
+            self.loop.call_later(patience + self.random.random(), self._straggle, app, asked, context=nobody())
             await asyncio.sleep(patience)
             raise httpx.ReadTimeout("no answer")
         if fault == "401":
@@ -248,7 +261,8 @@ class Transport(httpx.AsyncBaseTransport):
         return await self._wire.exchange(self._app, request)
 
 
-def _nobody() -> Context:
+def nobody() -> Context:
+    """A context that belongs to no process."""
     return Context()
 
 

@@ -7,99 +7,20 @@ ledger's own tables.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 from retirement.pipeline import COMPLETE, ERRORED, PENDING, Pipeline
 
+from .edits import Edit
+from .evidence import Evidence
 from .realm import Realm, Standing
 from .virtual import Life, MachineClock
-
-OUTCOMES = frozenset({"erased", "absent", "accepted", "manual", "retained"})
 
 
 class Violation(Exception):
     """An invariant does not hold; the first argument is its name."""
-
-
-class Evidence:
-    """The ledger's file, read past our code."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._connection: sqlite3.Connection | None = None
-
-    def rows(self, query: str, *values: object) -> list[Any]:
-        """What a query finds; nothing before there is a ledger."""
-        if self._connection is None:
-            if not self.path.exists():
-                return []
-            self._connection = sqlite3.connect(self.path, isolation_level=None)
-        return self._connection.execute(query, values).fetchall()
-
-    def proved(self, row: Standing) -> set[str]:
-        """The steps of this retirement that have an outcome which still counts."""
-        found = self.rows(
-            "SELECT step, outcome FROM attempt WHERE user_id = ? AND retirement_id = ? AND voided_at IS NULL",
-            row.user_id,
-            row.retirement_id,
-        )
-        return {step for step, outcome in found if outcome in OUTCOMES}
-
-    def intended(self, row: Standing, step: str) -> tuple[str, str] | None:
-        """When the step was announced last, if it has come to nothing yet, and the service that it calls."""
-        found = self.rows(
-            "SELECT began_at, service FROM attempt WHERE user_id = ? AND retirement_id = ? AND step = ?"
-            " AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
-            row.user_id,
-            row.retirement_id,
-            step,
-        )
-        return (found[0][0], found[0][1]) if found else None
-
-    def kept(self, user_id: int) -> bool:
-        """Whether the last run of a learner began although a hold kept them."""
-        query = (
-            "SELECT 1 FROM hold JOIN learner USING (user_id) WHERE user_id = ? AND hold.service IS NULL"
-            " AND released_at IS NULL AND placed_at < began_at"
-            " AND began_at = (SELECT max(began_at) FROM learner WHERE user_id = hold.user_id)"
-        )
-        return bool(self.rows(query, user_id))
-
-    def down_since(self, service: str) -> str | None:
-        """When the breaker of a service opened; None while it is closed."""
-        found = self.rows("SELECT since FROM breaker WHERE state = 'open' AND service = ?", service)
-        return found[0][0] if found else None
-
-    def announced(self, user_id: int, before: str, after: str) -> int:
-        """How many moves from one state to another were written down."""
-        found = self.rows("SELECT body FROM event WHERE user_id = ? AND kind = 'learner.moved'", user_id)
-        facts = [json.loads(body)["facts"] for (body,) in found]
-        return sum(fact.get("before") == before and fact.get("after") == after for fact in facts)
-
-    def live(self, now: str) -> set[int]:
-        """The user ids of learners whom somebody has a lease on."""
-        found = self.rows("SELECT scope FROM lease WHERE scope LIKE 'learner:%' AND expires_at > ?", now)
-        return {int(scope.partition(":")[2]) for (scope,) in found}
-
-    def open_breakers(self) -> set[str]:
-        """Services that are known to be down."""
-        return {service for (service,) in self.rows("SELECT service FROM breaker WHERE state = 'open'")}
-
-    def last_failures(self, user_id: int) -> list[str]:
-        """The services of the attempts of this learner that failed, the last one last."""
-        found = self.rows("SELECT service FROM attempt WHERE user_id = ? AND error IS NOT NULL ORDER BY id", user_id)
-        return [service for (service,) in found]
-
-    def close(self) -> None:
-        """Lets the file go."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 @dataclass
@@ -128,17 +49,36 @@ class Witness:
     sent: set[tuple[str, int, str, str]] = field(default_factory=set)
     #: The ledger could not be written for a while, so leases may have run out under a run that works.
     disk_was_full: bool = False
+    #: The machine's clock was wrong by more than a lease, and these processes were alive when it was set: others may
+    #: take what they have for nobody's, and the times that were written do not tell what was first.
+    jumped: bool = False
+    displaced: set[Life] = field(default_factory=set)
     announced: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    edit: Edit | None = None  #: that was made of the pipeline
+
+    def edited(self, edit: Edit) -> None:
+        """The pipeline is another one from now on; what others have done under the old names is done."""
+        self.pipeline, self.edit = edit.after, edit
+        self.given = {
+            whose: names | {edit.names.get(name, name) for name in names} for whose, names in self.given.items()
+        }
 
     def accept(self, rows: Iterable[Standing]) -> None:
         """Takes rows as they are for given: the seed, an operator or a restored backup put them there."""
         for row in rows:
-            finished = self.pipeline.finished_at(row.state)
-            place = next((n for n, step in enumerate(self.pipeline) if step.start == row.state), 0)
-            behind = finished if finished is not None else {step.name for step in self.pipeline.steps[:place]}
-            if row.state == COMPLETE:
-                behind = frozenset(step.name for step in self.pipeline)
-            self.given[row.user_id, row.retirement_id] = set(behind)
+            given = self._behind(self.pipeline, row)
+            if self.edit:
+                former = self._behind(self.edit.before, row)
+                given = given - self.edit.inserted | former | {self.edit.names.get(name, name) for name in former}
+            self.given[row.user_id, row.retirement_id] = given
+
+    def _behind(self, pipeline: Pipeline, row: Standing) -> set[str]:
+        """The steps of a pipeline that a row has behind it."""
+        if row.state == COMPLETE:
+            return {step.name for step in pipeline}
+        finished = pipeline.finished_at(row.state)
+        place = next((n for n, step in enumerate(pipeline) if step.start == row.state), 0)
+        return set(finished) if finished is not None else {step.name for step in pipeline.steps[:place]}
 
     # -- on the wire ---------------------------------------------------------------------------------------
 
@@ -148,10 +88,11 @@ class Witness:
         row = self.realm.rows().get(user_id)
         if user_id in self.cancelled and row is None:
             raise Violation("I2", f"{life.name} calls {step} for {user_id}, who took the request back")
-        if self.evidence.kept(user_id):
+        if self.evidence.of(life).kept(user_id) and not self.jumped:
             raise Violation("hold", f"{life.name} calls {step} for {user_id}, whom a hold keeps")
         for other in self.calls:
-            if other.user_id == user_id and other.life is not life and not other.life.dead:
+            rivals = other.life is not life and not other.life.dead
+            if other.user_id == user_id and rivals and not {life, other.life} & self.displaced:
                 raise Violation("one live run", f"{life.name} and {other.life.name} call for {user_id} at once")
             if other.user_id == user_id and other.life is life and other.step == step:
                 raise Violation("one live call", f"{life.name} calls {step} for {user_id} twice at once")
@@ -162,29 +103,29 @@ class Witness:
 
     def _in_the_ledger(self, life: Life, row: Standing, step: str) -> None:
         what = f"{life.name} calls {step} for {row.user_id}"
-        intent = self.evidence.intended(row, step)
+        evidence = self.evidence.of(life)
+        intent = evidence.intended(row, step) or self.evidence.intended(row, step)
         if intent is None:
             raise Violation("intent", f"{what} and the ledger knows of no intent")
-        if step in self.evidence.proved(row):
+        if step in evidence.proved(row):
             raise Violation("done twice", f"{what}, which is proved already")
-        at, service = intent
+        if life not in self.displaced:
+            self._in_time(life, row, step, *intent)
+
+    def _in_time(self, life: Life, row: Standing, step: str, at: str, service: str) -> None:
+        """What was true when the intent was written; where the clock was set, the times do not tell."""
+        what = f"{life.name} calls {step} for {row.user_id}"
         if (first := (life.name, row.user_id, step, at)) not in self.sent:
             self.sent.add(first)
             self._leased(life, row.user_id, what)
-        since = self.evidence.down_since(service)
+        since = self.evidence.of(life).down_since(service)
         if since is not None and since < at:
             raise Violation("breaker", f"{what} although {service} is known to be down")
         if life.told_to_stop is not None and life.told_to_stop < at:
             raise Violation("stop", f"{what} after it was told to stop")
 
     def _leased(self, life: Life, user_id: int, what: str) -> None:
-        now = self.clock().isoformat(timespec="microseconds")
-        mine = self.evidence.rows(
-            "SELECT 1 FROM lease WHERE scope = ? AND holder = ? AND expires_at > ?",
-            f"learner:{user_id}",
-            f"holder-{life.name}",
-            now,
-        )
+        mine = self.evidence.of(life).leased(life, user_id, self.clock().isoformat(timespec="microseconds"))
         if not mine and not self.disk_was_full:
             raise Violation("lease", f"{what} without the lease")
 
@@ -198,18 +139,24 @@ class Witness:
         if order[after.state] < order[before.state]:
             key = (user_id, before.state, after.state)
             self.announced[key] = self.announced.get(key, 0) + 1
-            if self.evidence.announced(*key) < self.announced[key]:
+            if self.evidence.of(life).announced(*key) < self.announced[key]:
                 raise Violation("I3", f"{life.name} took {user_id} from {before.state} back to {after.state} unlogged")
         if after.state == ERRORED:
             self._errored(life, user_id)
         elif after.state != PENDING:
             self._not_ahead(life, after)
 
+    def retired(self, life: Life, user_id: int) -> None:
+        """A process has called a learner retired."""
+        row = self.realm.rows().get(user_id)
+        if row is None or row.state != COMPLETE:
+            raise Violation("retired", f"{life.name} calls {user_id} retired, whose row is {row and row.state}")
+
     def _errored(self, life: Life, user_id: int) -> None:
         if not self.may_refuse:
             raise Violation("transient", f"{life.name} sets {user_id} to ERRORED although nothing refused")
-        down = self.evidence.open_breakers()
-        if any(service in down for service in self.evidence.last_failures(user_id)[-1:]):
+        evidence = self.evidence.of(life)
+        if evidence.last_failure(user_id) in evidence.open_breakers():
             raise Violation("I10", f"{life.name} sets {user_id} to ERRORED while the breaker is open")
 
     def _not_ahead(self, life: Life, row: Standing) -> None:
@@ -220,7 +167,8 @@ class Witness:
             needed = {step.name for step in self.pipeline.steps[:place]}
         else:
             needed = set(self.pipeline.finished_at(row.state) or ())
-        lacking = needed - self.evidence.proved(row) - self.given.get((row.user_id, row.retirement_id), set())
+        proved = self.evidence.of(life).proved(row)
+        lacking = needed - proved - self.given.get((row.user_id, row.retirement_id), set())
         if lacking:
             name = "I1" if row.state == COMPLETE else "not ahead"
             raise Violation(name, f"{life.name} moves {row.user_id} to {row.state} without {sorted(lacking)}")
@@ -238,10 +186,10 @@ class Witness:
         query = "SELECT user_id, body FROM event WHERE kind = 'run.began' ORDER BY seq"
         mine = [
             user_id
-            for user_id, body in self.evidence.rows(query)
+            for user_id, body in self.evidence.of(life).rows(query)
             if json.loads(body)["facts"]["holder"] == f"holder-{life.name}"
         ]
-        due = dict(self.evidence.rows("SELECT user_id, max(due_at) FROM learner GROUP BY user_id"))
+        due = dict(self.evidence.of(life).rows("SELECT user_id, max(due_at) FROM learner GROUP BY user_id"))
         if mine != sorted(mine, key=lambda user_id: due[user_id]):
             raise Violation("I9", f"{life.name} began with {mine}, which is not the order of their deadlines")
 
@@ -253,7 +201,8 @@ class Witness:
             facts, time = json.loads(body)["facts"], datetime.fromisoformat(at)
             if kind == "run.began":
                 before = open_since.get(user_id)
-                if before is not None and time < before + timedelta(seconds=lease_seconds):
+                early = before is not None and time < before + timedelta(seconds=lease_seconds)
+                if early and not self.jumped:
                     raise Violation("one live run", f"a run began with {user_id} at {at}, in the lease of another one")
                 open_since[user_id] = time
             elif kind in ("run.ended", "run.closed"):

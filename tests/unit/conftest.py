@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, opened
+from retirement.ledger import LedgerLocation, opened
+from tests.ledgers import place_file
 
 from .doubles import Calendar, World, row
 
@@ -28,7 +29,7 @@ def ana() -> Learner:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A simulated platform without learners, and an empty ledger."""
     calendar = Calendar()
-    place = LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    place = LedgerLocation(f"sqlite:///{place_file(tmp_path / 'ledger.sqlite')}")
     async with opened(place, clock=calendar) as ledger:
         world = World(ledger, calendar)
         yield world

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import AsyncExitStack
@@ -14,24 +15,30 @@ import httpx
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from retirement.auth import TokenSource, lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.credentials import Credentials
 from retirement.connectors.discovery import Discovery
 from retirement.connectors.ecommerce import Ecommerce
 from retirement.connectors.license_manager import LicenseManager
-from retirement.connectors.openedx import Forum, OpenEdx
-from retirement.endings import Ending, Report
-from retirement.engine import retire
-from retirement.http import Api, Pool, Retry
+from retirement.connectors.openedx import Forum, OpenEdx, OpenEdxSettings
+from retirement.errors import Ending
+from retirement.followup.move_back import Verdict
+from retirement.followup.reconcile import reconcile
+from retirement.followup.redrive import Choice, redrive
 from retirement.learner import Learner
-from retirement.ledger import Ledger, LedgerPlace, opened
+from retirement.ledger import Ledger, LedgerLocation, opened
 from retirement.lms import Lms
 from retirement.pipeline import Pipeline, Step
-from retirement.reconciler import Choice, Verdict, reconcile, redrive
-from retirement.sandbox import Sandbox, pipelines, schema
-from retirement.site import ForumLane, Site
-from retirement.wiring import Wiring
+from retirement.pipeline.endings import Report
+from retirement.privacy import contains_name
+from retirement.sandbox import Sandbox, pipelines
+from retirement.sandbox.world import schema
+from retirement.site import Site
+from retirement.wire.api import Api, Pool, Retry
+from retirement.wire.auth import TokenSource, lms_tokens
+from retirement.wire.wiring import Wiring
+
+from .batches import retire
 
 USERNAME, EMAIL, NAME = "ana.gomez+x", "ana@example.com", "Ana Gómez"
 #: What must appear in no error, log line or representation.
@@ -69,7 +76,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 def names_nobody(text: str) -> bool:
     """Whether a text is free of the learner of these tests."""
-    return not any(secret.lower() in text.lower() for secret in PERSONAL)
+    return not (contains_name(text, PERSONAL) or any(secret.lower() in text.lower() for secret in PERSONAL))
 
 
 class Naps:
@@ -236,7 +243,7 @@ class World:
     def site(self, pipeline: Pipeline, *, forum: Forum = Forum.AUTO, unenroll_version: int = 1) -> Site:
         wiring, tokens = self.wiring()
         settings: dict[str, ServiceSettings] = {
-            "LMS": OpenEdx.Settings(url="http://lms.sandbox", forum=forum, unenroll_version=unenroll_version)
+            "LMS": OpenEdxSettings(url="http://lms.sandbox", forum=forum, unenroll_version=unenroll_version)
         }
         connectors = {
             service: connector.connected(
@@ -244,25 +251,24 @@ class World:
             )
             for service, (connector, app) in CONNECTORS.items()
         }
-        lane = ForumLane(narrow=forum is Forum.V2)
         lms = Lms(wiring.api("LMS", "http://lms.sandbox", auth=wiring.jwt), pipeline.lms_states)
-        return Site(pipeline, lms, tokens, connectors, self.ledger, forum_lane=lane)
+        return Site(pipeline, lms, tokens, connectors, self.ledger, has_old_forum=forum is Forum.V2)
 
-    def wiring(self) -> tuple[Wiring, TokenSource]:
+    def wiring(self, clock: Callable[[], float] = time.monotonic) -> tuple[Wiring, TokenSource]:
         """What connectors talk through, to `http://APP.sandbox`, and the worker's tokens."""
-        client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps)
+        client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps, clock=clock)
         secret = SecretStr(client["client_secret"])
         tokens = lms_tokens(Api("LMS", self.clients["lms"], retry=retry), client["client_id"], secret)
+        return Wiring(self.pool_of, tokens, retry=retry, clock=clock), tokens
 
-        def pool(url: str) -> Pool:
-            base = httpx.URL(url)
-            app = self.clients[base.host.removesuffix(".sandbox")]
-            return app if base.path in ("", "/") else httpx.AsyncClient(base_url=url, transport=app._transport)
-
-        return Wiring(pool, tokens, retry=retry), tokens
+    def pool_of(self, url: str) -> Pool:
+        """The connections to a base URL of this platform."""
+        base = httpx.URL(url)
+        app = self.clients[base.host.removesuffix(".sandbox")]
+        return app if base.path in ("", "/") else httpx.AsyncClient(base_url=url, transport=app._transport)
 
     async def learner(self, site: Site, username: str) -> Learner:
-        found = await site.lms.find(self.user_ids[username])
+        found = await site.lms.rows.find(self.user_ids[username])
         assert found is not None
         return found
 
@@ -275,12 +281,12 @@ class World:
         findings += [each async for each in redrive(site, Choice(), limit=1000)]
         odd = [each for each in findings if each.verdict in (Verdict.FAILED, Verdict.LEFT)]
         assert not odd, odd
-        waiting = {each.user_id: each for each in await site.lms.queue(site.pipeline.queue_states, 0)}
+        waiting = {each.user_id: each for each in (await site.lms.rows.queue(site.pipeline.queue_states, 0)).learners}
         listed = [waiting.get(self.user_ids[name]) or await self.learner(site, name) for name in usernames]
         return [await retire(site, learner) for learner in listed]
 
     async def outlives(
-        self, deadly: Deadly, work: Callable[[], Awaitable[object]], place: LedgerPlace | None = None
+        self, deadly: Deadly, work: Callable[[], Awaitable[object]], place: LedgerLocation | None = None
     ) -> bool:
         """Whether a process comes to the end of some work, over this ledger or over one that it opens itself."""
 
@@ -313,7 +319,7 @@ class World:
     def age(self, days: float, column: str = "modified") -> None:
         """Moves every row of the LMS back in time, which is the machine's there and cannot be moved itself."""
         table = schema.retirement
-        with self.sandbox._platform.database.transaction() as db:
+        with self.sandbox._platform.world.database.transaction() as db:
             for key, text in db.execute(select(table.c.id, table.c[column])).all():
                 earlier = (datetime.fromisoformat(text) - timedelta(days=days)).isoformat()
                 db.execute(table.update().where(table.c.id == key).values({column: earlier}))

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from retirement.endings import Ending
+from retirement.errors import Ending
 from retirement.site import Site
 
 from .doubles import USERNAME, World, holder, line
@@ -42,8 +42,8 @@ async def queued(world: World, *seeds: dict[str, Any]) -> Site:
 
 async def lose_a_claim(world: World, site: Site) -> None:
     """What a run leaves behind that died while its claim was answered."""
-    await site.ledger.claim_began()
-    await site.lms.claim()
+    await site.ledger.claims.begin()
+    await site.lms.partner_queue.claim()
 
 
 def told(folder: Path) -> Counter[tuple[str, str]]:

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.accounts import ACCOUNTS_AT_ONCE, Accounts
 from retirement.errors import Misconfigured, Refused, Transient
 from retirement.learner import Learner
+from retirement.lms.accounts import ACCOUNTS_AT_ONCE, Accounts
 from retirement.site import Site
 
 from .doubles import USERNAME, Script, World, holder, names_nobody, row, shipped
@@ -50,7 +50,7 @@ async def test_countries_come_by_user_id(world: World, site: Site) -> None:
     """Who gave none, and whose name has a comma, is left out; a renamed account is found by its new name."""
     learners = await everybody(world, site)
 
-    found = await site.lms.countries(learners.values())
+    found = await site.lms.accounts.countries(learners.values())
 
     by_name = {name: found.get(each.user_id) for name, each in learners.items()}
     named = dict.fromkeys((*PLAIN, *ODD), "US") | {"x,y": None}
@@ -63,18 +63,18 @@ async def test_countries_are_asked_in_batches(world: World) -> None:
     names = [f"learner-{number}" for number in range(ACCOUNTS_AT_ONCE + 1)]
     world.seed(*(holder(name) for name in names), states=PIPELINE.lms_states, worker_is_staff=True)
     site = world.site(PIPELINE)
-    learners = await site.lms.queue(["PENDING"], 0)
+    learners = (await site.lms.rows.queue(["PENDING"], 0)).learners
 
-    found = await site.lms.countries(learners)
+    found = await site.lms.accounts.countries(learners)
 
     asked = [each for each in world.sandbox.requests if each["path"] == "/api/user/v1/accounts"]
     assert (len(found), len(asked)) == (ACCOUNTS_AT_ONCE + 1, 2)
-    assert await site.lms.countries([]) == {}
+    assert await site.lms.accounts.countries([]) == {}
 
 
 async def test_unknown_names_have_no_country(site: Site, ana: Learner) -> None:
     """The LMS answers 404 when it knows none of them."""
-    assert await site.lms.countries([replace(ana, current_username="nobody")]) == {}
+    assert await site.lms.accounts.countries([replace(ana, current_username="nobody")]) == {}
 
 
 async def test_countries_are_for_staff(world: World) -> None:
@@ -84,26 +84,26 @@ async def test_countries_are_for_staff(world: World) -> None:
     learner = await world.learner(site, USERNAME)
 
     with pytest.raises(Misconfigured, match="only staff is shown countries"):
-        await site.lms.countries([learner])
+        await site.lms.accounts.countries([learner])
 
 
 @pytest.mark.parametrize("username", PLAIN)
 async def test_organisations_of_ended_enrollments_count(world: World, site: Site, username: str) -> None:
     """One active, one ended."""
-    assert await site.lms.orgs(await world.learner(site, username)) == {"OrgA", "OrgB"}
+    assert await site.lms.accounts.orgs(await world.learner(site, username)) == {"OrgA", "OrgB"}
 
 
 @pytest.mark.parametrize("username", ODD)
 async def test_names_that_the_list_refuses_are_asked_elsewhere(world: World, site: Site, username: str) -> None:
     """That list has the active enrollments only."""
-    assert await site.lms.orgs(await world.learner(site, username)) == {"OrgA"}
+    assert await site.lms.accounts.orgs(await world.learner(site, username)) == {"OrgA"}
 
 
 async def test_organisations_of_many_are_one_question(world: World, site: Site) -> None:
     """By user id of everybody asked about; a blank organisation is none."""
     learners = {name: each for name, each in (await everybody(world, site)).items() if name not in ODD}
 
-    found = await site.lms.enrolled_in(learners.values())
+    found = await site.lms.accounts.enrolled_in(learners.values())
 
     by_name = {name: found[each.user_id] for name, each in learners.items()}
     both = {"OrgA", "OrgB"}
@@ -113,7 +113,7 @@ async def test_organisations_of_many_are_one_question(world: World, site: Site) 
         "nowhere": set(),
     }
     assert sum("enrollment" in each["path"] for each in world.sandbox.requests) == 1
-    assert await site.lms.enrolled_in([]) == {}
+    assert await site.lms.accounts.enrolled_in([]) == {}
 
 
 async def test_every_page_is_read(world: World) -> None:
@@ -122,7 +122,7 @@ async def test_every_page_is_read(world: World) -> None:
     world.seed(holder("busy", enrollments=enrolled(*orgs)), states=PIPELINE.lms_states, worker_is_staff=True)
     site = world.site(PIPELINE)
 
-    assert await site.lms.orgs(await world.learner(site, "busy")) == set(orgs)
+    assert await site.lms.accounts.orgs(await world.learner(site, "busy")) == set(orgs)
 
 
 @pytest.mark.parametrize("username", ["bo-jensen", USERNAME])
@@ -133,7 +133,7 @@ async def test_a_worker_that_is_not_staff_is_told(world: World, username: str) -
     learner = await world.learner(site, username)
 
     with pytest.raises(Misconfigured, match="only staff may list the enrollments of others"):
-        await site.lms.orgs(learner)
+        await site.lms.accounts.orgs(learner)
 
 
 @pytest.mark.parametrize(
@@ -181,3 +181,31 @@ async def test_pages_and_failures_are_errors(ana: Learner, answer: Any, expected
     for asking in (accounts.orgs(ana), accounts.countries([ana])):
         with pytest.raises(expected):
             await asking
+
+
+async def test_an_account_is_found_by_its_id(world: World, site: Site) -> None:
+    """By the name that it has now; an id that no account has is an answer too."""
+    ids = world.user_ids
+
+    assert await site.lms.accounts.username(ids["zoë"]) == "zoë"
+    assert str(await site.lms.accounts.username(ids["retired"])).startswith("retired__user_")
+    assert await site.lms.accounts.username(999_999) is None
+
+
+async def test_an_account_by_its_id_is_for_staff(world: World) -> None:
+    """The LMS says so with 403."""
+    world.seed(holder(), states=PIPELINE.lms_states)
+
+    with pytest.raises(Misconfigured, match="only staff may look for an account"):
+        await world.site(PIPELINE).lms.accounts.username(world.user_ids[USERNAME])
+
+
+@pytest.mark.parametrize("answer", [[], [{"id": 18, "username": "bo"}], [{"username": USERNAME}], {}, None])
+async def test_an_account_that_is_not_the_one_asked_for_proves_nothing(answer: Any) -> None:
+    """An empty list neither: 404 is how the LMS says that there is none (contract, section 4.15)."""
+    accounts = Accounts(Script(httpx.Response(200, json=answer)).api())
+
+    with pytest.raises(Refused) as caught:
+        await accounts.username(17)
+
+    assert names_nobody("".join(traceback.format_exception(caught.value)))

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.endings import Ending
-from retirement.engine import retire
-from retirement.errors import RetirementError
-from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, opened
+from retirement.errors import Ending, RetirementError
+from retirement.ledger import LedgerLocation, opened
+from retirement.lms import Listing
 from retirement.pipeline import COMPLETE, ERRORED
 from retirement.site import Site
+from tests.ledgers import place_file
 
+from .batches import retire
 from .doubles import AtOnce, Calendar, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     """As the one of the other tests, with transactions that run at once: there are very many of them here."""
     calendar = Calendar()
-    place = LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    place = LedgerLocation(f"sqlite:///{place_file(tmp_path / 'ledger.sqlite')}")
     async with opened(place, clock=calendar, executor=AtOnce()) as ledger:
         world = World(ledger, calendar)
         yield world
@@ -92,6 +92,7 @@ KINDS = [
     *(_answers(status, ECHO) for status in (400, 401, 403, 404, 405, 409, 418)),
     *(_answers(status, LOGIN_PAGE) for status in (200, 301, 404)),
     _answers(404),
+    _answers(202),
     *(_answers(status, passes=True) for status in (408, 425)),
     *(_answers(status, LOGIN_PAGE, passes=True) for status in (502, 503, 504)),
     *(_answers(500, body, passes=True) for body in (LOGIN_PAGE, ECHO)),
@@ -159,11 +160,11 @@ def _seed(world: World, count: int) -> list[str]:
     return names
 
 
-async def _listed(site: Site) -> list[Learner] | None:
+async def _listed(site: Site) -> Listing | None:
     """Who waits; None where the queue could not be listed."""
     problem = None
     try:
-        return await site.lms.queue(LINE.queue_states, 0)
+        return await site.lms.rows.queue(LINE.queue_states, 0)
     except RetirementError as error:
         problem = f"{error} {error.args}"
     assert says_nobody(problem)
@@ -176,7 +177,7 @@ async def _run(world: World, username: str) -> Ending | None:
     listed = await _listed(site)
     if listed is None:
         return None
-    learner = next(each for each in listed if each.user_id == user_id)
+    learner = next(each for each in listed.learners if each.user_id == user_id)
     report = await retire(site, learner)
     assert says_nobody(report.reason), report.reason
     return report.ending
@@ -189,8 +190,8 @@ async def _trouble(world: World, username: str, trouble: Trouble) -> Ending | No
     world.around = None
     world.sandbox.arm([])
     assert trouble.asked >= trouble.endpoint.at, f"{trouble.kind.name} at {trouble.endpoint.name}: was never met"
-    for breaker in await world.ledger.breakers():
-        await world.ledger.close_breaker(breaker.service, reason="the next combination", by="the test")
+    for breaker in await world.ledger.breakers.all():
+        await world.ledger.breakers.close(breaker.service, reason="the next combination", by="the test")
     return ending
 
 
@@ -225,12 +226,14 @@ def _assert_gone(world: World, believers: set[str]) -> None:
     assert bool(lies) == bool(believers), "believe them no more"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 async def test_one_bad_answer_anywhere_costs_nobody_anything(world: World, kind: Kind) -> None:
     """At every endpoint: nothing escapes, nobody is lost, and the next run has the learner COMPLETE and gone."""
     await _everywhere(world, kind, lasting=False)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", LASTING, ids=lambda kind: kind.name)
 async def test_bad_answers_that_last_cost_nobody_anything(world: World, kind: Kind) -> None:
     """The endpoint answers so for as long as the run lasts."""
@@ -294,11 +297,12 @@ async def test_a_body_that_nobody_can_read_costs_nobody_anything(world: World, o
                 return answer  # this oddity belongs to another kind of answer
 
         world.around, site = around, world.site(LINE)
-        for learner in await _listed(site) or ():
+        listing = await _listed(site) or Listing([])
+        for learner in listing.learners:
             report = await retire(site, learner)
             assert says_nobody(report.reason), report
             assert report.ending is not Ending.ERRORED
-        assert all(says_nobody(text) for text in site.lms.unreadable)
+        assert all(says_nobody(text) for text in listing.unreadable)
         world.around = None
         assert world.state(username) != COMPLETE or not world.sandbox.residue(username)
         world.calendar.pass_by(hours=2)
@@ -323,7 +327,7 @@ async def test_a_clock_that_is_wrong_costs_nobody_anything(world: World, skew: d
     ending = await _run(world, names[1])
     world.around = None
 
-    assert ending in (Ending.RETIRED, Ending.ELSEWHERE)
+    assert ending in (Ending.RETIRED, Ending.BUSY_ELSEWHERE)
     world.calendar.pass_by(days=800)
     assert {each.ending for each in await world.mend(world.site(LINE), *names)} == {Ending.RETIRED}
     assert world.sandbox.residue() == []

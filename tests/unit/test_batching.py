@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from retirement.connectors import Erasure, Outcome
-from retirement.connectors.batching import Batches
+from retirement.connectors.kit.batching import Batches
 from retirement.errors import Defect, LeaseLost, Misconfigured, Refused, RetirementError, Transient
-from retirement.http import permission
 from retirement.learner import Learner
+from retirement.wire.patience import permitted
 
 from .doubles import Naps
 
@@ -108,9 +108,9 @@ async def test_who_has_lost_the_lease_is_not_sent(ana: Learner) -> None:
         raise LeaseLost("the lease is lost")
 
     async def one(number: int, allowed: Any) -> Any:
-        permission.set(allowed)
         try:
-            return (await batches.erase(replace(ana, user_id=number))).receipt
+            with permitted(allowed):
+                return (await batches.erase(replace(ana, user_id=number))).receipt
         except LeaseLost as error:
             return type(error)
 

@@ -7,10 +7,10 @@ import asyncio
 import httpx
 import pytest
 
-from retirement.endings import Ending
-from retirement.engine import retire
+from retirement.errors import Ending
 from retirement.ledger import Breaker
 
+from .batches import batch_of, retire
 from .doubles import Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ DOWN = [{"service": "credentials", "path": "", "status": 503, "times": 9999}]
 
 async def breaker(world: World, service: str = "CREDENTIALS") -> Breaker:
     """The one of a service that was seen failing."""
-    return next(each for each in await world.ledger.breakers() if each.service == service)
+    return next(each for each in await world.ledger.breakers.all() if each.service == service)
 
 
 def crowd(world: World, count: int) -> list[str]:
@@ -61,7 +61,7 @@ async def test_other_lanes_of_a_graph_go_on(world: World) -> None:
     await world.endings(site, *names)
 
     assert world.state(names[3]) == "PARTNER_QUEUE_COMPLETE"
-    record = await world.ledger.record(world.user_ids[names[3]])
+    record = await world.ledger.learners.newest(world.user_ids[names[3]])
     assert record is not None
     assert set(DAG.working_states) - set(record.finished) == {
         "RETIRING_CREDENTIALS",
@@ -107,12 +107,12 @@ async def test_an_operator_opens_and_closes_it(world: World) -> None:
     """Open by hand it stays, however long; closed by hand everybody calls at once."""
     names = crowd(world, 2)
     site = world.site(LINE)
-    await world.ledger.open_breaker("CREDENTIALS", reason="maintenance", by="ops")
+    await world.ledger.breakers.open("CREDENTIALS", reason="maintenance", by="ops")
 
     world.calendar.pass_by(days=3)
     assert (await world.endings(site, names[0])) == {names[0]: Ending.PARKED}
     assert not [each for each in world.sandbox.requests if each["service"] == "credentials"]
-    await world.ledger.close_breaker("CREDENTIALS", reason="over", by="ops")
+    await world.ledger.breakers.close("CREDENTIALS", reason="over", by="ops")
     assert set((await world.endings(site, *names)).values()) == {Ending.RETIRED}
 
 
@@ -124,7 +124,7 @@ async def test_learners_who_are_in_each_others_way_open_nothing(world: World) ->
     world.sandbox.arm([busy | {"headers": {"Content-Type": "application/json"}}])
 
     assert set((await world.endings(site, *names)).values()) == {Ending.PARKED}
-    assert not [each for each in await world.ledger.breakers() if each.state == "open" or each.failing]
+    assert not [each for each in await world.ledger.breakers.all() if each.state == "open" or each.failing]
 
 
 async def test_a_refusal_is_no_sign_of_a_service_that_is_down(world: World) -> None:
@@ -133,7 +133,7 @@ async def test_a_refusal_is_no_sign_of_a_service_that_is_down(world: World) -> N
     world.sandbox.arm([{"service": "credentials", "path": "", "status": 409, "times": 9999}])
 
     assert set((await world.endings(world.site(LINE), *names)).values()) == {Ending.ERRORED}
-    assert not [each for each in await world.ledger.breakers() if each.state == "open"]
+    assert not [each for each in await world.ledger.breakers.all() if each.state == "open"]
 
 
 @pytest.mark.parametrize("trouble", [{"status": 503}, {"drop": True}], ids=["503", "no-answer"])
@@ -188,5 +188,5 @@ async def test_a_probe_that_finds_a_wrong_configuration_stops_the_run(world: Wor
     world.sandbox.arm([{"service": "credentials", "path": "", "status": 403, "times": 99}])
 
     assert await world.endings(site, names[3]) == {names[3]: Ending.STOPPED}
-    assert bool(site.stop)
+    assert bool(batch_of(site).stop)
     assert world.state(names[3]) == "PARTNER_QUEUE_COMPLETE"

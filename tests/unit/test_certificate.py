@@ -12,7 +12,7 @@ import pytest
 
 from retirement import certificate as certificates
 from retirement.errors import ConfigError, LedgerError
-from retirement.ledger import Given, Ledger, LedgerPlace
+from retirement.ledger import Given, Ledger, LedgerLocation
 from retirement.ledger.extract import extract, verified_extract
 from tests.ledger.desk import KEY, START, Clock, Desk, begin, learner
 
@@ -24,17 +24,17 @@ Story = Callable[[Ledger], Awaitable[None]]
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """A ledger in a file."""
-    return Desk(LedgerPlace(f"sqlite:///{tmp_path}/ledger.db", key=KEY), Clock(), tmp_path)
+    return Desk(LedgerLocation(f"sqlite:///{tmp_path}/ledger.db", key=KEY), Clock(), tmp_path)
 
 
 async def retired(ledger: Ledger, outcome: str = "erased", given: Given | None = None) -> None:
     """Learner 17: one step at the LMS, one at BRAZE that ended so, and the end."""
-    tenure = await begin(ledger, 17)
-    await tenure.intend("FORUMS", "LMS", "retirement_retire_forum")
-    await tenure.prove("FORUMS", "erased")
-    await tenure.intend("BRAZE", "BRAZE", "delete_user")
-    await tenure.prove("BRAZE", outcome, given)
-    await tenure.end("retired", "", "COMPLETE")
+    lease = await begin(ledger, 17)
+    await lease.intend("FORUMS", "LMS", "retirement_retire_forum")
+    await lease.prove("FORUMS", "erased")
+    await lease.intend("BRAZE", "BRAZE", "delete_user")
+    await lease.prove("BRAZE", outcome, given)
+    await lease.end("retired", "", "COMPLETE")
 
 
 async def issued(desk: Desk, story: Story) -> dict[str, Any]:
@@ -88,7 +88,7 @@ async def test_a_confirmed_receipt_proves_its_step(desk: Desk) -> None:
 
     async def story(ledger: Ledger) -> None:
         await retired(ledger, "manual", Given("ticket-1", timedelta(days=1)))
-        await ledger.receipt_checked(5, result="confirmed", confirmed=True, evidence=("letter 7", "dpo"))
+        await ledger.receipts.checked(5, result="confirmed", confirmed=True, evidence=("letter 7", "dpo"))
 
     certificate = await issued(desk, story)
 
@@ -102,13 +102,13 @@ async def test_the_partner_queue_is_settled_by_a_delivered_report(desk: Desk) ->
     """Until then the learner's partners have not been told; a report about others settles nothing."""
 
     async def story(ledger: Ledger, *, reported: int) -> None:
-        tenure = await begin(ledger, 17)
-        await tenure.intend("PARTNERS", "LMS", "retirement_partner_queue")
-        await tenure.prove("PARTNERS", "accepted")
-        await tenure.end("retired", "", "COMPLETE")
-        claim = await ledger.claim_began()
-        await ledger.claim_sealed(claim, b"CanaryClaim", [reported])
-        await ledger.claim_delivered(claim)
+        lease = await begin(ledger, 17)
+        await lease.intend("PARTNERS", "LMS", "retirement_partner_queue")
+        await lease.prove("PARTNERS", "accepted")
+        await lease.end("retired", "", "COMPLETE")
+        claim = await ledger.claims.begin()
+        await ledger.claims.seal(claim, b"CanaryClaim", [reported])
+        await ledger.claims.delivered(claim)
 
     others = await issued(desk, lambda ledger: story(ledger, reported=18))
     assert others["not_complete"] == ["step PARTNERS is only accepted, and nothing confirms it"]
@@ -124,12 +124,12 @@ async def test_what_is_kept_is_told_with_its_basis(desk: Desk) -> None:
 
     async def story(ledger: Ledger) -> None:
         day = START.date() + timedelta(days=60)
-        own = await ledger.add_hold(user_id=17, org=None, service="BRAZE", basis="Art. 17(3)(e)", until=day, by="dpo")
-        org = await ledger.add_hold(user_id=None, org="OrgA", service="LMS", basis="contract", until=day, by="dpo")
-        await ledger.add_hold(user_id=None, org="OrgB", service=None, basis="other", until=day, by="dpo")
-        await ledger.add_hold(user_id=18, org=None, service=None, basis="other", until=day, by="dpo")
-        tenure = await begin(ledger, 17)
-        await tenure.end("held", f"kept until {day} by hold {org}", "PENDING")
+        own = await ledger.holds.add(user_id=17, org=None, service="BRAZE", basis="Art. 17(3)(e)", until=day, by="dpo")
+        org = await ledger.holds.add(user_id=None, org="OrgA", service="LMS", basis="contract", until=day, by="dpo")
+        await ledger.holds.add(user_id=None, org="OrgB", service=None, basis="other", until=day, by="dpo")
+        await ledger.holds.add(user_id=18, org=None, service=None, basis="other", until=day, by="dpo")
+        lease = await begin(ledger, 17)
+        await lease.end("held", f"kept until {day} by hold {org}", "PENDING")
         assert (own, org) == (1, 2)
 
     certificate = await issued(desk, story)
@@ -147,12 +147,12 @@ async def test_failures_voided_steps_and_dead_runs_are_told(desk: Desk) -> None:
     """A step without an outcome makes the certificate incomplete, whatever was proved before."""
 
     async def story(ledger: Ledger) -> None:
-        tenure = await begin(ledger, 17)
-        await tenure.intend("FORUMS", "LMS", "retirement_retire_forum")
-        await tenure.prove("FORUMS", "erased")
-        await tenure.void(["FORUMS"], "the LMS has the learner back in PENDING")
-        await tenure.intend("BRAZE", "BRAZE", "delete_user")
-        await tenure.fail("BRAZE", "BRAZE", ConfigError("no key"))
+        lease = await begin(ledger, 17)
+        await lease.intend("FORUMS", "LMS", "retirement_retire_forum")
+        await lease.prove("FORUMS", "erased")
+        await lease.void(["FORUMS"], "the LMS has the learner back in PENDING")
+        await lease.intend("BRAZE", "BRAZE", "delete_user")
+        await lease.fail("BRAZE", "BRAZE", ConfigError("no key"))
 
     certificate = await issued(desk, story)
 
@@ -176,12 +176,40 @@ async def test_a_step_that_somebody_else_did_is_not_proved(desk: Desk, steps: li
 
     async def story(ledger: Ledger) -> None:
         due = START + timedelta(days=30)
-        tenure = await ledger.tenure(learner(17), due_at=due, pipeline="p1", steps=steps)
-        await tenure.intend("FORUMS", "LMS", "retirement_retire_forum")
-        await tenure.prove("FORUMS", "erased")
-        await tenure.end("retired", "", "COMPLETE")
+        lease = await ledger.learners.lease(learner(17), due_at=due, pipeline="p1", steps=steps)
+        await lease.intend("FORUMS", "LMS", "retirement_retire_forum")
+        await lease.prove("FORUMS", "erased")
+        await lease.end("retired", "", "COMPLETE")
 
     assert (await issued(desk, story))["not_complete"] == reasons
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (("parked", 1), ["retirement 1 of the same learner ended parked: of this test"]),
+        (("rescinded", 0), []),
+        (("retired", 1), []),
+    ],
+)
+async def test_a_retirement_that_was_replaced_half_way_keeps_the_learner_from_being_complete(
+    desk: Desk, before: tuple[str, int], said: list[str]
+) -> None:
+    """A later request of the same account says nothing of what the first one had begun to erase."""
+    ending, steps = before
+
+    async def story(ledger: Ledger) -> None:
+        lease = await begin(ledger, 17, retirement_id=1)
+        for _ in range(steps):
+            await lease.intend("FORUMS", "LMS", "retirement_retire_forum")
+            await lease.prove("FORUMS", "erased")
+        await lease.end(ending, "of this test", "PENDING")
+        await retired(ledger)
+
+    certificate = await issued(desk, story)
+
+    assert (certificate["not_complete"], certificate["complete"]) == (said, not said)
+    assert certificate["other_retirements"] == [1]
 
 
 async def test_nothing_proved_is_no_certificate(desk: Desk) -> None:
@@ -221,7 +249,7 @@ async def test_every_value_is_escaped(desk: Desk) -> None:
         await retired(ledger)
         day = START.date() + timedelta(days=1)
         basis = "<script>alert(1)</script> | § 147 АО – *x*"
-        await ledger.add_hold(user_id=17, org=None, service="<b>", basis=basis, until=day, by="dpo")
+        await ledger.holds.add(user_id=17, org=None, service="<b>", basis=basis, until=day, by="dpo")
 
     certificate = await issued(desk, story)
 
@@ -238,7 +266,7 @@ async def test_paper_shows_what_its_fonts_have(desk: Desk) -> None:
     async def story(ledger: Ledger) -> None:
         await retired(ledger)
         basis, day = "“§ 147 AO” – Ж", START.date() + timedelta(days=1)
-        await ledger.add_hold(user_id=17, org=None, service="ECOMMERCE", basis=basis, until=day, by="dpo")
+        await ledger.holds.add(user_id=17, org=None, service="ECOMMERCE", basis=basis, until=day, by="dpo")
 
     paper = certificates.pdf(await issued(desk, story))
 
@@ -251,7 +279,7 @@ async def test_a_true_certificate_stays_true_while_the_ledger_grows(desk: Desk) 
     """Later entries about the learner, and about others, do not make it false."""
     certificate = await issued(desk, lambda ledger: retired(ledger, "accepted", Given("job-1", timedelta(days=1))))
     async with desk.open() as ledger:
-        await ledger.receipt_checked(5, result="confirmed", confirmed=True)
+        await ledger.receipts.checked(5, result="confirmed", confirmed=True)
         await (await begin(ledger, 18)).end("parked", "", "PENDING")
 
     assert certificates.check(tampered(certificate), desk.place) == []

@@ -8,13 +8,12 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from retirement import reconciler
-from retirement.endings import Ending
-from retirement.engine import retire
-from retirement.errors import StateConflict
+from retirement.errors import Ending, StateConflict
+from retirement.followup.cancel import cancel
 from retirement.learner import Learner
 from retirement.pipeline import Pipeline, Step
 
+from .batches import batch_of, retire
 from .doubles import USERNAME, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -81,8 +80,8 @@ async def test_a_hold_that_is_placed_during_a_run_is_kept(world: World, service:
     until = (world.calendar.now + timedelta(days=3)).date()
 
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
-        if request.url.path.endswith("/unenroll/") and not await world.ledger.holds():
-            await world.ledger.add_hold(
+        if request.url.path.endswith("/unenroll/") and not await world.ledger.holds.find():
+            await world.ledger.holds.add(
                 user_id=learner.user_id, org=None, service=service, basis="litigation", until=until, by="counsel"
             )
         return await forward(request)
@@ -101,7 +100,9 @@ async def test_what_one_learner_alone_meets_stops_nobody_else(world: World) -> N
     """A firewall that dislikes a name answers 403; a second learner with the same answer stops the run."""
     world.seed(holder(), holder("bo"), holder("cy"), states=LINE.lms_states)
     site = world.site(LINE)
-    site.listed = {each.user_id: each for each in await site.lms.queue(LINE.queue_states, 0)}
+    batch_of(site).learners = {
+        each.user_id: each for each in (await site.lms.rows.queue(LINE.queue_states, 0)).learners
+    }
     disliked = {USERNAME}
 
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
@@ -110,16 +111,18 @@ async def test_what_one_learner_alone_meets_stops_nobody_else(world: World) -> N
         return await forward(request)
 
     world.around = around
-    endings = {each.username: (await retire(site, each)).ending for each in site.listed.values()}
+    endings = {each.username: (await retire(site, each)).ending for each in batch_of(site).learners.values()}
 
     assert endings == {USERNAME: Ending.PARKED, "bo": Ending.RETIRED, "cy": Ending.RETIRED}
-    assert not site.stop
+    assert not batch_of(site).stop
     disliked |= {"di"}
     world.seed(holder("di"), holder(), states=LINE.lms_states)
-    site.listed = {each.user_id: each for each in await site.lms.queue(LINE.queue_states, 0)}
-    for each in site.listed.values():
+    batch_of(site).learners = {
+        each.user_id: each for each in (await site.lms.rows.queue(LINE.queue_states, 0)).learners
+    }
+    for each in batch_of(site).learners.values():
         await retire(site, each)
-    assert site.stop
+    assert batch_of(site).stop
 
 
 async def test_a_row_that_cannot_be_read_is_no_fault_of_the_learner(world: World) -> None:
@@ -157,7 +160,7 @@ async def test_nobody_keeps_an_account_that_is_erased_in_part(world: World) -> N
     assert world.state(USERNAME) == "PENDING"
 
     with pytest.raises(StateConflict, match="done or begun already"):
-        await reconciler.cancel(site, world.user_ids[USERNAME])
+        await cancel(site, world.user_ids[USERNAME])
 
     assert world.state(USERNAME) == "PENDING"
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from retirement import confirmation
 from retirement.certificate import certificate_of
-from retirement.confirmation import Checked, What
 from retirement.connectors import Verdict as Answer
 from retirement.connectors import registry
-from retirement.endings import Ending
-from retirement.engine import retire
-from retirement.errors import StateConflict
+from retirement.errors import Ending, StateConflict
+from retirement.followup import verify as confirmation
+from retirement.followup.move_back import Verdict
+from retirement.followup.questions import TROUBLE, Checked, CheckResult
+from retirement.followup.reconcile import reconcile
 from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, Receipt, opened
+from retirement.ledger import LedgerLocation, Receipt, opened
 from retirement.ledger.extract import extract
+from retirement.lms import Listing
 from retirement.pipeline import Pipeline
-from retirement.reconciler import Verdict, reconcile
 from retirement.sandbox.vendors import VENDORS, braze
 from retirement.site import Site
 
+from .batches import batch_of, retire
 from .doubles import PERSONAL, USERNAME, Deadly, World, holder, line, names_nobody
 
 pytestmark = pytest.mark.anyio
@@ -46,8 +48,8 @@ class Case:
         wiring, _ = self.world.wiring()
         kind = registry()["BRAZE"]
         section = VENDORS["braze"].settings("http://braze.sandbox", {}) | settings
-        site.connectors = {**site.connectors, "BRAZE": kind.connected("BRAZE", kind.Settings(**section), wiring)}
-        return site
+        braze_connector = kind.connected("BRAZE", kind.Settings(**section), wiring)
+        return replace(site, connectors={**site.connectors, "BRAZE": braze_connector})
 
     async def retired(self, *names: str, vendors: tuple[str, ...] = ("braze",)) -> Site:
         self.world.seed(*(holder(name, vendors=list(vendors)) for name in names), states=PIPELINE.lms_states)
@@ -62,14 +64,14 @@ class Case:
         self.world.sandbox.advance(timedelta(**time).total_seconds())
 
     async def verify(self, site: Site, *, every: bool = False) -> list[Checked]:
-        return [each async for each in confirmation.confirm(site, every=every)]
+        return [each async for each in confirmation.verify(site, batch_of(site), every=every)]
 
     async def receipts(self, name: str = USERNAME) -> list[Receipt]:
-        return await self.world.ledger.receipts(user_id=self.world.user_ids[name])
+        return await self.world.ledger.receipts.find(user_id=self.world.user_ids[name])
 
     def returns(self, name: str = USERNAME) -> None:
         """An event that was still queued somewhere makes the profile anew."""
-        with self.world.sandbox._platform.database.transaction() as db:
+        with self.world.sandbox._platform.world.database.transaction() as db:
             row = {"learner": self.world.user_ids[name], "external_id": str(self.world.user_ids[name])}
             db.execute(braze.profile.insert(), [row | {"email": PERSONAL[2], "first_name": "Ana", "delete_at": None}])
 
@@ -92,7 +94,7 @@ async def test_a_receipt_is_kept_with_its_outcome_and_asked_about_when_its_time_
     (confirmed,) = await case.verify(site)
     (settled,) = await case.receipts()
 
-    assert [each.what for each in (gone, confirmed)] == [What.GONE, What.CONFIRMED]
+    assert [each.what for each in (gone, confirmed)] == [CheckResult.GONE, CheckResult.CONFIRMED]
     assert (settled.result, settled.verdict) == ("confirmed", "gone")
     assert settled.confirmed_at is not None
     assert await case.verify(site, every=True) == []
@@ -103,15 +105,15 @@ async def test_a_service_that_accepted_has_time(case: Case) -> None:
     site = await case.retired(USERNAME)
     (early,) = await case.verify(site, every=True)
     calls = case.world.calls("braze")
-    assert (early.what, early.overdue) == (What.WAITING, False)
+    assert (early.what, early.overdue) == (CheckResult.WAITING, False)
     case.world.calendar.pass_by(days=3)  # for us, and not for Braze
     (late,) = await case.verify(site)
 
-    assert (late.what, late.overdue) == (What.STILL_THERE, True)  # Braze has them queued, and counts nobody new
+    assert (late.what, late.overdue) == (CheckResult.STILL_THERE, True)  # Braze has them queued, and counts nobody new
     assert case.world.calls("braze") == calls + 2
     case.pass_by(days=1)
     (gone,) = await case.verify(site)
-    assert gone.what is What.GONE
+    assert gone.what is CheckResult.GONE
 
 
 async def test_who_comes_back_is_erased_again_and_the_lms_row_stays(case: Case) -> None:
@@ -125,10 +127,10 @@ async def test_who_comes_back_is_erased_again_and_the_lms_row_stays(case: Case) 
     first, second = await case.receipts()
     case.pass_by(minutes=16)
     (gone,) = await case.verify(site)
-    record = await case.world.ledger.record(case.world.user_ids[USERNAME])
+    record = await case.world.ledger.learners.newest(case.world.user_ids[USERNAME])
 
-    assert (again.what, first.result, second.result) == (What.ERASED_AGAIN, "returned", None)
-    assert gone.what is What.GONE
+    assert (again.what, first.result, second.result) == (CheckResult.ERASED_AGAIN, "returned", None)
+    assert gone.what is CheckResult.GONE
     assert case.world.state(USERNAME) == "COMPLETE"
     assert record is not None
     assert (record.ending, [each.outcome for each in record.attempts if each.step == "RETIRING_BRAZE"]) == (
@@ -147,9 +149,9 @@ async def test_a_service_that_does_not_answer_is_asked_by_the_next_run(case: Cas
     wrong = await case.verify(case.site(api_key="wrong"), every=True)
     mended = await case.verify(site)
 
-    assert [each.what for each in (down, fine)] == [What.UNANSWERED, What.GONE]
-    assert {each.what for each in wrong} == {What.UNANSWERED}
-    assert [each.what for each in mended] == [What.GONE]
+    assert [each.what for each in (down, fine)] == [CheckResult.UNANSWERED, CheckResult.GONE]
+    assert {each.what for each in wrong} == {CheckResult.UNANSWERED}
+    assert [each.what for each in mended] == [CheckResult.GONE]
     assert not any(each.troubles for each in (down, fine, *wrong))
 
 
@@ -159,7 +161,7 @@ async def test_a_receipt_that_nobody_can_ask_about_is_named(case: Case) -> None:
     case.pass_by(days=1)
     (odd,) = await case.verify(case.world.site(PIPELINE))
 
-    assert (odd.what, odd.troubles) == (What.UNASKABLE, True)
+    assert (odd.what, odd.troubles) == (CheckResult.UNASKABLE, True)
     assert "retirement confirm" in odd.text
 
 
@@ -171,7 +173,7 @@ async def test_who_is_held_is_not_erased_again(case: Case) -> None:
     case.returns()
     calls = case.world.calls("braze")
     until = case.world.calendar.now + timedelta(days=99)
-    await case.world.ledger.add_hold(
+    await case.world.ledger.holds.add(
         user_id=case.world.user_ids[USERNAME],
         org=None,
         service="BRAZE",
@@ -182,7 +184,7 @@ async def test_who_is_held_is_not_erased_again(case: Case) -> None:
     case.pass_by(days=15)
     (kept,) = await case.verify(site)
 
-    assert (kept.what, kept.troubles) == (What.STILL_THERE, True)
+    assert (kept.what, kept.troubles) == (CheckResult.STILL_THERE, True)
     assert case.world.calls("braze") == calls + 1  # the question
 
 
@@ -195,16 +197,16 @@ async def test_who_took_the_request_back_is_not_erased_again(case: Case) -> None
     calls = case.world.calls("braze")
     case.pass_by(days=15)
     await case.world.force(USERNAME, "ABORTED")
-    site.lms.by_date = _of(await case.world.learner(site, USERNAME))  # type: ignore[method-assign]  # listed before that
+    site.lms.rows.by_date = _of(await case.world.learner(site, USERNAME))  # type: ignore[method-assign]  # listed before that
     (left,) = await case.verify(site)
 
-    assert (left.what, left.troubles) == (What.UNANSWERED, False)
+    assert (left.what, left.troubles) == (CheckResult.UNANSWERED, False)
     assert case.world.calls("braze") == calls + 1  # the question
 
 
 def _of(learner: Learner) -> Any:
-    async def by_date(*_asked: Any) -> list[Learner]:
-        return [learner]
+    async def by_date(*_asked: Any) -> Listing:
+        return Listing([learner])
 
     return by_date
 
@@ -214,8 +216,8 @@ async def test_what_is_settled_stays_settled(case: Case) -> None:
     await case.retired(USERNAME)
     (receipt,) = await case.receipts()
     ledger = case.world.ledger
-    await ledger.receipt_checked(receipt.id, result="confirmed", confirmed=True, evidence=("ticket 1", "support"))
-    await ledger.receipt_checked(receipt.id, result=None, verdict="working", evidence=("ticket 2", "nobody"))
+    await ledger.receipts.checked(receipt.id, result="confirmed", confirmed=True, evidence=("ticket 1", "support"))
+    await ledger.receipts.checked(receipt.id, result=None, verdict="working", evidence=("ticket 2", "nobody"))
     (after,) = await case.receipts()
 
     assert (after.result, after.evidence, after.evidence_by) == ("confirmed", "ticket 1", "support")
@@ -228,21 +230,21 @@ async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
     case.world.sandbox.arm([{"service": "braze", "path": "/users/export", "status": 403, "times": 1}])
     found = await case.verify(site)
 
-    assert [each.what for each in found] == [What.UNANSWERED, What.GONE, What.GONE]
+    assert [each.what for each in found] == [CheckResult.UNANSWERED, CheckResult.GONE, CheckResult.GONE]
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
-    case: Case, tmp_path: Path, after: bool
+    case: Case, tmp_path: Path, after: bool, every_nth: int
 ) -> None:
     """At every request and every transaction, with somebody to confirm and somebody who came back."""
     deaths, world = 0, case.world
     while True:
-        place = LedgerPlace(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
+        place = LedgerLocation(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
         async with opened(place, clock=world.calendar) as world.ledger:
             site = await case.retired(USERNAME, "bo")
             case.pass_by(minutes=16)
-            assert [each.what for each in await case.verify(site)] == [What.GONE, What.GONE]
+            assert [each.what for each in await case.verify(site)] == [CheckResult.GONE, CheckResult.GONE]
         case.returns("bo")
         case.pass_by(days=15)
         if await world.outlives(Deadly(deaths + 1, after), lambda: case.verify(case.site()), place):
@@ -256,6 +258,7 @@ async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
                 assert issued["complete"], f"died at {deaths}: {issued['not_complete']}"
             assert [each for each in world.sandbox.residue() if each["service"] == "braze"] == [], f"died at {deaths}"
             assert (await world.ledger.verify()).ok
+        deaths += every_nth - 1
 
     assert deaths > 12
 
@@ -265,9 +268,9 @@ async def _followed_up(case: Case) -> None:
     site = case.site()
     for _ in range(4):
         assert not [each async for each in reconcile(site) if each.verdict in (Verdict.LEFT, Verdict.FAILED)]
-        assert not [each for each in await case.verify(site) if each.what in confirmation.TROUBLE]
+        assert not [each for each in await case.verify(site) if each.what in TROUBLE]
         case.pass_by(days=15)
-    assert await case.world.ledger.receipts(open_only=True) == []
+    assert await case.world.ledger.receipts.find(open_only=True) == []
 
 
 async def test_a_connector_that_breaks_on_one_receipt_goes_on_with_the_next(case: Case) -> None:
@@ -286,9 +289,9 @@ async def test_a_connector_that_breaks_on_one_receipt_goes_on_with_the_next(case
     braze_connector.__class__ = Broken
     found = {each.user_id: each for each in await case.verify(site)}
 
-    assert found[broken].what is What.UNANSWERED
+    assert found[broken].what is CheckResult.UNANSWERED
     assert names_nobody(found[broken].text)
-    assert found[case.world.user_ids["bo"]].what is What.GONE
+    assert found[case.world.user_ids["bo"]].what is CheckResult.GONE
 
 
 async def test_a_service_that_is_down_is_left_alone_after_three(case: Case) -> None:
@@ -299,17 +302,17 @@ async def test_a_service_that_is_down_is_left_alone_after_three(case: Case) -> N
     calls = case.world.calls("braze")
     found = await case.verify(site)
 
-    assert {each.what for each in found} == {What.UNANSWERED}
+    assert {each.what for each in found} == {CheckResult.UNANSWERED}
     assert case.world.calls("braze") == calls + 3 * site.connectors["BRAZE"].api.retry.attempts
 
 
 async def test_two_verifications_at_once_are_one(case: Case) -> None:
     """The second changes nothing, and says so."""
     site = await case.retired(USERNAME)
-    lease = await case.world.ledger.lease("verify", what="the verification")
+    lease = await case.world.ledger.leases.take("verify", what="the verification")
     with pytest.raises(StateConflict):
         await case.verify(site, every=True)
-    await case.world.ledger.release(lease)
+    await case.world.ledger.leases.release(lease)
 
     assert len(await case.verify(site, every=True)) == 1
 
@@ -321,14 +324,14 @@ async def test_who_is_gone_from_the_lms_cannot_be_erased_again(case: Case) -> No
     await case.verify(site)
     case.returns()
     case.world.seed({"username": "zed"}, holder("bo"), states=PIPELINE.lms_states)
-    with case.world.sandbox._platform.database.transaction() as db:
-        (receipt,) = await case.world.ledger.receipts()
+    with case.world.sandbox._platform.world.database.transaction() as db:
+        (receipt,) = await case.world.ledger.receipts.find()
         row = {"learner": 0, "external_id": receipt.reference, "email": "", "first_name": "", "delete_at": None}
         db.execute(braze.profile.insert(), [row])
     case.pass_by(days=15)
     (left,) = await case.verify(case.site())
 
-    assert (left.what, left.overdue) == (What.STILL_THERE, True)
+    assert (left.what, left.overdue) == (CheckResult.STILL_THERE, True)
     assert "by hand" in left.text
 
 
@@ -341,10 +344,10 @@ async def test_nothing_that_is_said_names_anybody(case: Case) -> None:
     case.pass_by(days=15)
     case.world.sandbox.arm([{"service": "braze", "path": "/users/delete", "status": 400}])
     said += await case.verify(site)
-    events = await case.world.ledger.events()
+    events = await case.world.ledger.events.find()
 
     shown = f"{said} {events}".casefold()
-    assert said[-1].what is What.STILL_THERE
+    assert said[-1].what is CheckResult.STILL_THERE
     assert not any(secret.casefold() in shown for secret in PERSONAL)
 
 

@@ -298,3 +298,11 @@ def test_the_installed_connectors_are_ours() -> None:
 def test_every_operation_says_what_it_does(connector: type[Connector]) -> None:
     """The first line of its docstring is the operator's manual."""
     assert all(each.doc.endswith((".", "…")) and len(each.doc) > 20 for each in connector.operations().values())
+
+
+@pytest.mark.parametrize("service", sorted(registry()))
+def test_every_operation_declares_its_success(service: str) -> None:
+    """Status and body of the request that does the work; only what an operator declares cannot."""
+    declared = [each for each in registry()[service].operations().values() if each.route]
+
+    assert [each.name for each in declared if each.success is None] == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from retirement.config import Configuration, load
-from retirement.coverage import STORES, Gap, Kind, candidates, gaps, rows, unused_states
+from retirement.site.coverage import STORES, Gap, Kind, candidates, gaps, rows, unused_states
 
 from .doubles import World
 
@@ -80,7 +80,7 @@ async def test_states_of_the_lms_that_no_step_uses_are_gaps(tmp_path: Path, worl
     configuration = configured(tmp_path)
     site = world.site(configuration.pipeline)
 
-    known = await site.lms.known_states(candidates(configuration))
+    known = await site.lms.rows.known_states(candidates(configuration))
 
     found = named(unused_states(configuration, known), Kind.STATE)
     assert {"RETIRING_FORUMS", "FORUMS_COMPLETE"} <= set(found)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from retirement.endings import Ending
-from retirement.engine import retire
+from retirement.errors import Ending
+from retirement.followup.move_back import Verdict
+from retirement.followup.reconcile import reconcile
 from retirement.learner import Learner
-from retirement.ledger import LedgerPlace, opened
-from retirement.reconciler import Verdict, reconcile
+from retirement.ledger import LedgerLocation, opened
 from retirement.site import Site
+from tests.ledgers import place_file
 
+from .batches import retire
 from .doubles import USERNAME, Deadly, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_a_run_that_died_anywhere_is_finished_by_the_next(
-    world: World, tmp_path: Path, name: str, after: bool, forum: str
+    world: World, tmp_path: Path, name: str, after: bool, forum: str, every_nth: int
 ) -> None:
     """For every request of a run: COMPLETE in the end, nothing of the learner left, a ledger that is whole."""
     pipeline = shipped(name)
@@ -39,7 +41,7 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
     deaths = 0
     while True:
         world.seed(holder(), states=pipeline.lms_states, forum=forum)
-        place = LedgerPlace(f"sqlite:///{tmp_path / str(deaths)}.sqlite")
+        place = LedgerLocation(f"sqlite:///{place_file(tmp_path / f'{deaths}.sqlite')}")
         async with opened(place, clock=world.calendar) as world.ledger:
             site = world.site(pipeline)
             learner = await world.learner(site, USERNAME)
@@ -56,6 +58,7 @@ async def test_a_run_that_died_anywhere_is_finished_by_the_next(
             assert (await world.ledger.verify()).ok
         learner = world.sandbox.state()["learners"][USERNAME]
         assert [each["active"] for each in learner["enrollments"]] == [False, False]
+        deaths += every_nth - 1
 
     assert deaths >= 2 * len(pipeline) + 1
 

@@ -11,19 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from retirement.deadlines import (
-    HORIZON,
-    Breach,
-    Forecast,
-    Pace,
-    QueueRun,
-    Waiting,
-    by_slack,
-    due_at,
-    forecast,
-    measured,
-)
 from retirement.learner import Learner
+from retirement.queue.forecast import HORIZON, Breach, Forecast, Pace, QueueRun, Waiting, by_slack, forecast, measured
+from retirement.site.deadlines import due_at
 
 from .doubles import row
 
@@ -39,6 +29,11 @@ def by_id(each: Waiting, _: datetime) -> tuple[object, ...]:
 
 def least_slack(each: Waiting, _: datetime) -> tuple[object, ...]:
     return (each.due_at, each.requested_at, each.user_id)
+
+
+def in_time_first(each: Waiting, run: datetime) -> tuple[object, ...]:
+    """Those who are too late already after all who can still be in time: what we have decided against."""
+    return (each.due_at < run, *least_slack(each, run))
 
 
 def one(user_id: int, days_ago: float, due_in: float) -> Waiting:
@@ -68,18 +63,8 @@ def late(waiting: Sequence[Waiting], ends: dict[int, datetime]) -> int:
     return sum(each.user_id not in ends or ends[each.user_id] > each.due_at for each in waiting)
 
 
-def foreseen(
-    waiting: Sequence[Waiting], per_run: int, success: float = 1.0, *, in_time_first: bool = False
-) -> Forecast:
-    return forecast(
-        waiting,
-        now=NOW,
-        cool_off=COOL_OFF,
-        per_run=per_run,
-        runs_per_day=1,
-        success=success,
-        in_time_first=in_time_first,
-    )
+def foreseen(waiting: Sequence[Waiting], per_run: int, success: float = 1.0) -> Forecast:
+    return forecast(waiting, now=NOW, cool_off=COOL_OFF, per_run=per_run, runs_per_day=1, success=success)
 
 
 @st.composite
@@ -102,15 +87,6 @@ def test_least_slack_comes_first() -> None:
     due = {1: NOW, 2: NOW + DAY, 3: NOW + DAY, 4: NOW + DAY}
 
     assert [each.user_id for each in by_slack(learners, due)] == [1, 2, 3, 4]
-
-
-def test_who_is_too_late_already_may_come_last() -> None:
-    """Where the time is told."""
-    learners = [learner(user_id, "2026-11-01T00:00:00Z") for user_id in (1, 2, 3)]
-    due = {1: NOW - DAY, 2: NOW, 3: NOW + DAY}
-
-    assert [each.user_id for each in by_slack(learners, due)] == [1, 2, 3]
-    assert [each.user_id for each in by_slack(learners, due, now=NOW)] == [2, 3, 1]
 
 
 def test_the_pace_is_what_the_runs_show() -> None:
@@ -177,7 +153,7 @@ def test_the_forecast_is_the_simulation_where_every_call_succeeds(waiting: list[
 def test_no_order_misses_fewer_deadlines_than_in_time_first(waiting: list[Waiting], per_run: int) -> None:
     """Not by user id, not by slack alone; the backlog is larger than one run takes."""
     assume(len(waiting) > per_run)
-    breaches = len(foreseen(waiting, per_run, in_time_first=True).breaches)
+    breaches = late(waiting, simulated(waiting, in_time_first, per_run))
 
     assert breaches <= late(waiting, simulated(waiting, by_id, per_run))
     assert breaches <= len(foreseen(waiting, per_run).breaches)

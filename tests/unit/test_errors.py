@@ -12,9 +12,12 @@ from retirement import errors
 from retirement.errors import (
     BreakerOpen,
     Busy,
+    BusyElsewhere,
     ConfigError,
     Defect,
-    Held,
+    Ending,
+    EngineLost,
+    GuardStopped,
     Interrupted,
     Kept,
     LeaseLost,
@@ -25,9 +28,12 @@ from retirement.errors import (
     Refused,
     Rescinded,
     RetirementError,
+    RowAfter,
+    SchedulePaused,
     ServiceError,
     StateConflict,
     Transient,
+    Unproved,
 )
 
 from .doubles import EMAIL, names_nobody
@@ -37,13 +43,17 @@ EXAMPLES = [
     RetirementError("a sentence"),
     ConfigError("one problem", "another"),
     Interrupted("told to stop"),
-    Held("a guard"),
+    GuardStopped("a guard"),
+    SchedulePaused("the schedule queue is paused"),
     Defect("a defect in the program: KeyError at x.py:1"),
     StateConflict("learner 17 is in COMPLETE"),
     Rescinded("learner 17 has no request"),
+    BusyElsewhere("another run has the queue"),
+    Unproved("every step ended, and the row is in PENDING"),
     Kept("kept until 2027-01-01 by hold 4", "SVC"),
     LeaseLost("the lease of learner 17 is lost"),
     LedgerError("the ledger is full"),
+    EngineLost("Prefect's server has not answered for 60 s"),
     ServiceError("SVC", GET, 418, "a reason"),
     ServiceError("SVC", GET),
     Transient("SVC", GET, 503, "a reason", True),
@@ -122,3 +132,27 @@ def test_a_defect_says_where_and_not_what() -> None:
 def test_a_defect_of_an_exception_that_was_never_raised_has_no_place() -> None:
     """No traceback, no frame to name."""
     assert str(Defect.at(ValueError(EMAIL))) == "a defect in the program: ValueError"
+
+
+def test_an_ending_of_an_older_ledger_is_read_under_its_present_name() -> None:
+    """Entries of a ledger are never rewritten, so their words have to be understood for ever."""
+    assert Ending("held-elsewhere") is Ending.BUSY_ELSEWHERE
+    with pytest.raises(ValueError, match="nowhere"):
+        Ending("nowhere")
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=repr)
+def test_what_an_error_does_to_a_learner_agrees_with_itself(error: RetirementError) -> None:
+    """An ending that says ERRORED moves the row there; one that was given back or left alone does not."""
+    after = error.consequence
+
+    assert (after.row is RowAfter.ERRORED) == (after.ending is Ending.ERRORED)
+    assert (after.row is RowAfter.STAYS) == (after.ending is Ending.STRANDED)
+    assert after.passes >= after.is_repeated >= after.trips_breaker
+
+
+def test_an_error_that_forbids_to_move_the_row_weighs_most() -> None:
+    """Then one that does not pass by itself, then one that does."""
+    weights = [kind.consequence.weight for kind in (LeaseLost, LedgerError, Refused, Transient)]
+
+    assert weights == [2, 2, 1, 0]

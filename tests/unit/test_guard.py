@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retirement.config import GuardSettings
-from retirement.guard import Facts, History, assess, domain_of, staff_among
 from retirement.learner import Learner
+from retirement.queue.guard import Facts, History, assess, domain_of, staff_among
 
 from .doubles import row
 

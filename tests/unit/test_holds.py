@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from retirement.endings import Ending, Report
+from retirement.errors import Ending
+from retirement.followup.reconcile import reconcile
 from retirement.pipeline import Pipeline
-from retirement.reconciler import reconcile
+from retirement.pipeline.endings import Report
 
 from .doubles import USERNAME, World, holder, shipped
 
@@ -22,7 +23,7 @@ async def hold(world: World, *, days: int = 10, **on: Any) -> int:
     """Places a hold that lasts so many days."""
     until = (world.calendar.now + timedelta(days=days)).date()
     on = {"user_id": None, "org": None, "service": None} | on
-    return await world.ledger.add_hold(**on, basis="litigation", until=until, by="counsel")
+    return await world.ledger.holds.add(**on, basis="litigation", until=until, by="counsel")
 
 
 def results(report: Report) -> dict[str, str]:
@@ -43,8 +44,8 @@ async def test_a_held_learner_is_not_even_asked_about(world: World) -> None:
     assert (report.ending, report.steps) == (Ending.HELD, ())
     assert f"by hold {number}" in report.reason
     assert {each["path"] for each in world.sandbox.requests[before:]} == {"/api/user/v1/accounts/retirement_queue/"}
-    assert await world.ledger.live_leases() == {}
-    await world.ledger.release_hold(number, by="counsel", reason="settled")
+    assert await world.ledger.leases.live() == {}
+    await world.ledger.holds.release(number, by="counsel", reason="settled")
     assert (await world.retire(site, USERNAME)).ending is Ending.RETIRED
     assert learner.state == "PENDING"
 
@@ -73,7 +74,7 @@ async def test_a_hold_on_an_organisation_keeps_its_learners(world: World) -> Non
 
     assert await world.endings(world.site(LINE), "bo", "cy") == {"bo": Ending.HELD, "cy": Ending.RETIRED}
     assert world.state("bo") == "PENDING"
-    await world.ledger.release_hold(number, by="counsel", reason="settled")
+    await world.ledger.holds.release(number, by="counsel", reason="settled")
     assert (await world.retire(world.site(LINE), "bo")).ending is Ending.RETIRED
 
 
@@ -111,7 +112,7 @@ async def test_a_hold_on_a_service_keeps_only_what_is_there(world: World, pipeli
     if expires:
         world.calendar.pass_by(days=11)
     else:
-        await world.ledger.release_hold(number, by="counsel", reason="settled")
+        await world.ledger.holds.release(number, by="counsel", reason="settled")
     last = await world.retire(site, USERNAME)
 
     assert last.ending is Ending.RETIRED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 
 from retirement.config import Configuration, load
 from retirement.errors import LedgerError, Misconfigured, Refused, Transient
-from retirement.intake import Intake, take_in
+from retirement.queue.intake import Intake
 from retirement.sandbox import pipelines
-from retirement.site import Deadlines
+from retirement.site.deadlines import Deadlines
 
+from .batches import take_in
 from .doubles import Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +43,7 @@ async def taken(world: World, folder: Path, cool_off_days: int = 0, **changes: A
 async def hold(world: World, username: str, service: str | None = None) -> None:
     """Places a hold on a learner that lasts three days."""
     user_id, until = world.user_ids[username], (world.calendar.now + timedelta(days=3)).date()
-    await world.ledger.add_hold(
+    await world.ledger.holds.add(
         user_id=user_id, org=None, service=service, basis="litigation", until=until, by="counsel"
     )
 
@@ -140,8 +142,7 @@ async def test_a_country_has_its_own_deadline(world: World, tmp_path: Path) -> N
         states=LINE.lms_states,
         worker_is_staff=True,
     )
-    site = world.site(LINE)
-    site.deadlines = Deadlines(30, {"BR": 10})
+    site = replace(world.site(LINE), deadlines=Deadlines(30, {"BR": 10}))
 
     intake = await take_in(site, configuration(tmp_path), 0)
 
@@ -151,8 +152,7 @@ async def test_a_country_has_its_own_deadline(world: World, tmp_path: Path) -> N
 async def test_who_may_not_see_countries_is_told_before_anybody_is_begun(world: World, tmp_path: Path) -> None:
     """A deadline by country needs a worker that is staff."""
     world.seed(holder(), states=LINE.lms_states)
-    site = world.site(LINE)
-    site.deadlines = Deadlines(30, {"BR": 10})
+    site = replace(world.site(LINE), deadlines=Deadlines(30, {"BR": 10}))
 
     with pytest.raises(Misconfigured):
         await take_in(site, configuration(tmp_path), 0)
@@ -177,7 +177,9 @@ async def test_a_queue_that_cannot_be_listed_is_said(
 async def test_a_ledger_that_cannot_be_read_is_said(world: World, tmp_path: Path) -> None:
     """Without history and holds nobody is taken on."""
     world.seed(holder(), states=LINE.lms_states)
-    await world.ledger.write(lambda book: book.connection.exec_driver_sql("ALTER TABLE hold RENAME TO gone") and None)
+    await world.ledger.access.write(
+        lambda tx: tx.connection.exec_driver_sql("ALTER TABLE hold RENAME TO gone") and None
+    )
 
     with pytest.raises(LedgerError):
         await taken(world, tmp_path)
@@ -186,11 +188,11 @@ async def test_a_ledger_that_cannot_be_read_is_said(world: World, tmp_path: Path
 async def test_looking_changes_nothing(world: World, tmp_path: Path) -> None:
     """Neither a row nor the ledger."""
     world.seed(holder(), states=LINE.lms_states)
-    head = await world.ledger.head()
+    head = await world.ledger.events.head()
 
     await taken(world, tmp_path)
 
-    assert await world.ledger.head() == head
+    assert await world.ledger.events.head() == head
     assert {each["method"] for each in world.sandbox.requests if "oauth2" not in each["path"]} == {"GET"}
 
 
@@ -200,7 +202,7 @@ async def test_learners_of_a_held_organisation_take_nobodys_place(world: World, 
     seeds = [holder("hers", enrollments=theirs, requested_days_ago=29), holder("free", enrollments=[])]
     world.seed(*seeds, states=LINE.lms_states, worker_is_staff=True)
     until = (world.calendar.now + timedelta(days=3)).date()
-    await world.ledger.add_hold(user_id=None, org="orgb", service=None, basis="audit", until=until, by="counsel")
+    await world.ledger.holds.add(user_id=None, org="orgb", service=None, basis="audit", until=until, by="counsel")
 
     intake = await taken(world, tmp_path)
 

@@ -8,10 +8,9 @@ import httpx
 import pytest
 
 from retirement.connectors.openedx import Forum
-from retirement.endings import Ending
-from retirement.engine import retire
-from retirement.errors import Misconfigured
+from retirement.errors import Ending, Misconfigured
 
+from .batches import batch_of, retire
 from .doubles import USERNAME, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -70,14 +69,14 @@ async def test_a_conflict_weighs_more_than_a_refusal(world: World) -> None:
     world.around = around
     report = await retire(site, learner)
 
-    assert (report.ending, world.state(USERNAME)) == (Ending.ELSEWHERE, "LICENSES_COMPLETE")
+    assert (report.ending, world.state(USERNAME)) == (Ending.BUSY_ELSEWHERE, "LICENSES_COMPLETE")
 
 
 async def test_a_misconfigured_service_stops_the_others_between_steps(world: World) -> None:
     """They end the step they are in, and are given back to what is proved."""
     world.seed(holder("bo"), holder("cy"), holder("di"), states=LINE.lms_states)
     site = world.site(LINE)
-    learners = await site.lms.queue(LINE.queue_states, 0)
+    learners = (await site.lms.rows.queue(LINE.queue_states, 0)).learners
     waiting, stopped = asyncio.Semaphore(0), asyncio.Event()
 
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
@@ -99,7 +98,7 @@ async def test_a_misconfigured_service_stops_the_others_between_steps(world: Wor
     assert {Ending.STOPPED} == {report.ending for report in reports}
     states = [world.state(username) for username in ("bo", "cy", "di")]
     assert states == ["ENROLLMENTS_COMPLETE", "FORUMS_COMPLETE", "FORUMS_COMPLETE"]
-    assert isinstance(site.stop.reason, Misconfigured)
+    assert isinstance(batch_of(site).stop.reason, Misconfigured)
     assert "404" in reports[1].reason
 
 
@@ -111,7 +110,7 @@ async def test_old_forums_take_one_learner_at_a_time(world: World, configured: F
     site = world.site(LINE, forum=configured)
     endings: list[list[Ending]] = []
     for _ in range(4):
-        learners = await site.lms.queue(LINE.queue_states, 0)
+        learners = (await site.lms.rows.queue(LINE.queue_states, 0)).learners
         endings.append([each.ending for each in await asyncio.gather(*(retire(site, each) for each in learners))])
 
     assert endings[0].count(Ending.RETIRED) >= retired

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,14 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from retirement.endings import Ending
-from retirement.engine import Perform, retire
-from retirement.errors import LeaseLost, RetirementError, StateConflict
-from retirement.ledger import Ledger, LedgerPlace, opened
-from retirement.passage import Passage
+from retirement.errors import Ending, RetirementError, StateConflict
+from retirement.ledger import Ledger, LedgerLocation, opened
 from retirement.pipeline import Pipeline, Step
+from retirement.pipeline.endings import Report
+from retirement.retire.engine import Perform
+from retirement.retire.learner_run import LearnerRun
+from retirement.retire.opening import open_run
 from retirement.site import Site
 
+from .batches import retire
 from .doubles import USERNAME, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +33,7 @@ TOKEN = "/oauth2/access_token"
 @pytest.fixture
 async def rival(world: World, tmp_path: Path) -> AsyncIterator[Ledger]:
     """The same ledger, opened by another process."""
-    async with opened(LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), clock=world.calendar) as ledger:
+    async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), clock=world.calendar) as ledger:
         yield ledger
 
 
@@ -54,14 +57,14 @@ class Diary:
 
     async def look(self) -> list[str]:
         """Everything so far."""
-        for event in await self._world.ledger.events(after=self._seen):
+        for event in await self._world.ledger.events.find(after=self._seen):
             self._seen = event.seq
             self.lines.append(" ".join([event.kind, event.facts.get("step") or ""]).strip())
         return self.lines
 
 
 async def test_the_ledger_comes_before_the_lms_and_the_lms_before_the_call(world: World) -> None:
-    """Lease, row; then for each step intent, start state, call, outcome, end state; then COMPLETE, end."""
+    """Lease, row; for each step intent, start state, call, outcome, end state; COMPLETE, the row once more, end."""
     world.seed(holder(), states=MINIMAL.lms_states)
     site = world.site(MINIMAL)
     learner = await world.learner(site, USERNAME)
@@ -73,7 +76,7 @@ async def test_the_ledger_comes_before_the_lms_and_the_lms_before_the_call(world
     for step, call in zip(MINIMAL, ("unenroll", "retire_misc", "retire"), strict=True):
         expected += [f"step.intended {step.name}", f"PATCH {step.start}", f"POST {call}"]
         expected += [f"step.proved {step.name}", f"PATCH {step.end}"]
-    assert await diary.look() == [*expected, "PATCH COMPLETE", "run.ended"]
+    assert await diary.look() == [*expected, "PATCH COMPLETE", "GET retirement_status", "run.ended"]
 
 
 async def test_a_learner_is_given_back_in_the_ledger_before_in_the_lms(world: World) -> None:
@@ -122,24 +125,24 @@ class Overtaken:
 @pytest.mark.parametrize("taken_over", [False, True], ids=["ran-out", "taken-over"])
 @pytest.mark.parametrize("pipeline", [LINE, DAG], ids=["line", "graph"])
 async def test_a_run_that_lost_its_lease_sends_and_writes_nothing_more(
-    world: World, rival: Ledger, pipeline: Pipeline, taken_over: bool
+    world: World, rival: Ledger, pipeline: Pipeline, taken_over: bool, every_nth: int
 ) -> None:
     """At every request of a run: what is out is answered, and then it is over."""
     everybody = [f"learner-{n}" for n in range(40)]
     world.seed(*(holder(name) for name in everybody), states=pipeline.lms_states)
-    for at, username in enumerate(everybody, 1):
+    for at, username in zip(itertools.count(1, every_nth), everybody, strict=False):
         site = world.site(pipeline)
         learner = await world.learner(site, username)
-        take = partial(rival.tenure, learner, due_at=site.due_at(learner), pipeline="another")
+        take = partial(rival.learners.lease, learner, due_at=site.due_at(learner), pipeline="another")
         world.around = overtaken = Overtaken(world, at, take if taken_over else None)
         report = await retire(site, learner)
         world.around = None
         if overtaken.sent < at:
             break
-        end = (await world.ledger.events(user_id=learner.user_id))[-1]
+        end = (await world.ledger.events.find(user_id=learner.user_id))[-1]
         assert overtaken.sent_after == [] or pipeline is DAG, f"request {at}"
         assert all(_is_sibling(each) for each in overtaken.sent_after), f"request {at}"
-        assert report.ending is Ending.ELSEWHERE or world.state(username) == "COMPLETE"
+        assert report.ending is Ending.BUSY_ELSEWHERE or world.state(username) == "COMPLETE"
         assert end.kind == "run.began" if taken_over else end.kind != "run.ended"
     assert at > 2 * len(pipeline)
 
@@ -162,19 +165,19 @@ async def test_a_step_that_is_tried_again_without_a_lease_moves_nothing(world: W
         moves.append(json.loads(request.content)["new_state"])
         return await forward(request) if len(moves) == 1 else httpx.Response(429, headers={"Retry-After": "900"})
 
-    def patient(passage: Passage) -> Perform:
+    def patient(run: LearnerRun) -> Perform:
         async def perform(step: Step):  # type: ignore[no-untyped-def]  # never returns
             with pytest.raises(RetirementError):
-                await passage.step(step)
+                await run.step(step)
             world.calendar.pass_by(minutes=15)
-            await passage.step(step)
+            await run.step(step)
 
         return perform
 
     world.around = around
     report = await retire(site, learner, patient)
 
-    assert report.ending is Ending.ELSEWHERE
+    assert report.ending is Ending.BUSY_ELSEWHERE
     assert "lease" in report.reason
     assert moves == ["RETIRING_ENROLLMENTS", "ENROLLMENTS_COMPLETE"]
 
@@ -184,14 +187,14 @@ async def test_a_learner_whom_another_run_has_is_not_asked_about(world: World, r
     world.seed(holder(), states=MINIMAL.lms_states)
     site = world.site(MINIMAL)
     learner = await world.learner(site, USERNAME)
-    tenure = await rival.tenure(learner, due_at=site.due_at(learner), pipeline="another")
+    lease = await rival.learners.lease(learner, due_at=site.due_at(learner), pipeline="another")
     before = len(world.sandbox.requests)
 
     report = await retire(site, learner)
 
-    assert (report.ending, report.reason) == (Ending.ELSEWHERE, f"another run has learner {learner.user_id}")
+    assert (report.ending, report.reason) == (Ending.BUSY_ELSEWHERE, f"another run has learner {learner.user_id}")
     assert len(world.sandbox.requests) == before
-    await tenure.end("parked", "", "PENDING")
+    await lease.end("parked", "", "PENDING")
     assert (await retire(site, learner)).ending is Ending.RETIRED
 
 
@@ -204,23 +207,23 @@ async def test_a_lease_is_held_for_as_long_as_the_run_and_no_longer(world: World
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
         if request.url.path != TOKEN:
             world.calendar.pass_by(seconds=100)
-            await world.ledger.renew()
+            await world.ledger.leases.renew()
             with pytest.raises(StateConflict):
-                await rival.tenure(learner, due_at=site.due_at(learner), pipeline="another")
+                await rival.learners.lease(learner, due_at=site.due_at(learner), pipeline="another")
         return await forward(request)
 
     world.around = around
     report = await retire(site, learner)
 
     assert report.ending is Ending.RETIRED
-    assert await rival.live_leases() == {}
+    assert await rival.leases.live() == {}
 
 
 async def restored(world: World, site: Site, state: str) -> list[str]:
     """Takes the row to an older state, as a restored backup does, and runs the learner again; what was sent."""
     await world.force(USERNAME, state)
-    diary = Diary(world, (await world.ledger.head()).seq)
-    assert (await world.retire(site, USERNAME)).ending is not Ending.ELSEWHERE
+    diary = Diary(world, (await world.ledger.events.head()).seq)
+    assert (await world.retire(site, USERNAME)).ending is not Ending.BUSY_ELSEWHERE
     world.around = None
     return await diary.look()
 
@@ -239,7 +242,7 @@ async def test_an_lms_that_was_restored_has_its_steps_done_again(world: World, p
     lines = await restored(world, site, "ENROLLMENTS_COMPLETE")
 
     assert lines.count("steps.voided") == 1
-    (voided,) = await world.ledger.events(kind="steps.voided")
+    (voided,) = await world.ledger.events.find(kind="steps.voided")
     assert sorted(voided.facts["steps"]) == sorted(pipeline.working_states[1:7])
     assert sum(each.startswith("step.intended") for each in lines if each) == len(pipeline) - 1
     assert lines[lines.index("steps.voided") + 1].startswith("step.intended")
@@ -247,12 +250,20 @@ async def test_an_lms_that_was_restored_has_its_steps_done_again(world: World, p
     assert (world.state(USERNAME), world.sandbox.residue(USERNAME)) == ("COMPLETE", [])
 
 
-async def test_a_passage_that_was_never_opened_has_no_right_to_anybody(world: World) -> None:
-    """A step without a lease is refused before anything is sent."""
+async def test_a_run_is_opened_whole_or_not_at_all(world: World, rival: Ledger) -> None:
+    """Without the lease there is a report and no run, and nothing is sent; with it the row and the steps are known."""
     world.seed(holder(), states=MINIMAL.lms_states)
     site = world.site(MINIMAL)
-    passage = Passage(site, await world.learner(site, USERNAME))
+    learner = await world.learner(site, USERNAME)
+    theirs = await rival.learners.lease(learner, due_at=site.due_at(learner), pipeline="another")
+    before = len(world.sandbox.requests)
 
-    with pytest.raises(LeaseLost, match="was never leased"):
-        await passage.step(MINIMAL.steps[0])
-    assert world.calls("lms") == 1  # the token
+    refused = await open_run(site, site.batch(), learner)
+    assert isinstance(refused, Report)
+    assert (refused.ending, refused.steps, len(world.sandbox.requests)) == (Ending.BUSY_ELSEWHERE, (), before)
+
+    await theirs.end("parked", "", learner.state)
+    run = await open_run(site, site.batch(), learner)
+    assert isinstance(run, LearnerRun)
+    run.lease.check()
+    assert (await run.step(MINIMAL.steps[0])).result != "skipped"

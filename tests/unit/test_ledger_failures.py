@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.endings import Ending, Report
-from retirement.engine import retire
-from retirement.errors import LedgerError
-from retirement.ledger import LedgerPlace, opened
+from retirement.errors import Ending, LedgerError
+from retirement.followup.move_back import Verdict
+from retirement.followup.reconcile import reconcile
+from retirement.ledger import LedgerLocation, opened
 from retirement.pipeline import COMPLETE
-from retirement.reconciler import Verdict, reconcile
+from retirement.pipeline.endings import Report
 
+from .batches import batch_of, retire
 from .doubles import USERNAME, AtOnce, Calendar, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -63,7 +64,7 @@ class Case:
     failed: bool
 
 
-async def _run(world: World, place: LedgerPlace, pipeline_name: str, *, at: int, lasting: bool) -> Case:
+async def _run(world: World, place: LedgerLocation, pipeline_name: str, *, at: int, lasting: bool) -> Case:
     pipeline = shipped(pipeline_name)
     assert place.file is not None
     failing = Failing(place.file, lasting)
@@ -80,7 +81,7 @@ async def _run(world: World, place: LedgerPlace, pipeline_name: str, *, at: int,
         world.around, failing.at = around, at
         report = await retire(site, learner)
         world.around, failing.at = None, 0
-        assert bool(site.stop) == (report.ending is not Ending.RETIRED or failing.failed)
+        assert bool(batch_of(site).stop) == (report.ending is not Ending.RETIRED or failing.failed)
     return Case(report, sent_after, failing.failed)
 
 
@@ -89,13 +90,13 @@ async def _run(world: World, place: LedgerPlace, pipeline_name: str, *, at: int,
 async def test_nobody_is_called_once_the_ledger_fails(tmp_path: Path, name: str, lasting: bool) -> None:
     """At every transaction of a run: a truthful ending, never a wrong COMPLETE, and whole after reconciling."""
     pipeline = shipped(name)
-    async with opened(LedgerPlace(f"sqlite:///{tmp_path / 'first.sqlite'}")) as first:
+    async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'first.sqlite'}")) as first:
         world = World(first, Calendar())
     endings: list[Ending] = []
     while True:
         at = len(endings) + 1
         world.seed(holder(), states=pipeline.lms_states)
-        place = LedgerPlace(f"sqlite:///{tmp_path / str(at)}.sqlite")
+        place = LedgerLocation(f"sqlite:///{tmp_path / str(at)}.sqlite")
         case = await _run(world, place, name, at=at, lasting=lasting)
         if not case.failed:
             break
@@ -114,7 +115,7 @@ async def test_nobody_is_called_once_the_ledger_fails(tmp_path: Path, name: str,
     assert len(endings) > len(pipeline)  # steps that run together share transactions
 
 
-async def _healed(world: World, place: LedgerPlace, name: str) -> None:
+async def _healed(world: World, place: LedgerLocation, name: str) -> None:
     world.calendar.pass_by(minutes=10)
     async with opened(place, clock=world.calendar, executor=AtOnce()) as world.ledger:
         site = world.site(shipped(name))
@@ -122,7 +123,7 @@ async def _healed(world: World, place: LedgerPlace, name: str) -> None:
         report = await world.retire(site, USERNAME)
         assert (report.ending, world.sandbox.residue(USERNAME)) == (Ending.RETIRED, [])
         assert (await world.ledger.verify()).ok
-        record = await world.ledger.record(world.user_ids[USERNAME])
+        record = await world.ledger.learners.newest(world.user_ids[USERNAME])
         assert record is not None
         assert set(record.finished) == set(shipped(name).working_states)
         assert record.retired_at is not None
@@ -132,13 +133,13 @@ async def test_learners_after_the_failure_are_not_begun(tmp_path: Path) -> None:
     """The run stops: whoever comes next is not even leased, and no service hears of them."""
     file = tmp_path / "ledger.sqlite"
     failing = Failing(file, lasting=False)
-    async with opened(LedgerPlace(f"sqlite:///{file}"), executor=failing) as ledger:
+    async with opened(LedgerLocation(f"sqlite:///{file}"), executor=failing) as ledger:
         world = World(ledger, Calendar())
         world.seed(holder("bo"), holder("cy"), states=LINE.lms_states)
         site = world.site(LINE)
         failing.at = 2
         assert (await world.retire(site, "bo")).ending is Ending.STOPPED
-        assert isinstance(site.stop.reason, LedgerError)
+        assert isinstance(batch_of(site).stop.reason, LedgerError)
         report = await world.retire(site, "cy")
 
     assert report.ending is Ending.STOPPED

@@ -7,8 +7,8 @@ import asyncio
 import httpx
 import pytest
 
-from retirement.http import Api, Retry
-from retirement.limits import Gate, Limits, Rate
+from retirement.wire.api import Api, Retry
+from retirement.wire.limits import Gate, Limits, Rate
 
 from .doubles import Clock, Naps, Script
 

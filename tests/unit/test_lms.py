@@ -39,32 +39,32 @@ def site(world: World) -> Site:
 
 async def test_the_queue_lists_those_who_wait_and_are_old_enough(site: Site) -> None:
     """Oldest row first; working states and dead ends are not asked for."""
-    found = await site.lms.queue(PIPELINE.queue_states, 7)
+    found = (await site.lms.rows.queue(PIPELINE.queue_states, 7)).learners
     assert [each.username for each in found] == [USERNAME, "bo jensen"]
 
-    everybody = await site.lms.queue(PIPELINE.queue_states, 0)
+    everybody = (await site.lms.rows.queue(PIPELINE.queue_states, 0)).learners
     assert [each.username for each in everybody] == [USERNAME, "bo jensen", "faye/slash"]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 3), (2, 2), (1, 1), (0, 0)])
 async def test_the_queue_can_be_limited(site: Site, limit: int | None, expected: int) -> None:
     """`limit=0` is nobody, not everybody (contract, section 4.1)."""
-    assert expected == len(await site.lms.queue(PIPELINE.queue_states, 0, limit))
+    assert expected == len((await site.lms.rows.queue(PIPELINE.queue_states, 0, limit)).learners)
 
 
 async def test_rows_of_a_state_are_listed_by_the_day_of_the_request(site: Site) -> None:
     """Both days are included."""
     day = (datetime.now(UTC) - timedelta(days=90)).date()
 
-    assert [each.username for each in await site.lms.by_date("COMPLETE", day, day)] == ["done"]
+    assert [each.username for each in (await site.lms.rows.by_date("COMPLETE", day, day)).learners] == ["done"]
     later = day + timedelta(days=1)
-    assert await site.lms.by_date("COMPLETE", later, later) == []
+    assert (await site.lms.rows.by_date("COMPLETE", later, later)).learners == []
 
 
 @pytest.mark.parametrize("username", [USERNAME, "bo jensen", "zoë", "done"])
 async def test_a_status_is_found_by_the_original_name(site: Site, username: str) -> None:
     """With every character that the route takes."""
-    found = await site.lms.status(username)
+    found = await site.lms.rows.status(username)
 
     assert found is not None
     assert username == found.username
@@ -73,7 +73,7 @@ async def test_a_status_is_found_by_the_original_name(site: Site, username: str)
 @pytest.mark.parametrize("username", ["nobody", "stays"])
 async def test_no_row_is_none(site: Site, username: str) -> None:
     """An unknown account and one without a request look alike."""
-    assert await site.lms.status(username) is None
+    assert await site.lms.rows.status(username) is None
 
 
 async def test_a_row_that_was_cleaned_up_is_none(world: World, site: Site) -> None:
@@ -85,14 +85,14 @@ async def test_a_row_that_was_cleaned_up_is_none(world: World, site: Site) -> No
     answer = await world.clients["lms"].post(path, json={"usernames": ["done"]}, headers=headers)
     assert answer.status_code == 204
 
-    assert await site.lms.refresh(done) is None
-    assert await site.lms.find(done.user_id) is None
+    assert await site.lms.rows.refresh(done) is None
+    assert await site.lms.rows.find(done.user_id) is None
 
 
 @pytest.mark.parametrize("username", [USERNAME, "zoë", "faye/slash", "done"])
 async def test_a_learner_is_found_by_id_in_every_state(world: World, site: Site, username: str) -> None:
     """The API finds rows by name only, so all are listed."""
-    found = await site.lms.find(world.sandbox.state()["learners"][username]["user_id"])
+    found = await site.lms.rows.find(world.sandbox.state()["learners"][username]["user_id"])
 
     assert found is not None
     assert username == found.username
@@ -100,8 +100,8 @@ async def test_a_learner_is_found_by_id_in_every_state(world: World, site: Site,
 
 async def test_an_id_without_a_request_is_found_nowhere(world: World, site: Site) -> None:
     """Neither an account without a row nor a number that is nobody's."""
-    assert await site.lms.find(world.sandbox.state()["learners"]["stays"]["user_id"]) is None
-    assert await site.lms.find(999_999) is None
+    assert await site.lms.rows.find(world.sandbox.state()["learners"]["stays"]["user_id"]) is None
+    assert await site.lms.rows.find(999_999) is None
 
 
 async def test_a_name_that_no_path_carries_is_refreshed_from_a_list(world: World, site: Site) -> None:
@@ -109,7 +109,7 @@ async def test_a_name_that_no_path_carries_is_refreshed_from_a_list(world: World
     faye = await world.learner(site, "faye/slash")
     await world.force("faye/slash", "RETIRING_NOTES")
 
-    found = await site.lms.refresh(faye)
+    found = await site.lms.rows.refresh(faye)
 
     assert found is not None
     assert found.state == "RETIRING_NOTES"
@@ -127,7 +127,7 @@ async def test_the_row_of_another_in_other_capitals_is_not_taken(world: World) -
     for username in ("ana", "Ana"):
         learner = await world.learner(site, username)
         for asked in (learner, replace(learner, username=username.upper())):
-            found = await site.lms.refresh(asked)
+            found = await site.lms.rows.refresh(asked)
             assert found is not None
             assert learner.user_id == found.user_id
 
@@ -138,7 +138,7 @@ async def test_a_list_that_cannot_be_read_is_refused_and_quotes_nobody(rows: obj
     lms = Lms(Script(httpx.Response(200, json=rows)).api(), PIPELINE.lms_states)
 
     with pytest.raises(Refused) as caught:
-        await lms.queue(["PENDING"], 0)
+        await lms.rows.queue(["PENDING"], 0)
 
     assert names_nobody("".join(traceback.format_exception(caught.value)))
 
@@ -148,23 +148,23 @@ async def test_a_row_that_cannot_be_read_keeps_nobody_else_waiting(odd: object) 
     """It is said which row and which field, and not what stands there."""
     lms = Lms(Script(httpx.Response(200, json=[odd, row()])).api(), PIPELINE.lms_states)
 
-    learners = await lms.queue(["PENDING"], 0)
+    listing = await lms.rows.queue(["PENDING"], 0)
 
-    assert [each.user_id for each in learners] == [row()["user"]["id"]]
-    assert [text.partition(":")[0] for text in lms.unreadable] == ["row 1 of the queue cannot be read"]
-    assert names_nobody(lms.unreadable[0])
+    assert [each.user_id for each in listing.learners] == [row()["user"]["id"]]
+    assert [text.partition(":")[0] for text in listing.unreadable] == ["row 1 of the queue cannot be read"]
+    assert names_nobody(listing.unreadable[0])
 
 
 async def test_the_states_are_known_in_the_order_of_the_lms(site: Site) -> None:
     """Whatever the order of the question; unknown ones are left out; nothing is changed by asking."""
     asked = ["COMPLETE", "NO_SUCH_STATE", *reversed(PIPELINE.lms_states)]
 
-    assert PIPELINE.lms_states == await site.lms.known_states(asked)
+    assert PIPELINE.lms_states == await site.lms.rows.known_states(asked)
 
 
 async def test_an_lms_with_the_pipelines_states_is_fine(site: Site) -> None:
     """More states than ours do not matter."""
-    await site.lms.require_states()
+    await site.lms.rows.require_states()
 
 
 async def test_more_states_than_ours_are_fine(world: World) -> None:
@@ -172,14 +172,14 @@ async def test_more_states_than_ours_are_fine(world: World) -> None:
     states = [*PIPELINE.lms_states[:1], "LOCKING_ACCOUNT", "LOCKING_COMPLETE", *PIPELINE.lms_states[1:]]
     world.seed(states=states)
 
-    await world.site(PIPELINE).lms.require_states()
+    await world.site(PIPELINE).lms.rows.require_states()
 
 
 async def test_states_that_the_lms_lacks_are_named(world: World) -> None:
     """The default list has no state for LMS_MISC (contract, section 2.2)."""
     world.seed()
     with pytest.raises(ConfigError, match=r"lacks the states .*RETIRING_LMS_MISC, LMS_MISC_COMPLETE.*populate"):
-        await world.site(PIPELINE).lms.require_states()
+        await world.site(PIPELINE).lms.rows.require_states()
 
 
 async def test_states_in_another_order_are_named(world: World) -> None:
@@ -188,7 +188,7 @@ async def test_states_in_another_order_are_named(world: World) -> None:
     pipeline = line(("NOTES", "LMS", "retirement_retire_notes"), ("FORUMS", "LMS", "retirement_retire_forum"))
 
     with pytest.raises(ConfigError, match="RETIRING_FORUMS comes before RETIRING_NOTES there"):
-        await world.site(pipeline).lms.require_states()
+        await world.site(pipeline).lms.rows.require_states()
 
 
 @pytest.mark.parametrize("body", ['"something else"', "[]", '"Found: PENDING"'])
@@ -197,7 +197,7 @@ async def test_a_refusal_without_a_list_is_refused(body: str) -> None:
     answer = httpx.Response(400, headers={"content-type": "application/json"}, content=body.encode())
 
     with pytest.raises(Refused, match="does not list the states"):
-        await Lms(Script(answer).api(), ["PENDING"]).known_states(["PENDING"])
+        await Lms(Script(answer).api(), ["PENDING"]).rows.known_states(["PENDING"])
 
 
 async def test_a_worker_without_permission_is_misconfigured(world: World, site: Site) -> None:
@@ -205,7 +205,7 @@ async def test_a_worker_without_permission_is_misconfigured(world: World, site: 
     plain = world.sandbox.clients["plain"]
     site.tokens._form = lambda: {**plain, "grant_type": "client_credentials", "token_type": "jwt"}
 
-    for asking in (site.lms.queue(["PENDING"], 0), site.lms.status(USERNAME), site.lms.require_states()):
+    for asking in (site.lms.rows.queue(["PENDING"], 0), site.lms.rows.status(USERNAME), site.lms.rows.require_states()):
         with pytest.raises(Misconfigured):
             await asking
 
@@ -214,7 +214,7 @@ async def test_the_clock_of_the_lms_is_its_date_header() -> None:
     """None where a proxy takes it away, or writes something else."""
 
     async def clock(**headers: str) -> datetime | None:
-        return await Lms(Script(httpx.Response(200, json=[], headers=headers)).api(), ["A"]).clock()
+        return await Lms(Script(httpx.Response(200, json=[], headers=headers)).api(), ["A"]).rows.clock()
 
     assert await clock(date="Sat, 21 Nov 2026 12:00:30 GMT") == datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
     assert (await clock(), await clock(date="noon")) == (None, None)
@@ -235,7 +235,7 @@ async def test_a_preflight_changes_nothing(world: World, site: Site) -> None:
 
 async def test_a_learner_keeps_what_the_lms_said(site: Site) -> None:
     """A status object of the platform is read without loss."""
-    found = await site.lms.status("zoë")
+    found = await site.lms.rows.status("zoë")
 
     assert isinstance(found, Learner)
     assert (found.state, found.last_state, found.current_username) == ("RETIRING_NOTES", "PENDING", "zoë")
@@ -258,7 +258,7 @@ def cancels(world: World) -> int:
 @pytest.mark.parametrize("username", [USERNAME, "faye/slash"])
 async def test_a_pending_request_can_be_cancelled(world: World, support: Site, username: str) -> None:
     """The row is gone, and the learner may ask again."""
-    await support.lms.cancel(await world.learner(support, username))
+    await support.lms.rows.cancel(await world.learner(support, username))
 
     learner = world.sandbox.state()["learners"][username]
     assert (learner["retirement"], learner["retirement_request"], cancels(world)) == (None, False, 1)
@@ -267,7 +267,7 @@ async def test_a_pending_request_can_be_cancelled(world: World, support: Site, u
 async def test_to_cancel_takes_a_permission_of_its_own(world: World, site: Site) -> None:
     """Retiring and cancelling are two (contract, section 1.2)."""
     with pytest.raises(Misconfigured, match="change_userretirementstatus"):
-        await site.lms.cancel(await world.learner(site, USERNAME))
+        await site.lms.rows.cancel(await world.learner(site, USERNAME))
 
     assert world.state(USERNAME) == "PENDING"
 
@@ -275,23 +275,23 @@ async def test_to_cancel_takes_a_permission_of_its_own(world: World, site: Site)
 async def test_only_a_pending_request_can_be_cancelled(world: World, support: Site) -> None:
     """Known before, or told by the LMS."""
     with pytest.raises(StateConflict, match="is in FORUMS_COMPLETE: only a request in PENDING"):
-        await support.lms.cancel(await world.learner(support, "bo jensen"))
+        await support.lms.rows.cancel(await world.learner(support, "bo jensen"))
     assert cancels(world) == 0
 
     learner = await world.learner(support, USERNAME)
     await world.force(USERNAME, "RETIRING_FORUMS")
     with pytest.raises(StateConflict, match="is in RETIRING_FORUMS") as caught:
-        await support.lms.cancel(learner)
+        await support.lms.rows.cancel(learner)
     assert names_nobody("".join(traceback.format_exception(caught.value)))
 
 
 async def test_who_cancelled_before_has_no_request(world: World, support: Site) -> None:
     """They were first, not we."""
     learner = await world.learner(support, USERNAME)
-    await support.lms.cancel(learner)
+    await support.lms.rows.cancel(learner)
 
     with pytest.raises(Rescinded):
-        await support.lms.cancel(learner)
+        await support.lms.rows.cancel(learner)
 
 
 @pytest.mark.parametrize(
@@ -312,10 +312,10 @@ async def test_a_lost_answer_to_a_cancellation_is_read_back(
     world.sandbox.arm([{"path": "cancel_retirement", "method": "POST", **fault}])
 
     if done:
-        await support.lms.cancel(learner)
+        await support.lms.rows.cancel(learner)
     else:
         with pytest.raises(Transient):
-            await support.lms.cancel(learner)
+            await support.lms.rows.cancel(learner)
 
     assert (world.sandbox.state()["learners"][USERNAME]["retirement"] is None, cancels(world)) == (done, 1)
 
@@ -326,7 +326,7 @@ async def test_a_lost_answer_to_a_cancellation_is_read_back(
 async def test_a_page_is_no_cancellation(ana: Learner, answer: httpx.Response) -> None:
     """A wrong host, or a login in between."""
     with pytest.raises(Misconfigured):
-        await Lms(Script(answer).api(), PIPELINE.lms_states).cancel(ana)
+        await Lms(Script(answer).api(), PIPELINE.lms_states).rows.cancel(ana)
 
 
 @pytest.mark.parametrize(("row_left", "done"), [(httpx.Response(404), True), (httpx.Response(200, json=row()), False)])
@@ -335,7 +335,7 @@ async def test_an_answer_that_does_not_say_so_is_read_back(ana: Learner, row_lef
     lms = Lms(Script(httpx.Response(200, json={"success": False}), row_left).api(), PIPELINE.lms_states)
 
     if done:
-        await lms.cancel(ana)
+        await lms.rows.cancel(ana)
     else:
         with pytest.raises(Transient, match="does not say that it cancelled"):
-            await lms.cancel(ana)
+            await lms.rows.cancel(ana)

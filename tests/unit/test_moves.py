@@ -37,7 +37,7 @@ def fault(**what: Any) -> dict[str, Any]:
 
 async def start(world: World, site: Site, **options: Any) -> None:
     learner = await world.learner(site, USERNAME)
-    await site.lms.move(learner, START, "Starting.", since="PENDING", **options)
+    await site.lms.rows.move(learner, START, "Starting.", since="PENDING", **options)
 
 
 async def test_a_move_is_one_request_with_its_text(world: World, site: Site) -> None:
@@ -103,7 +103,7 @@ async def test_a_lost_answer_of_a_slow_move_is_ours_when_it_arrives_late(world: 
 
     learner = await world.learner(site, USERNAME)
     world.around = late
-    await site.lms.move(learner, START, "Starting.", since="PENDING")
+    await site.lms.rows.move(learner, START, "Starting.", since="PENDING")
 
     assert world.state(USERNAME) == START
 
@@ -114,7 +114,7 @@ async def test_an_lms_that_stays_down_ends_in_the_error(world: World, site: Site
     world.sandbox.arm([{"status": 503, "times": 99}])
 
     with pytest.raises(Transient):
-        await site.lms.move(learner, START, "Starting.", since="PENDING")
+        await site.lms.rows.move(learner, START, "Starting.", since="PENDING")
 
     assert (patches(world), world.state(USERNAME)) == (1, "PENDING")
 
@@ -125,7 +125,7 @@ async def test_a_row_that_is_gone_was_taken_back(site: Site, force: bool) -> Non
     gone = Learner.from_row(row(original_username="nobody"))
 
     with pytest.raises(Rescinded):
-        await site.lms.move(gone, START, "Starting.", since="PENDING", force=force)
+        await site.lms.rows.move(gone, START, "Starting.", since="PENDING", force=force)
 
 
 async def test_a_row_that_is_gone_later_was_not_taken_back(world: World, site: Site) -> None:
@@ -140,7 +140,7 @@ async def test_a_row_that_is_gone_later_was_not_taken_back(world: World, site: S
     assert answer.status_code == 200
 
     with pytest.raises(StateConflict) as caught:
-        await site.lms.move(learner, "RETIRING_FORUMS", "Starting.", since="ENROLLMENTS_COMPLETE")
+        await site.lms.rows.move(learner, "RETIRING_FORUMS", "Starting.", since="ENROLLMENTS_COMPLETE")
 
     assert type(caught.value) is not Rescinded
 
@@ -155,7 +155,7 @@ async def test_a_row_that_somebody_else_moved_is_left_alone(world: World, site: 
         pytest.skip("a forced move that finds the row where it should be is done")
 
     with pytest.raises(StateConflict, match=theirs):
-        await site.lms.move(learner, START, "Starting.", since="PENDING", force=force)
+        await site.lms.rows.move(learner, START, "Starting.", since="PENDING", force=force)
 
     assert theirs == world.state(USERNAME)
 
@@ -174,7 +174,7 @@ async def test_a_row_that_was_moved_while_the_answer_was_lost_is_left_alone(
 
     world.around = taken
     with pytest.raises(StateConflict, match=theirs):
-        await site.lms.move(learner, START, "Starting.", since="PENDING")
+        await site.lms.rows.move(learner, START, "Starting.", since="PENDING")
     assert theirs == world.state(USERNAME)
 
 
@@ -184,7 +184,7 @@ async def test_an_order_that_the_lms_refuses_is_misconfigured(world: World, site
     learner = await world.learner(site, USERNAME)
 
     with pytest.raises(Misconfigured, match="no move from RETIRING_NOTES to FORUMS_COMPLETE"):
-        await site.lms.move(learner, "FORUMS_COMPLETE", "Ending.", since="RETIRING_NOTES")
+        await site.lms.rows.move(learner, "FORUMS_COMPLETE", "Ending.", since="RETIRING_NOTES")
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -193,7 +193,7 @@ async def test_a_state_that_the_lms_lacks_is_misconfigured(world: World, site: S
     learner = await world.learner(site, USERNAME)
 
     with pytest.raises(Misconfigured):
-        await site.lms.move(learner, "RETIRING_X", "Starting.", since="PENDING", force=force)
+        await site.lms.rows.move(learner, "RETIRING_X", "Starting.", since="PENDING", force=force)
     assert (patches(world), world.naps.taken) == (1, [])
 
 
@@ -208,7 +208,7 @@ async def test_a_forced_move_goes_backward(world: World, site: Site) -> None:
         return await forward(request)
 
     world.around = seen
-    await site.lms.move(learner, "PENDING", "Given back.", since=START, force=True)
+    await site.lms.rows.move(learner, "PENDING", "Given back.", since=START, force=True)
 
     assert world.state(USERNAME) == "PENDING"
     body = {"username": USERNAME, "new_state": "PENDING", "response": "Given back.", "force": True}
@@ -222,7 +222,7 @@ async def test_a_forced_move_that_is_done_already_sends_nothing(world: World, si
     await world.force(USERNAME, "PENDING")
     before = patches(world)
 
-    await site.lms.move(learner, "PENDING", "Given back.", since=START, force=True)
+    await site.lms.rows.move(learner, "PENDING", "Given back.", since=START, force=True)
 
     assert before == patches(world)
 
@@ -233,6 +233,6 @@ async def test_a_name_that_no_path_carries_is_moved_and_read_back(world: World, 
     learner = await world.learner(site, "faye/slash")
     world.sandbox.arm([fault(after=True, drop=True)])
 
-    await site.lms.move(learner, START, "Starting.", since="PENDING")
+    await site.lms.rows.move(learner, START, "Starting.", since="PENDING")
 
     assert (world.state("faye/slash"), patches(world)) == (START, 1)

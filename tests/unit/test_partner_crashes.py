@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
-from retirement import partners
-from retirement.endings import Ending
-from retirement.ledger import Book, Ledger, LedgerPlace, opened
-from retirement.reconciler import Verdict, reconcile
+from retirement.errors import Ending
+from retirement.followup.move_back import Verdict
+from retirement.followup.reconcile import reconcile
+from retirement.ledger import Ledger, LedgerLocation, Transaction, opened
+from retirement.partners import report as partners
 
+from .batches import batch_of
 from .doubles import PERSONAL, AtOnce, Died, Forward, World
 from .reporting import ORGS, PIPELINE, WAITS, due, flags, learners, lose_a_claim, queued, sent, told
 
@@ -43,15 +45,15 @@ class Mortal:
 
     def haunt(self, ledger: Ledger) -> None:
         """Counts the ledger's entries, and refuses them to the dead."""
-        write = ledger.write
+        write = ledger.access.write
 
-        async def mortal(work: Callable[[Book], T]) -> T:
+        async def mortal(work: Callable[[Transaction], T]) -> T:
             self._may_live()
             result = await write(work)
             self._may_go_on()
             return result
 
-        vars(ledger)["write"] = mortal
+        vars(ledger.access)["write"] = mortal
 
     @property
     def died(self) -> bool:
@@ -70,7 +72,7 @@ class Mortal:
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
 @pytest.mark.parametrize("lost", [False, True], ids=["in-peace", "after-a-lost-claim"])
 async def test_a_report_that_died_anywhere_is_finished_by_the_next(
-    world: World, tmp_path: Path, lost: bool, after: bool
+    world: World, tmp_path: Path, lost: bool, after: bool, every_nth: int
 ) -> None:
     """Everybody is in one file of each organisation, no name is left in the LMS' queue, rows are where they were."""
     await _prepare(world, tmp_path / "first.sqlite")
@@ -78,7 +80,7 @@ async def test_a_report_that_died_anywhere_is_finished_by_the_next(
     while True:
         folder = tmp_path / f"reports-{deaths}"
         folder.mkdir()
-        place = LedgerPlace(f"sqlite:///{tmp_path / str(deaths)}.sqlite", key=tmp_path / "first.sqlite.key")
+        place = LedgerLocation(f"sqlite:///{tmp_path / str(deaths)}.sqlite", key=tmp_path / "first.sqlite.key")
         shutil.copy(tmp_path / "first.sqlite", tmp_path / f"{deaths}.sqlite")
         if not await _dies(world, place, folder, Mortal(deaths + 1, after), lost=lost):
             break
@@ -90,13 +92,14 @@ async def test_a_report_that_died_anywhere_is_finished_by_the_next(
             assert not flags(world), f"died at {deaths}"
             assert (await world.ledger.verify()).ok
         _names_nobody(tmp_path, deaths)
+        deaths += every_nth - 1
 
     assert deaths >= (45 if lost else 15)
 
 
 async def _prepare(world: World, path: Path) -> None:
     """A ledger in which everybody was queued; each death has its copy, so that nobody has to be retired again."""
-    async with opened(LedgerPlace(f"sqlite:///{path}"), clock=world.calendar) as world.ledger:
+    async with opened(LedgerLocation(f"sqlite:///{path}"), clock=world.calendar) as world.ledger:
         await queued(world)
 
 
@@ -113,7 +116,7 @@ def _queued_again(world: World) -> None:
     assert world.user_ids == before
 
 
-async def _dies(world: World, place: LedgerPlace, folder: Path, mortal: Mortal, *, lost: bool) -> bool:
+async def _dies(world: World, place: LedgerLocation, folder: Path, mortal: Mortal, *, lost: bool) -> bool:
     """Whether a run met its death; one that did not has to be through with everybody."""
     async with opened(place, clock=world.calendar, executor=AtOnce()) as world.ledger:
         _queued_again(world)
@@ -123,7 +126,9 @@ async def _dies(world: World, place: LedgerPlace, folder: Path, mortal: Mortal, 
         mortal.haunt(world.ledger)
         world.around = mortal.request
         try:
-            delivery = await partners.deliver(site, partners.destination(folder, "https://campus.example"))
+            delivery = await partners.deliver(
+                site, batch_of(site), partners.destination(folder, "https://campus.example")
+            )
         except Died:
             return True
         finally:
@@ -139,14 +144,14 @@ async def _finish(world: World, folder: Path) -> None:
     assert not [each async for each in reconcile(site) if each.verdict in (Verdict.LEFT, Verdict.FAILED)]
     assert {world.state(name) for name in ORGS if name != "bo"} == {"COMPLETE"}
     assert world.state("bo") == WAITS
-    delivery = await partners.deliver(site, partners.destination(folder, "https://campus.example"))
+    delivery = await partners.deliver(site, batch_of(site), partners.destination(folder, "https://campus.example"))
     assert (delivery.error, delivery.left, delivery.problems) == (None, {}, [])
     for name in ORGS:
         report = await world.retire(site, name)
         assert report.ending is Ending.RETIRED, report
     # Once for bo, whom a service had kept waiting.
     assert [sent(world, path) for path in ERASES] == [1, 0, 0, 0, 0, 0]
-    calm = await partners.deliver(site, partners.destination(folder, "https://campus.example"))
+    calm = await partners.deliver(site, batch_of(site), partners.destination(folder, "https://campus.example"))
     assert (calm.learners, calm.queued_again, calm.left) == (0, [], {})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from retirement.errors import ConfigError
-from retirement.partner_files import COLUMNS, Destination, Parcel, Reported, per_org, read, user_ids_of
+from retirement.partners.files import COLUMNS, Destination, Reported, SealedClaim, per_org, read, user_ids_of
 
 DAY = date(2026, 3, 1)
 
@@ -108,10 +108,10 @@ def test_an_odd_row_is_put_aside(odd: Any) -> None:
 
 def test_what_is_sealed_comes_back() -> None:
     """Rows and where their files belong."""
-    parcel = Parcel([row(1, "A")], Destination(Path("/srv/partners"), "campus.example"))
+    sealed = SealedClaim([row(1, "A")], Destination(Path("/srv/partners"), "campus.example"))
 
-    assert Parcel.unpacked(parcel.packed()) == parcel
-    assert "canary" not in repr([parcel, rows(row(1, "A"))])
+    assert SealedClaim.unpacked(sealed.packed()) == sealed
+    assert "canary" not in repr([sealed, rows(row(1, "A"))])
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:

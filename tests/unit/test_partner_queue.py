@@ -39,11 +39,11 @@ async def test_a_claim_is_whatever_the_lms_hands_out(world: World) -> None:
     """Once; the second time there is nothing."""
     site = queue(world, "queued")
 
-    rows = await site.lms.claim()
+    rows = await site.lms.partner_queue.claim()
 
     assert [row["original_username"] for row in rows if isinstance(row, dict)] == NAMES
     assert reports(world) == dict.fromkeys(NAMES, True)
-    assert await site.lms.claim() == []
+    assert await site.lms.partner_queue.claim() == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ async def test_a_lost_claim_is_in_doubt_and_never_repeated(world: World, fault: 
     world.sandbox.arm([{"path": "retirement_partner_report/", "method": "POST", **fault}])
 
     with pytest.raises(Transient) as caught:
-        await site.lms.claim()
+        await site.lms.partner_queue.claim()
 
     assert caught.value.in_doubt
     assert (sent(world), set(reports(world).values())) == (1, {taken})
@@ -85,7 +85,7 @@ async def test_a_claim_that_did_nothing_is_not_in_doubt(answer: Any, expected: t
     script = Script(answer)
 
     with pytest.raises(expected) as caught:
-        await Lms(script.api(), PIPELINE.lms_states).claim()
+        await Lms(script.api(), PIPELINE.lms_states).partner_queue.claim()
 
     assert not getattr(caught.value, "in_doubt", False)
     assert len(script.requests) == 1
@@ -97,7 +97,7 @@ async def test_a_claim_that_did_nothing_is_not_in_doubt(answer: Any, expected: t
 async def test_a_claim_without_a_list_is_in_doubt(answer: httpx.Response) -> None:
     """Somebody answered, and what was handed out is not in the answer."""
     with pytest.raises(Transient) as caught:
-        await Lms(Script(answer).api(), PIPELINE.lms_states).claim()
+        await Lms(Script(answer).api(), PIPELINE.lms_states).partner_queue.claim()
 
     assert caught.value.in_doubt
 
@@ -106,9 +106,9 @@ async def test_reported_learners_are_deleted_at_once(world: World) -> None:
     """A name given twice counts once; nobody is nobody."""
     site = queue(world, "taken")
 
-    assert await site.lms.forget_reported([*NAMES, NAMES[0]]) == []
+    assert await site.lms.partner_queue.delete([*NAMES, NAMES[0]]) == []
     assert (reports(world), sent(world)) == ({}, 1)
-    assert await site.lms.forget_reported([]) == []
+    assert await site.lms.partner_queue.delete([]) == []
     assert sent(world) == 1
 
 
@@ -117,7 +117,7 @@ async def test_names_without_a_row_keep_nobody_else(world: World, odd: list[str]
     """The LMS refuses the whole list: unknown names, and other capitals."""
     site = queue(world, "taken")
 
-    assert sorted(await site.lms.forget_reported([*NAMES[:2], *odd, *NAMES[2:]])) == sorted(odd)
+    assert sorted(await site.lms.partner_queue.delete([*NAMES[:2], *odd, *NAMES[2:]])) == sorted(odd)
     assert reports(world) == {}
 
 
@@ -125,17 +125,17 @@ async def test_a_learner_who_was_never_claimed_stays(world: World) -> None:
     """Their report is still due."""
     site = queue(world, "queued", ["waits"])
 
-    assert await site.lms.forget_reported(["waits"]) == ["waits"]
+    assert await site.lms.partner_queue.delete(["waits"]) == ["waits"]
     assert reports(world) == {"waits": False}
 
 
 async def test_all_gone_already_is_one_question(world: World) -> None:
     """The refusal says that it found none."""
     site = queue(world, "taken")
-    await site.lms.forget_reported(NAMES)
+    await site.lms.partner_queue.delete(NAMES)
     before = sent(world)
 
-    assert await site.lms.forget_reported(NAMES) == NAMES
+    assert await site.lms.partner_queue.delete(NAMES) == NAMES
     assert sent(world) == before + 1
 
 
@@ -153,7 +153,7 @@ async def test_a_lost_deletion_is_repeated(world: World, fault: dict[str, Any], 
     site = queue(world, "taken")
     world.sandbox.arm([{"path": "retirement_partner_report_cleanup", "method": "POST", **fault}])
 
-    assert await site.lms.forget_reported(NAMES) == gone
+    assert await site.lms.partner_queue.delete(NAMES) == gone
     assert reports(world) == {}
 
 
@@ -169,17 +169,17 @@ async def test_a_lost_deletion_is_repeated(world: World, fault: dict[str, Any], 
 async def test_errors_of_a_deletion_quote_nobody(answer: httpx.Response, expected: type[Exception]) -> None:
     """The LMS' own text lists every name."""
     with pytest.raises(expected) as caught:
-        await Lms(Script(answer).api(), PIPELINE.lms_states).forget_reported([USERNAME])
+        await Lms(Script(answer).api(), PIPELINE.lms_states).partner_queue.delete([USERNAME])
 
     assert names_nobody("".join(traceback.format_exception(caught.value)))
 
 
 async def test_one_row_is_deleted_if_it_was_handed_out(world: World) -> None:
     """The answer is the only thing that tells."""
-    taken = queue(world, "taken")
-    assert (await taken.lms.forget_one(NAMES[4]), await taken.lms.forget_one(NAMES[4])) == (True, False)
-    waiting = queue(world, "queued", ["waits"])
-    assert not await waiting.lms.forget_one("waits")
+    taken = queue(world, "taken").lms.partner_queue
+    assert (await taken.delete_one(NAMES[4]), await taken.delete_one(NAMES[4])) == (True, False)
+    waiting = queue(world, "queued", ["waits"]).lms.partner_queue
+    assert not await waiting.delete_one("waits")
     assert reports(world) == {"waits": False}
 
 
@@ -190,7 +190,7 @@ async def test_one_deletion_is_sent_once(world: World, after: bool) -> None:
     world.sandbox.arm([{"path": "retirement_partner_report_cleanup", "method": "POST", "after": after, "drop": True}])
 
     with pytest.raises(Transient) as caught:
-        await site.lms.forget_one(USERNAME)
+        await site.lms.partner_queue.delete_one(USERNAME)
 
     assert caught.value.in_doubt
     assert (sent(world), USERNAME in reports(world)) == (1, not after)

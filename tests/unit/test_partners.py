@@ -12,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement import partners
-from retirement.endings import Ending
-from retirement.errors import ConfigError, Held, Interrupted, LeaseLost, StateConflict, Transient
+from retirement.errors import BusyElsewhere, ConfigError, Ending, Interrupted, LeaseLost, StateConflict, Transient
 from retirement.ledger import opened
-from retirement.partner_files import COLUMNS, Destination
+from retirement.partners import report as partners
+from retirement.partners.files import COLUMNS, Destination
 
+from .batches import batch_of
 from .doubles import PERSONAL, USERNAME, Died, Forward, World, holder, line
 from .reporting import CLEAN, ORGS, TAKE, WAITS, due, flags, lose_a_claim, queued, sent, told
 
@@ -43,12 +43,12 @@ async def test_every_organisation_gets_one_file_with_its_learners(
     """Columns as ever, readable by the owner only, names that name nobody; afterwards the LMS has forgotten."""
     site = await queued(world)
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.error, delivery.left, delivery.problems) == (None, {}, [])
     assert (delivery.learners, dict(delivery.orgs)) == (3, {"OrgA": 2, "OrgB": 1, "Zürich U.": 1})
     assert told(folder) == due()
-    (claim,) = await site.ledger.claims()
+    (claim,) = await site.ledger.claims.find()
     day = claim.began_at.date().isoformat()
     assert sorted(delivery.files) == sorted(path.name for path in folder.iterdir())
     assert f"campus.example_OrgA_{day}_claim-{claim.id}.csv" in delivery.files
@@ -62,10 +62,10 @@ async def test_every_organisation_gets_one_file_with_its_learners(
 async def test_a_second_run_tells_nobody_twice(world: World, folder: Path, place: Destination) -> None:
     """Nor does it ask again for whom nothing was due."""
     site = await queued(world)
-    await partners.deliver(site, place)
+    await partners.deliver(site, batch_of(site), place)
     asked = sent(world, CLEAN)
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.learners, delivery.files, delivery.nothing) == (0, {}, 0)
     assert (told(folder), sent(world, CLEAN)) == (due(), asked)
@@ -76,12 +76,12 @@ async def test_a_learner_who_is_queued_again_after_a_report_is_in_no_second_file
 ) -> None:
     """The LMS was restored, say; the row goes all the same."""
     site = await queued(world)
-    await partners.deliver(site, place)
+    await partners.deliver(site, batch_of(site), place)
     learner = await world.learner(site, "bo")
     await world.force("bo", "RETIRING_LMS")
     await site.connectors["LMS"].perform("retirement_partner_queue", learner)
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.again, delivery.learners, told(folder), flags(world)) == (1, 0, due(), {})
 
@@ -95,14 +95,14 @@ async def test_a_lost_reply_loses_nobody(
     site = await queued(world)
     world.sandbox.arm([{"path": TAKE, "method": "POST", "after": after, **fault}])
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.error, len(delivery.lost), delivery.left) == (None, 1, {})
     assert (told(folder), flags(world), delivery.nothing) == (due(), {}, 1)
     assert {world.state(name) for name in ORGS if name != "bo"} == {"COMPLETE"}
     assert world.state("bo") == WAITS
     assert len(delivery.queued_again) == (3 if after or "truncate" in fault else 0)
-    endings = {each.user_id: each.ending for each in await site.ledger.records()}
+    endings = {each.user_id: each.ending for each in await site.ledger.learners.find()}
     assert Counter(endings.values()) == {"retired": 3, "parked": 1}
     assert (await site.ledger.verify()).ok
 
@@ -114,12 +114,12 @@ async def test_two_lost_replies_end_the_run_and_the_next_one_finds_everybody(
     site = await queued(world)
     world.sandbox.arm([{"path": TAKE, "method": "POST", "after": True, "drop": True, "times": 2}])
 
-    first = await partners.deliver(site, place)
-    second = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert isinstance(first.error, Transient)
     assert (len(first.lost), second.error, told(folder)) == (1, None, due())
-    assert [each.state for each in await site.ledger.claims()] == ["lost", "lost", "delivered", "delivered"]
+    assert [each.state for each in await site.ledger.claims.find()] == ["lost", "lost", "delivered", "delivered"]
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["deleted", "not-deleted"])
@@ -131,8 +131,8 @@ async def test_a_question_whose_answer_is_lost_is_no_answer(
     await lose_a_claim(world, site)
     world.sandbox.arm([{"path": CLEAN, "method": "POST", "after": after, "drop": True, "times": 1}])
 
-    first = await partners.deliver(site, place)
-    second = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert isinstance(first.error, Transient)
     assert (second.error, second.left, told(folder), flags(world)) == (None, {}, due(), {})
@@ -146,7 +146,7 @@ async def test_a_deletion_whose_reply_is_lost_is_repeated(
     site = await queued(world)
     world.sandbox.arm([{"path": CLEAN, "method": "POST", "after": after, "drop": True, "times": 1}])
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.error, told(folder), flags(world)) == (None, due(), {})
 
@@ -161,7 +161,7 @@ async def test_namesakes_are_told_apart(world: World, folder: Path, place: Desti
     await lose_a_claim(world, site)
     assert (await world.retire(site, "Dee")).ending is Ending.RETIRED
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     everybody = {(name, org): 1 for name in ("dee", "Dee") for org in ("OrgA", "OrgB")}
     assert (delivery.error, delivery.left, told(folder), flags(world)) == (None, {}, everybody, {})
@@ -177,9 +177,9 @@ async def test_a_learner_who_is_not_on_the_way_waits(
     await world.force("bo", state)
     bo = world.sandbox.state()["learners"]["bo"]["user_id"]
 
-    first = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
     await world.force("bo", WAITS)
-    second = await partners.deliver(site, place)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert (list(first.left), flags(world), told(folder)) == ([bo], {}, due())
     assert (second.left, second.queued_again) == ({}, [bo])
@@ -190,11 +190,11 @@ async def test_a_learner_whom_another_run_has_waits(world: World, folder: Path, 
     site = await queued(world)
     await lose_a_claim(world, site)
     learner = await world.learner(site, "bo")
-    tenure = await site.ledger.tenure(learner, due_at=site.due_at(learner), pipeline="p")
+    lease = await site.ledger.learners.lease(learner, due_at=site.due_at(learner), pipeline="p")
 
-    first = await partners.deliver(site, place)
-    await tenure.end("parked", "", WAITS)
-    second = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
+    await lease.end("parked", "", WAITS)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert list(first.left.values()) == [f"another run has learner {learner.user_id}"]
     assert (second.left, told(folder), world.state("bo")) == ({}, due(), WAITS)
@@ -211,8 +211,8 @@ async def test_a_learner_who_is_gone_is_named_once(world: World, place: Destinat
     gone = await client.post("/api/user/v1/accounts/retirement_cleanup/", json={"usernames": names}, headers=headers)
     assert gone.status_code == 204
 
-    first = await partners.deliver(site, place)
-    second = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert (len(first.left), len(first.queued_again), second.left) == (3, 1, {})
 
@@ -233,7 +233,7 @@ async def test_the_lms_says_who_was_flagged_without_an_answer_at_all(
 
     swallowed: list[Any] = []
     world.around = swallow
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.queued_again, told(folder)) == ([swallowed[0]["user_id"]], due())
 
@@ -250,26 +250,26 @@ async def test_a_row_that_nobody_can_read_keeps_nobody_waiting(world: World, fol
         return answer
 
     world.around = break_one
-    first = await partners.deliver(site, place)
-    second = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert first.problems == second.problems
     assert (len(first.problems), first.learners) == (1, 2)
     assert told(folder) == Counter({key: 1 for key in due() if key[0] != USERNAME})
-    assert USERNAME.encode() in await site.ledger.open_claim((await site.ledger.claims(state="sealed"))[0].id)
+    assert USERNAME.encode() in await site.ledger.claims.unseal((await site.ledger.claims.find(state="sealed"))[0].id)
 
 
 async def test_two_runs_at_once_are_one(world: World, folder: Path, place: Destination) -> None:
     """The second one ends before it asks anything."""
     site = await queued(world)
-    lease = await site.ledger.lease("partner-report", what="the partner report")
+    lease = await site.ledger.leases.take("partner-report", what="the partner report")
 
-    with pytest.raises(Held, match="another run has the partner report"):
-        await partners.deliver(site, place)
+    with pytest.raises(BusyElsewhere, match="another run has the partner report"):
+        await partners.deliver(site, batch_of(site), place)
 
     assert sent(world, TAKE) == 0
-    await site.ledger.release(lease)
-    await partners.deliver(site, place)
+    await site.ledger.leases.release(lease)
+    await partners.deliver(site, batch_of(site), place)
     assert told(folder) == due()
 
 
@@ -287,14 +287,15 @@ async def test_a_run_that_was_overtaken_does_no_more(
         if request.url.path.rstrip("/").endswith(stalls.rstrip("/")):
             world.around = None
             world.calendar.pass_by(minutes=10)
-            async with opened(site.ledger.place, clock=world.calendar) as ledger:
-                others.append(await partners.deliver(replace(world.site(site.pipeline), ledger=ledger), place))
+            async with opened(site.ledger.location, clock=world.calendar) as ledger:
+                other = replace(world.site(site.pipeline), ledger=ledger)
+                others.append(await partners.deliver(other, other.batch(), place))
             asked.append(sent(world, CLEAN))
         return answer
 
     asked: list[int] = []
     world.around = stall
-    first = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
 
     assert isinstance(first.error, LeaseLost | StateConflict)
     assert [each.error for each in others] == [None]
@@ -306,7 +307,7 @@ async def test_without_a_folder_nothing_is_claimed(world: World, tmp_path: Path)
     site = await queued(world)
 
     with pytest.raises(ConfigError, match="is no folder"):
-        await partners.deliver(site, Destination(tmp_path / "nowhere", "x"))
+        await partners.deliver(site, batch_of(site), Destination(tmp_path / "nowhere", "x"))
 
     assert sent(world, TAKE) == 0
 
@@ -318,13 +319,13 @@ async def test_files_that_are_written_are_not_written_again(
     site = await queued(world)
     world.around = _dies_at(lambda request: request.url.path.endswith(CLEAN + "/"))
     with pytest.raises(Died):
-        await partners.deliver(site, place)
+        await partners.deliver(site, batch_of(site), place)
     world.around = None
     assert told(folder) == due()
     folder.rename(tmp_path / "sent")
     folder.mkdir()
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.error, delivery.learners, list(folder.iterdir()), flags(world)) == (None, 0, [], {})
 
@@ -337,21 +338,21 @@ async def test_a_disk_that_fails_keeps_the_claim_for_its_folder(
 
     async def block(request: httpx.Request, forward: Forward) -> httpx.Response:
         if request.url.path.endswith(TAKE) and request.method == "POST":
-            (claim,) = await site.ledger.claims(state="begun")
+            (claim,) = await site.ledger.claims.find(state="begun")
             day = claim.began_at.date().isoformat()
             folder.joinpath(f"campus.example_OrgB_{day}_claim-{claim.id}.csv").mkdir()
         return await forward(request)
 
     world.around = block
-    first = await partners.deliver(site, place)
+    first = await partners.deliver(site, batch_of(site), place)
     assert isinstance(first.error, ConfigError)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     next(path for path in folder.iterdir() if path.is_dir()).rmdir()
     world.around = None
     (tmp_path / "other").mkdir()
 
-    elsewhere = await partners.deliver(site, Destination(tmp_path / "other", "x"))
-    second = await partners.deliver(site, place)
+    elsewhere = await partners.deliver(site, batch_of(site), Destination(tmp_path / "other", "x"))
+    second = await partners.deliver(site, batch_of(site), place)
 
     assert (len(elsewhere.problems), list((tmp_path / "other").iterdir())) == (1, [])
     assert (second.error, second.problems, told(folder), flags(world)) == (None, [], due(), {})
@@ -360,9 +361,9 @@ async def test_a_disk_that_fails_keeps_the_claim_for_its_folder(
 async def test_a_run_that_is_told_to_stop_stops_before_the_next_call(world: World, place: Destination) -> None:
     """And says so."""
     site = await queued(world)
-    site.stop.set(Interrupted("the run was told to stop"))
+    batch_of(site).stop.set(Interrupted("the run was told to stop"))
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
     assert isinstance(delivery.error, Interrupted)
     assert sent(world, TAKE) == 0
@@ -373,9 +374,9 @@ async def test_nobody_is_named_but_in_the_files(world: World, place: Destination
     site = await queued(world)
     await lose_a_claim(world, site)
 
-    delivery = await partners.deliver(site, place)
+    delivery = await partners.deliver(site, batch_of(site), place)
 
-    said = f"{partners.document(delivery)} {delivery} {await site.ledger.events()}"
+    said = f"{partners.document(delivery)} {delivery} {await site.ledger.events.find()}"
     assert not [secret for secret in (*PERSONAL, "faye/slash") if secret in said]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retirement.pipeline import COMPLETE, ERRORED, PENDING, Pipeline, Step, Watermark
-from retirement.proof import behind, proved_state, proved_steps
+from retirement.pipeline.proof import behind, out_of_order, proved_state, proved_steps
 
 from .doubles import shipped
 from .test_watermark import graphs
@@ -80,6 +80,21 @@ def test_steps_are_voided_exactly_where_the_row_stands_further_back(data: st.Dat
 
 
 @given(st.data(), pipelines)
+def test_what_came_after_a_new_step_is_done_again(data: st.DataObject, pipeline: Pipeline) -> None:
+    """And with it all that ended beyond the row, for a restored backup may have taken the row back; else nothing."""
+    ended = data.draw(some_steps(pipeline))
+    state = data.draw(st.sampled_from(pipeline.queue_states))
+    finished = pipeline.finished_at(state)
+    assert finished is not None
+    beyond = (ended & set(pipeline.working_states)) - finished
+    has_gap = any(not pipeline.ancestors(name) <= finished | beyond for name in beyond)
+
+    again = out_of_order(pipeline, state, ended)
+
+    assert set(again) == (beyond if has_gap else set())
+
+
+@given(st.data(), pipelines)
 def test_a_run_believes_the_row_and_what_the_ledger_adds_to_it(data: st.DataObject, pipeline: Pipeline) -> None:
     """What the row says is behind, and the ended steps unless the row was taken back."""
     ended = data.draw(some_steps(pipeline))
@@ -111,7 +126,7 @@ class Run:
 
     @classmethod
     def of(cls, pipeline: Pipeline, state: str, ended: set[str]) -> Run:
-        """A run that begins as `Passage` does."""
+        """A run that begins as `open_run` does."""
         before = proved_steps(pipeline, state, ended)
         return cls(pipeline, Watermark(pipeline, state, set(before)), set(ended))
 

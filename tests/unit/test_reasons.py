@@ -2,9 +2,9 @@
 
 import pytest
 
-from retirement.cli.output import require_keepable
+from retirement.cli.options import require_keepable
 from retirement.errors import ConfigError
-from retirement.typed import keepable
+from retirement.privacy import keepable
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.endings import Ending, Report
-from retirement.engine import retire
-from retirement.errors import Misconfigured, Transient
-from retirement.ledger import Ledger, LedgerPlace, opened
-from retirement.reconciler import Finding, Verdict, reconcile
+from retirement.errors import Ending, Misconfigured, Transient
+from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.reconcile import reconcile
+from retirement.ledger import Ledger, LedgerLocation, opened
+from retirement.pipeline.endings import Report
 from retirement.site import Site
 
+from .batches import retire
 from .doubles import USERNAME, Forward, World, holder, names_nobody, shipped
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ LINE, DAG = shipped("default"), shipped("dag")
 @pytest.fixture
 async def elsewhere(world: World, tmp_path: Path) -> AsyncIterator[Ledger]:
     """The same ledger, opened by another process."""
-    async with opened(LedgerPlace(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), clock=world.calendar) as ledger:
+    async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), clock=world.calendar) as ledger:
         yield ledger
 
 
@@ -77,8 +78,8 @@ async def test_a_learner_of_a_dead_run_goes_back_to_what_is_proved(world: World)
     assert (moved.verdict, moved.state, moved.target) == (Verdict.MOVED, "RETIRING_FORUMS", "ENROLLMENTS_COMPLETE")
     assert world.state(USERNAME) == "ENROLLMENTS_COMPLETE"
     assert await found(site) == []
-    assert await world.ledger.open_runs() == []
-    (event,) = await world.ledger.events(kind="learner.moved")
+    assert await world.ledger.learners.open_runs() == []
+    (event,) = await world.ledger.events.find(kind="learner.moved")
     assert (event.facts["before"], event.facts["after"]) == ("RETIRING_FORUMS", "ENROLLMENTS_COMPLETE")
 
 
@@ -113,12 +114,12 @@ async def test_a_dry_run_changes_nothing(world: World) -> None:
     site = world.site(DAG)
     await die_at(world, site, "replace_usernames", after=False)
     world.calendar.pass_by(minutes=10)
-    head, state, sent = await world.ledger.head(), world.state(USERNAME), len(world.sandbox.requests)
+    head, state, sent = await world.ledger.events.head(), world.state(USERNAME), len(world.sandbox.requests)
 
     (would,) = await found(site, dry_run=True)
 
     assert (would.verdict, would.state) == (Verdict.WOULD_MOVE, state)
-    assert (await world.ledger.head(), world.state(USERNAME)) == (head, state)
+    assert (await world.ledger.events.head(), world.state(USERNAME)) == (head, state)
     assert {each["method"] for each in world.sandbox.requests[sent:]} == {"GET"}
     (moved,) = await found(site)
     assert (moved.verdict, moved.target) == (Verdict.MOVED, would.target)
@@ -171,8 +172,8 @@ async def test_a_run_that_begins_first_keeps_the_learner(world: World, elsewhere
     learner = await world.learner(site, USERNAME)
 
     async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
-        if "retirement_queue" in request.url.path:
-            await elsewhere.tenure(learner, due_at=site.due_at(learner), pipeline="another")
+        if "retirement_queue" in request.url.path and not await elsewhere.leases.live():
+            await elsewhere.learners.lease(learner, due_at=site.due_at(learner), pipeline="another")
         return await forward(request)
 
     world.around = around
@@ -196,7 +197,7 @@ async def test_an_lms_that_fails_meanwhile_is_met_again_by_the_next_one(world: W
 
     assert [first[world.user_ids[name]].verdict for name in ("bo", "cy")] == [Verdict.FAILED, Verdict.MOVED]
     assert names_nobody(first[world.user_ids["bo"]].text)
-    assert await world.ledger.live_leases() == {}
+    assert await world.ledger.leases.live() == {}
     (again,) = await found(site)
     assert again.verdict is Verdict.MOVED
     assert set((await world.endings(site, "bo", "cy")).values()) == {Ending.RETIRED}
@@ -213,8 +214,8 @@ async def test_a_worker_that_may_no_longer_stops_the_reconciler(world: World) ->
 
     with pytest.raises(Misconfigured):
         await found(site)
-    assert await world.ledger.live_leases() == {}
-    assert await world.ledger.open_runs() == []
+    assert await world.ledger.leases.live() == {}
+    assert await world.ledger.learners.open_runs() == []
     world.sandbox.arm([])
     assert [each.verdict for each in await found(site)] == [Verdict.MOVED]
 
@@ -232,20 +233,20 @@ async def test_a_list_that_cannot_be_had_is_said_at_once(world: World) -> None:
 @pytest.mark.parametrize("complete", [False, True], ids=["waiting", "complete"])
 async def test_a_run_that_died_between_two_steps_is_closed(world: World, complete: bool) -> None:
     """Its row stands in no working state, so only the ledger has to be told; COMPLETE counts as retired."""
-    world.seed(holder(), states=LINE.lms_states)
+    world.seed(holder(account_retired=complete), states=LINE.lms_states)
     site = world.site(LINE)
     learner = await world.learner(site, USERNAME)
-    await world.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=LINE.digest)
+    await world.ledger.learners.lease(learner, due_at=site.due_at(learner), pipeline=LINE.digest)
     if complete:
         await world.force(USERNAME, "COMPLETE")
     assert await found(site) == []
     world.calendar.pass_by(minutes=10)
 
     assert [each.verdict for each in await found(site, dry_run=True)] == [Verdict.CLOSED]
-    assert len(await world.ledger.open_runs()) == 1
+    assert len(await world.ledger.learners.open_runs()) == 1
     (closed,) = await found(site)
 
-    record = await world.ledger.record(learner.user_id)
+    record = await world.ledger.learners.newest(learner.user_id)
     assert record is not None
     assert (closed.verdict, closed.state) == (Verdict.CLOSED, "COMPLETE" if complete else "PENDING")
     assert (record.ending, bool(record.retired_at)) == (("retired", True) if complete else ("closed", False))
@@ -257,7 +258,7 @@ async def test_a_run_whose_learner_is_gone_is_closed(world: World) -> None:
     world.seed(holder(), states=LINE.lms_states)
     site = world.site(LINE)
     learner = await world.learner(site, USERNAME)
-    await world.ledger.tenure(learner, due_at=site.due_at(learner), pipeline=LINE.digest)
+    await world.ledger.learners.lease(learner, due_at=site.due_at(learner), pipeline=LINE.digest)
     world.seed(states=LINE.lms_states)
     world.calendar.pass_by(minutes=10)
 

@@ -7,12 +7,13 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from retirement.endings import Ending
-from retirement.engine import retire
+from retirement.errors import Ending
+from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.redrive import Choice, redrive
 from retirement.pipeline import Pipeline
-from retirement.reconciler import Choice, Finding, Verdict, redrive
 from retirement.site import Site
 
+from .batches import retire
 from .doubles import USERNAME, Forward, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -108,8 +109,8 @@ async def test_a_state_that_the_pipeline_does_not_know_proves_nothing(world: Wor
     for dry_run in (True, False):
         (left,) = await found(site, dry_run=dry_run)
         assert (left.verdict, left.target, world.state(USERNAME)) == (Verdict.LEFT, None, "ERRORED")
-        assert "set their state by hand" in left.text
-    assert await world.ledger.live_leases() == {}
+        assert f"`retirement reconcile --adopt --user-id {left.user_id}`" in left.text
+    assert await world.ledger.leases.live() == {}
 
 
 async def test_a_learner_who_is_redriven_while_a_run_begins_is_begun_once(world: World) -> None:
@@ -130,7 +131,7 @@ async def test_a_learner_who_is_redriven_while_a_run_begins_is_begun_once(world:
     report = await retire(site, learner)
 
     assert [each.verdict for each in findings] == [Verdict.BUSY]
-    assert (report.ending, world.state(USERNAME)) == (Ending.ELSEWHERE, "ERRORED")
+    assert (report.ending, world.state(USERNAME)) == (Ending.BUSY_ELSEWHERE, "ERRORED")
 
 
 async def test_a_run_that_begins_while_a_learner_is_redriven_leaves_them_alone(world: World) -> None:
@@ -150,7 +151,7 @@ async def test_a_run_that_begins_while_a_learner_is_redriven_leaves_them_alone(w
     (moved,) = await found(site)
     world.around = None
 
-    assert (moved.verdict, endings) == (Verdict.MOVED, [Ending.ELSEWHERE])
+    assert (moved.verdict, endings) == (Verdict.MOVED, [Ending.BUSY_ELSEWHERE])
     assert (await world.retire(site, USERNAME)).ending is Ending.RETIRED
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retirement.errors import Misconfigured, Refused
-from retirement.http import Patience, Reply
+from retirement.wire.patience import Patience
+from retirement.wire.reply import Reply
 
 from .doubles import USERNAME, Naps, Script
 
@@ -164,3 +165,53 @@ async def test_a_judge_that_raises_is_obeyed_before_the_table() -> None:
     with pytest.raises(Refused):
         await script.api(naps).post("/x/", judge=judge)
     assert (len(script.requests), naps.taken) == (1, [])
+
+
+HALVES = ["\ud800", "x\udfff y", "\udc00\ud800"]
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_a_value_with_half_a_character_is_sent_nowhere(half: str) -> None:
+    """In a path, a query, a body or a form: a clear refusal that does not show it."""
+    for options in ({"values": {"username": half}}, {"params": [("q", half)]}, {"json": [half]}, {"form": {"a": half}}):
+        script = Script(httpx.Response(204))
+
+        with pytest.raises(Refused, match="half a character"):
+            await script.api().post(PATH, **{"values": {"username": "x"}, **options})  # type: ignore[arg-type]  # one of four
+
+        assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["\\ud800"]',
+        b'{"id": "a\\uDC00b"}',
+        b'{"\\ud83d": 1}',
+        b'[{"id": "\\ude00\\ud83d"}]',
+        b'["\xed\xa0\x80"]',
+        b'["\xff"]',
+    ],
+)
+async def test_json_that_no_utf_8_can_carry_is_unreadable(body: bytes) -> None:
+    """Its texts could neither be sent nor stored: a learner would be ERRORED for a defect of ours."""
+    script = Script(httpx.Response(200, content=body, headers={"content-type": "application/json"}))
+
+    with pytest.raises(Refused, match="none in UTF-8"):
+        await script.api().get(PATH, values={"username": "x"})
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (b'["\\ud83d\\ude00"]', ["\U0001f600"]),
+        (b'["\\\\ud800"]', ["\\ud800"]),
+        (b'\xef\xbb\xbf["a"]', ["a"]),
+        ('["ä"]'.encode("utf-16"), ["ä"]),
+    ],
+)
+async def test_json_with_whole_characters_is_read(body: bytes, data: object) -> None:
+    """Pairs of escapes, an escaped backslash, a byte order mark, another encoding."""
+    script = Script(httpx.Response(200, content=body, headers={"content-type": "application/json"}))
+
+    assert (await script.api().get(PATH, values={"username": "x"})).data == data

@@ -10,9 +10,9 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine
 from retirement.errors import ConfigError, Transient
 from retirement.residue import DATABASES, PLACES, Finding, State, Who, search, searching, sessions
 from retirement.sandbox import Sandbox
-from retirement.sandbox.database import FILES, files
-from retirement.sandbox.identity import retired_email, retired_username
-from retirement.sandbox.remains import PLANTED, RESPONSES
+from retirement.sandbox.planting.remains import PLANTED, RESPONSES
+from retirement.sandbox.world.database import FILES, files
+from retirement.sandbox.world.identity import retired_email, retired_username
 from tests.ledger.conftest import postgresql  # noqa: F401 - a fixture
 
 from .doubles import names_nobody

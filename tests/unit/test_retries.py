@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retirement.errors import Misconfigured, NotFound, RateLimited, Refused, ServiceError, Transient
-from retirement.http import Retry, retry_after
+from retirement.wire.api import Retry
+from retirement.wire.reply import retry_after
 
 from .doubles import Naps, Script
 
@@ -188,7 +189,7 @@ async def test_once_means_one_request(answer: httpx.Response | BaseException) ->
     script = Script(answer, OK)
 
     with pytest.raises(Transient):
-        await script.api(naps).send("PATCH", "/x/", once=True)
+        await script.api(naps).patch("/x/", once=True)
 
     assert (len(script.requests), naps.taken) == (1, [])
 

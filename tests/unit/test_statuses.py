@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from retirement.errors import Misconfigured, NotFound, RateLimited, Refused, ServiceError, Transient
-from retirement.http import Reply, translate
+from retirement.wire.reply import Reply, translate
 
 from .doubles import EMAIL, NAME, USERNAME, Script, names_nobody
 
@@ -44,7 +44,7 @@ def answer(status: int, kind: str, **headers: str) -> httpx.Response:
 async def send(*answers: httpx.Response | BaseException) -> Reply:
     api = Script(*answers).api()
     values = {"username": USERNAME}
-    return await api.send("POST", "/people/{username}/", values=values, json={"name": NAME}, once=True)
+    return await api.post("/people/{username}/", values=values, json={"name": NAME}, once=True)
 
 
 async def error_of(answer: httpx.Response | BaseException) -> ServiceError:
@@ -128,11 +128,11 @@ async def test_json_is_known_by_its_content_type(content_type: str) -> None:
 
 async def test_a_reply_says_what_its_json_holds() -> None:
     """Only JSON is searched, at any depth and in any script."""
-    said = Reply(500, "json", ["not a välid state"])
+    said = Reply("SVC", "GET /", 500, "json", ["not a välid state"])
 
     assert said.says("välid state")
     assert not said.says("valid state")
-    assert not Reply(500, "html", None).says("")
+    assert not Reply("SVC", "GET /", 500, "html", None).says("")
 
 
 def broken(root: type[httpx.HTTPError] = httpx.RequestError) -> Iterator[type[httpx.HTTPError]]:

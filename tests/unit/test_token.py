@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -12,13 +13,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from retirement.auth import TokenAuth, lms_tokens
 from retirement.connectors import Connector, ServiceSettings
 from retirement.connectors.license_manager import LicenseManager
 from retirement.errors import Misconfigured, RateLimited, ServiceError, Transient
-from retirement.http import Api, Retry
 from retirement.learner import Learner
 from retirement.lms import Lms
+from retirement.wire.api import Api, Retry
+from retirement.wire.auth import TokenAuth, lms_tokens
 
 from .doubles import Clock, Naps
 
@@ -43,7 +44,9 @@ class Platform:
         self.naps, self.clock = Naps(), Clock()
         client = httpx.AsyncClient(base_url="https://lms.example", transport=httpx.MockTransport(self))
         retry = Retry(sleep=self.naps)
-        self.tokens = lms_tokens(Api("LMS", client, retry=retry), "worker", SecretStr(SECRET), clock=self.clock)
+        self.lms = Api("LMS", client, retry=retry)
+        now = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
+        self.tokens = lms_tokens(self.lms, "worker", SecretStr(SECRET), clock=self.clock, now=lambda: now)
         self.api = Api("SVC", client, auth=TokenAuth(self.tokens), retry=retry)
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -164,6 +167,24 @@ UNUSABLE = {
     "number": httpx.Response(200, json={"access_token": 1, "expires_in": 3600, "token_type": "JWT"}),
     "nothing": httpx.Response(200),
     "no-content": httpx.Response(204),
+    "400-digits": httpx.Response(
+        200,
+        content=b'{"access_token": "t1", "token_type": "JWT", "expires_in": 1' + b"0" * 400 + b"}",
+        headers={"content-type": "application/json"},
+    ),
+    "endless": httpx.Response(200, json={"access_token": "t1", "expires_in": 1e300, "token_type": "JWT"}),
+    "no-number": httpx.Response(
+        200,
+        content=b'{"access_token": "t1", "token_type": "JWT", "expires_in": NaN}',
+        headers={"content-type": "application/json"},
+    ),
+    "half-a-character": httpx.Response(
+        200,
+        content=b'{"access_token": "t\\ud800", "expires_in": 3600, "token_type": "JWT"}',
+        headers={"content-type": "application/json"},
+    ),
+    "two-lines": httpx.Response(200, json={"access_token": "t1\nX-Y: z", "expires_in": 60, "token_type": "JWT"}),
+    "no-ascii": httpx.Response(200, json={"access_token": "tä", "expires_in": 60, "token_type": "JWT"}),
     "redirect": httpx.Response(302, headers={"location": "/login"}),
 }
 
@@ -215,9 +236,9 @@ async def test_no_token_does_not_mean_that_a_request_was_taken_back(ana: Learner
     lms = Lms(platform.api, ["PENDING", "COMPLETE"])
 
     with pytest.raises(Misconfigured):
-        await lms.status(ana.username)
+        await lms.rows.status(ana.username)
     with pytest.raises(Misconfigured):
-        await lms.move(ana, "COMPLETE", "text", since="PENDING")
+        await lms.rows.move(ana, "COMPLETE", "text", since="PENDING")
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(503), httpx.Response(429, html="<p>Too many</p>")])
@@ -274,3 +295,55 @@ async def test_the_token_comes_back_after_a_failure() -> None:
 
     platform.instead = None
     assert (await platform.api.post("/x/")).status == 204
+
+
+async def test_a_token_endpoint_that_counts_is_waited_for_and_then_says_until_when() -> None:
+    """It answers 429 without a Retry-After, and counts by the minute (contract, section 1.3)."""
+    platform = Platform()
+    platform.instead = httpx.Response(429, html="<p>Too many</p>")
+
+    with pytest.raises(RateLimited) as caught:
+        await platform.api.post("/x/")
+
+    assert platform.naps.taken
+    assert min(platform.naps.taken) >= 20
+    assert "counts by the minute: again at 12:02 UTC" in str(caught.value)
+
+
+async def test_a_token_endpoint_that_counts_a_little_only_is_no_failure() -> None:
+    """The first wait within `retry.seconds` is enough."""
+    platform = Platform()
+    platform.instead = httpx.Response(429, html="<p>Too many</p>")
+
+    async def passes(seconds: float) -> None:
+        platform.naps.taken.append(seconds)
+        platform.instead = None
+
+    platform.api.retry = Retry(sleep=passes)
+    assert (await platform.api.post("/x/")).status == 204
+    assert platform.naps.taken == [20]
+
+
+@pytest.mark.parametrize(
+    ("pause", "said"),
+    [("3600", "again at 13:01 UTC"), ("9" * 400, "not before tomorrow"), ("90", "again at 12:02 UTC")],
+)
+async def test_the_pause_of_a_token_endpoint_is_said_as_a_time_of_day(pause: str, said: str) -> None:
+    """Whatever it asks for."""
+    platform = Platform()
+    platform.instead = httpx.Response(429, headers={"retry-after": pause})
+
+    with pytest.raises(RateLimited, match=said):
+        await platform.tokens.current()
+
+
+async def test_a_short_patience_still_waits_for_the_endpoint() -> None:
+    """Two waits fit into `retry.seconds`, however few those are."""
+    platform = Platform()
+    platform.instead = httpx.Response(429)
+    platform.lms.retry = Retry(seconds=10)
+
+    with pytest.raises(RateLimited) as caught:
+        await platform.tokens.current()
+
+    assert caught.value.retry_after == pytest.approx(4.5)

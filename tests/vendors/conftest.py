@@ -14,7 +14,7 @@ from retirement.errors import RetirementError
 from retirement.learner import Learner
 from retirement.sandbox.vendors import VENDORS
 from tests.unit.conftest import anyio_backend, world
-from tests.unit.doubles import USERNAME, World, holder, names_nobody, shipped
+from tests.unit.doubles import USERNAME, Clock, World, holder, names_nobody, shipped
 
 #: The fixtures of the core serve here as well.
 __all__ = ["Desk", "anyio_backend", "desk", "world"]
@@ -37,7 +37,8 @@ class Desk:
         kind = registry()[self.service]
         urls = {app: f"http://{app}.sandbox" for app in self.world.clients}
         section = self.vendor.settings(urls[self.vendor.name], urls) | settings
-        wiring, _ = self.world.wiring()
+        # However slow this machine is: the limits of a service are counted by a clock that stands.
+        wiring, _ = self.world.wiring(Clock())
         return kind.connected(self.service, kind.Settings(**section), wiring)
 
     async def learner(self, username: str = USERNAME) -> Learner:
@@ -67,7 +68,7 @@ class Desk:
 
     def left(self, username: str = USERNAME) -> list[dict[str, str]]:
         """What is left of the learner at the vendor."""
-        return [place for place in self.world.sandbox.residue(username) if place["service"] == self.vendor.name]
+        return self.world.sandbox.residue(username, self.vendor.name)
 
     def sent(self) -> list[tuple[str, str]]:
         """Method and path of every request to the vendor."""

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from retirement.connectors import LONGEST_RECEIPT, Erasure, Outcome, Verdict
-from retirement.connectors.amplitude import Amplitude
+from retirement.connectors import Erasure, Outcome, Verdict
+from retirement.connectors.amplitude import AmplitudeSettings
+from retirement.connectors.kit.connector import LONGEST_RECEIPT
 from retirement.errors import Misconfigured, Refused, RetirementError
 from retirement.sandbox.vendors.amplitude import API_KEY, SECRET_KEY
 from tests.unit.doubles import EMAIL, USERNAME, Forward, holder, names_nobody
@@ -277,12 +278,12 @@ async def test_an_odd_address_changes_nothing(desk: Desk) -> None:
 )
 def test_the_region_says_the_host(settings: dict[str, str], host: str) -> None:
     """The reference knew the US only."""
-    assert host == Amplitude.Settings(**{**KEYS, **settings}).base_url
+    assert host == AmplitudeSettings(**{**KEYS, **settings}).base_url
 
 
 def test_settings_are_checked_and_masked() -> None:
     """An unknown one is refused, and no key shows."""
     with pytest.raises(ValidationError, match="Extra inputs"):
-        Amplitude.Settings(**KEYS, secret="x")
+        AmplitudeSettings(**KEYS, secret="x")
 
-    assert "s3cret" not in repr(Amplitude.Settings(api_key="s3cret-1", secret_key="s3cret-2"))
+    assert "s3cret" not in repr(AmplitudeSettings(api_key="s3cret-1", secret_key="s3cret-2"))

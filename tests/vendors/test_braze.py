@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from retirement.connectors import Erasure, Outcome, Verdict
-from retirement.connectors.braze import Braze
+from retirement.connectors.braze import BrazeSettings
 from retirement.errors import Misconfigured, Refused
 from tests.unit.doubles import USERNAME, holder
 from tests.vendors.conftest import Desk
@@ -58,7 +58,7 @@ async def test_learners_of_a_run_share_a_call(desk: Desk) -> None:
 )
 def test_the_instance_says_the_host(settings: dict[str, str], host: str) -> None:
     """European instances are not below braze.com."""
-    assert host == Braze.Settings(**{"api_key": "k", **settings}).base_url
+    assert host == BrazeSettings(**{"api_key": "k", **settings}).base_url
 
 
 async def test_a_wrong_key_is_nobodys_fault(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Identity, Outcome, Verdict
-from retirement.connectors.che import Che
+from retirement.connectors.che import Che, CheSettings
 from retirement.errors import Busy, Misconfigured, Refused, Transient
 from tests.unit.doubles import USERNAME, Naps, holder
 from tests.vendors.conftest import Desk
@@ -141,6 +141,42 @@ async def test_a_user_whom_the_name_does_not_find_is_found_by_the_id(desk: Desk)
     assert Outcome.ERASED is (await desk.perform(DELETE, find_by=["id", "name", "email"])).outcome
 
 
+LOST = {"path": "/api/user/find", "status": 404, "body": {"message": "not found"}}
+
+
+@pytest.mark.parametrize(
+    ("username", "email", "find_by"),
+    [
+        ("jo+2", "jo@x.org", ["name"]),
+        ("jo", "Jo+spam@x.org", ["email"]),
+        ("jo+2", "jo+spam@x.org", ["name", "email"]),
+        ("jo+2", "jo@x.org", ["id", "name"]),
+    ],
+)
+async def test_a_name_with_a_plus_that_a_search_does_not_find_is_looked_up_in_the_realm(
+    desk: Desk, username: str, email: str, find_by: list[str]
+) -> None:
+    """Che's search takes a whole name only; a user whom the realm does not know either is absent."""
+    desk.seed(holder(username, email=email, vendors=["keycloak", "che"]), holder("x+y", email="x+y@x.org"))
+    learner, other = await desk.learner(username), await desk.learner("x+y")
+    desk.arm(LOST)
+    che = desk.connector(find_by=find_by)
+
+    assert Outcome.ERASED is (await che.perform(DELETE, learner)).outcome
+    assert desk.left(username) == []
+    assert Outcome.ABSENT is (await che.perform(DELETE, other)).outcome
+
+
+async def test_a_name_with_a_plus_is_not_absent_where_the_realm_may_not_be_asked(desk: Desk) -> None:
+    """The client needs a role for that, which the error names."""
+    desk.seed(holder("jo+2", vendors=["keycloak", "che"]))
+    desk.arm(LOST)
+    blind = {"client_id": "nobody", "client_secret": "nobody-secret"}
+
+    with pytest.raises(Misconfigured, match="view-users"):
+        await desk.connector(find_by=["name"], **blind).perform(DELETE, await desk.learner("jo+2"))
+
+
 async def test_keys_that_lead_to_different_users_need_a_person(desk: Desk) -> None:
     """Nobody is deleted."""
     other = {"id": "other", "name": USERNAME, "email": "x@x.org"}
@@ -262,7 +298,7 @@ async def test_a_probe_reads_who_we_are_and_what_we_may(desk: Desk) -> None:
     [
         ({"find_by": ["id"]}, "add `name` or `email`"),
         ({"find_by": []}, "find_by"),
-        ({"keycloak_url": "kc.example/auth"}, "is no base URL"),
+        ({"keycloak_url": "kc.example/auth"}, "is no URL with scheme and host"),
         ({"keycloak_url": "http://kc.example/auth"}, "use https://"),
         ({"client_secret": None}, "needs client_secret, or username and password"),
         ({"namespace": "x"}, "namespace"),
@@ -272,14 +308,14 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: s
     """Before the first request, and with what to do."""
     given = {"url": "https://che.example/api", "keycloak_url": "https://kc.example/auth", "realm": "r"}
     with pytest.raises(ValidationError, match=says):
-        Che.Settings(**{**given, "client_id": "c", "client_secret": "s", **settings})
+        CheSettings(**{**given, "client_id": "c", "client_secret": "s", **settings})
 
 
 def test_secrets_are_masked_and_keys_follow_the_settings() -> None:
     """What Che is told is declared, and that the realm is asked by username."""
     given = {"url": "https://che.example/api", "keycloak_url": "http://localhost/auth", "realm": "r", "client_id": "c"}
-    by_email = Che.Settings(**given, client_secret="s3cret", find_by=["email"])
-    by_id = Che.Settings(**given, client_secret="s3cret", find_by=["id", "name"])
+    by_email = CheSettings(**given, client_secret="s3cret", find_by=["email"])
+    by_id = CheSettings(**given, client_secret="s3cret", find_by=["id", "name"])
 
     assert "s3cret" not in repr(by_email)
     assert Che.declared(by_email)[DELETE].needs == {Identity.EMAIL}

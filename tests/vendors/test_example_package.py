@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from retirement.config import load
-from retirement.connectors.generic_http import GenericHttp
+from retirement.connectors.http import GenericHttp, GenericHttpSettings
 from retirement.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[1] / "example_connector"
@@ -95,7 +95,8 @@ def test_the_package_needs_nothing_but_the_kit() -> None:
     text = (EXAMPLE / "retirement_example_connector" / "__init__.py").read_text(encoding="utf-8")
     ours = {line.split()[1] for line in text.splitlines() if line.startswith("from retirement")}
 
-    assert ours <= {f"retirement.{part}" for part in ("auth", "connectors", "errors", "http", "learner", "wiring")}
+    wire = {f"retirement.wire.{part}" for part in ("api", "auth", "reply", "wiring")}
+    assert ours <= {"retirement.connectors", "retirement.errors", "retirement.learner"} | wire
 
 
 def test_the_samples_of_the_document_load(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_the_samples_of_the_document_load(tmp_path: Path) -> None:
 
     assert [step.service for step in found.pipeline] == ["CRM", "BADGES", "PAPER_FILE", "LMS"]
     crm = found.services["CRM"]
-    assert isinstance(crm, GenericHttp.Settings)
+    assert isinstance(crm, GenericHttpSettings)
     assert crm.answer.must_have == {"ok": True}
     assert GenericHttp.declared(crm)["erase"].follow_up
     assert "made-up" not in repr(found)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Identity, Outcome, Verdict
-from retirement.connectors.generic_http import GenericHttp
+from retirement.connectors.http import GenericHttp, GenericHttpSettings
 from retirement.errors import Misconfigured, NotFound, Refused
 from tests.unit.doubles import USERNAME, holder
 from tests.vendors.conftest import Desk
@@ -36,7 +36,7 @@ LEAST: dict[str, Any] = {
 def refusal(**changes: Any) -> str:
     """Why these settings are refused."""
     with pytest.raises(ValidationError) as caught:
-        GenericHttp.Settings(**LEAST | changes)
+        GenericHttpSettings(**LEAST | changes)
     return str(caught.value)
 
 
@@ -215,15 +215,15 @@ async def test_a_question_that_fails_is_no_verdict(desk: Desk) -> None:
 
 def test_what_an_operation_needs_is_what_its_request_tells() -> None:
     """Asking exists only where it is declared."""
-    plain = GenericHttp.declared(GenericHttp.Settings(**LEAST))["erase"]
-    asked = GenericHttp.declared(GenericHttp.Settings(**LEAST, ask={"path": "/{user_id}"}))["erase"]
+    plain = GenericHttp.declared(GenericHttpSettings(**LEAST))["erase"]
+    asked = GenericHttp.declared(GenericHttpSettings(**LEAST, ask={"path": "/{user_id}"}))["erase"]
     request = {
         "method": "POST",
         "path": "/{username}",
         "query": {"a": "{email}"},
         "json": [{"n": "is {name}"}, 1, None],
     }
-    whole = GenericHttp.declared(GenericHttp.Settings(**LEAST | {"request": request}))["erase"]
+    whole = GenericHttp.declared(GenericHttpSettings(**LEAST | {"request": request}))["erase"]
 
     assert (plain.needs, plain.asks, plain.follow_up) == ({Identity.USER_ID}, None, None)
     assert asked.asks
@@ -285,7 +285,7 @@ def test_settings_that_cannot_be_meant_are_refused(changes: dict[str, Any], word
 
 def test_secrets_are_masked() -> None:
     """Also where settings are shown."""
-    assert "token-of-the-crm" not in repr(GenericHttp.Settings(**LEAST)) + refusal(tokn=1)
+    assert "token-of-the-crm" not in repr(GenericHttpSettings(**LEAST)) + refusal(tokn=1)
 
 
 @pytest.mark.parametrize(

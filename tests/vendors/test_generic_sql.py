@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy import exc
 
 from retirement.connectors import Erasure, Identity, Outcome, Verdict
-from retirement.connectors.declared_statements import translated
-from retirement.connectors.generic_sql import GenericSql
+from retirement.connectors.sql import GenericSql, GenericSqlSettings
+from retirement.connectors.sql.declared_statements import translated
 from retirement.errors import Misconfigured, Refused, RetirementError, ServiceError, Transient
 from tests.unit.doubles import EMAIL, NAME, USERNAME, holder, names_nobody
 from tests.vendors.conftest import Desk
@@ -44,7 +44,7 @@ def own(tmp_path: Path, *statements: str, **settings: Any) -> dict[str, Any]:
 def refusal(**changes: Any) -> str:
     """Why these settings are refused."""
     with pytest.raises(ValidationError) as caught:
-        GenericSql.Settings(**{"database": "sqlite:///x.sqlite", "statements": [DELETE], **changes})
+        GenericSqlSettings(**{"database": "sqlite:///x.sqlite", "statements": [DELETE], **changes})
     return str(caught.value)
 
 
@@ -225,7 +225,7 @@ def test_what_drivers_say_becomes_one_of_our_errors(
         ({"statements": ["UPDATE t SET a = (SELECT b FROM m WHERE m.id = :user_id)"]}, "would touch others"),
         ({"statements": ["DELETE FROM t WHERE email = :mail"]}, "binds :mail; there are :user_id, :username"),
         ({"probe": "DELETE FROM t"}, "has to begin with SELECT"),
-        ({"probe": "SELECT 1 WHERE 1 = :user_id"}, "about nobody"),
+        ({"probe": "SELECT 1 WHERE 1 = :user_id"}, "must not name a learner"),
         ({"ask": "SELECT count(*) FROM t"}, "one learner"),
         ({"ask": "UPDATE t SET x = 1"}, "has to begin with SELECT"),
         ({"database": "not an address"}, "is no address of a database"),
@@ -246,7 +246,7 @@ def test_settings_that_cannot_be_meant_are_refused(changes: dict[str, Any], word
 
 def test_an_address_is_masked_and_a_bare_postgresql_has_our_driver() -> None:
     """Needs are what the statements bind; asking exists only where it is declared."""
-    settings = GenericSql.Settings(
+    settings = GenericSqlSettings(
         database="postgresql://u:hunter2@h/d",
         statements=[DELETE, "DELETE FROM x WHERE a IN (SELECT b FROM c WHERE d = :user_id)"],
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from retirement.connectors import Erasure, Outcome, Verdict
-from retirement.connectors.hubspot import HubSpot
+from retirement.connectors.hubspot import HubSpot, HubSpotSettings
 from retirement.errors import Misconfigured, RateLimited, Refused
 from retirement.sandbox.vendors import hubspot
 from tests.unit.doubles import EMAIL, USERNAME, holder
@@ -28,12 +28,12 @@ SOON = {"retry-after": "60", "content-type": "application/json"}
 def _add(desk: Desk, number: str, **columns: Any) -> None:
     """A contact that is in no seed; without `learner` it is nobody's."""
     row = {"id": int(number), "archived": 0, "email": "other@mail.example", **columns}
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(hubspot.contact.insert().values(**row))
 
 
 def _ids(desk: Desk) -> set[str]:
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         desk.world.sandbox._platform.settle(db)
         return {str(number) for (number,) in db.execute(select(hubspot.contact.c.id))}
 
@@ -235,7 +235,7 @@ async def test_the_probe_reads_nobody(desk: Desk) -> None:
 
 def test_settings_have_a_default_and_hide_the_token() -> None:
     """The reference's key is the token."""
-    settings = HubSpot.Settings(token="secret-token")
+    settings = HubSpotSettings(token="secret-token")
 
     assert settings.base_url == "https://api.hubapi.com/crm/v3/objects/contacts"
     assert "secret-token" not in repr(settings)
@@ -246,4 +246,4 @@ def test_settings_have_a_default_and_hide_the_token() -> None:
 def test_a_wrong_setting_is_refused(wrong: dict[str, str]) -> None:
     """Before the first learner."""
     with pytest.raises(ValidationError, match=re.compile("slash|not permitted", re.IGNORECASE)):
-        HubSpot.Settings(**{"token": "t", **wrong})
+        HubSpotSettings(**{"token": "t", **wrong})

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Identity, Outcome, Verdict
-from retirement.connectors.keycloak import Keycloak
+from retirement.connectors.keycloak import Keycloak, KeycloakSettings
 from retirement.errors import Misconfigured, Refused, Transient
 from tests.unit.doubles import EMAIL, USERNAME, holder
 from tests.vendors.conftest import Desk
@@ -82,6 +82,17 @@ async def test_a_lost_answer_to_the_deletion_is_found_out(desk: Desk) -> None:
 
     assert Outcome.ERASED is (await desk.perform(DELETE)).outcome
     assert desk.left() == []
+
+
+@pytest.mark.parametrize(("path", "what"), [("/federated-identity/", "providers"), ("/consents/", "clients")])
+@pytest.mark.parametrize("answer", [{"status": 404, "body": {"error": "not found"}}, {"status": 204}])
+async def test_what_it_says_to_have_removed_is_looked_for(
+    desk: Desk, path: str, what: str, answer: dict[str, Any]
+) -> None:
+    """The list still has what a gateway in its place has removed in words only."""
+    error = await desk.error(BAR, {"method": "DELETE", "path": path, **answer})
+
+    assert (type(error), f"{what} are still there" in str(error)) == (Transient, True)
 
 
 @pytest.mark.parametrize(
@@ -291,13 +302,13 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: s
     """Before the first request, and with what to do."""
     given = {"url": "https://kc.example", "realm": "r", "client_id": "c", "client_secret": "s", **settings}
     with pytest.raises(ValidationError, match=says):
-        Keycloak.Settings(**given)
+        KeycloakSettings(**given)
 
 
 def test_secrets_are_masked_and_keys_follow_the_settings() -> None:
     """What a search is told is declared, and no secret is in a representation."""
     given = {"url": "https://kc.example/auth/", "realm": "a b", "client_id": "c", "find_by": "email"}
-    settings = Keycloak.Settings(**given, client_secret="s3cret", username="u", password="passw0rd")
+    settings = KeycloakSettings(**given, client_secret="s3cret", username="u", password="passw0rd")
     declared = Keycloak.declared(settings)
 
     assert settings.base_url == "https://kc.example/auth/admin/realms/a%20b"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Outcome, Verdict
-from retirement.connectors.mailchimp import Mailchimp
+from retirement.connectors.mailchimp import Mailchimp, MailchimpSettings
 from retirement.errors import Misconfigured, Refused, RetirementError, Transient
 from retirement.sandbox.vendors import mailchimp
 from tests.unit.doubles import EMAIL, NAME, USERNAME, holder
@@ -25,7 +25,7 @@ PROBLEM = {"type": "t", "title": "Resource Not Found", "status": 404, "detail": 
 
 def _contacts(desk: Desk) -> dict[str, str]:
     """Contact ids by audience, as the vendor has them."""
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         return {row.list_id: row.contact_id for row in db.execute(mailchimp.member.select())}
 
 
@@ -33,7 +33,7 @@ def _join(desk: Desk, audience: str, **columns: Any) -> None:
     """The learner becomes a member, under a contact id that nobody knows yet."""
     row = {"list_id": audience, "subscriber_hash": mailchimp.hash_of(EMAIL), "contact_id": "f" * 32}
     row |= {"email_address": EMAIL, "full_name": NAME, "status": "subscribed"}
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(mailchimp.member.insert().values(learner=desk.world.user_ids[USERNAME], **row | columns))
 
 
@@ -228,7 +228,7 @@ async def test_the_probe_reads_no_member(desk: Desk) -> None:
 )
 def test_the_key_says_the_host_and_is_hidden(settings: dict[str, str], host: str) -> None:
     """Its end is the data centre."""
-    made = Mailchimp.Settings(**settings)
+    made = MailchimpSettings(**settings)
 
     assert made.base_url == host
     assert "secret" not in repr(made)
@@ -238,7 +238,7 @@ def test_the_key_says_the_host_and_is_hidden(settings: dict[str, str], host: str
 def test_a_wrong_setting_is_refused(wrong: dict[str, Any]) -> None:
     """Before the first learner; the key is not shown."""
     with pytest.raises(ValidationError, match=re.compile("data centre|not permitted", re.IGNORECASE)) as caught:
-        Mailchimp.Settings(**wrong)
+        MailchimpSettings(**wrong)
     assert "secret" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Outcome, registry
-from retirement.connectors.manual import Manual
+from retirement.connectors.manual import Manual, ManualSettings
 from tests.unit.doubles import USERNAME, World, holder, shipped
 
 pytestmark = pytest.mark.anyio
@@ -20,7 +20,7 @@ TASK = "Shred the learner's card in the paper file of the registrar."
 def connector(world: World, **settings: Any) -> Manual:
     """The connector of a service PAPER."""
     wiring, _ = world.wiring()
-    return Manual.connected("PAPER", Manual.Settings(task=TASK, **settings), wiring)
+    return Manual.connected("PAPER", ManualSettings(task=TASK, **settings), wiring)
 
 
 async def test_the_step_ends_with_a_receipt_by_chance(world: World) -> None:
@@ -68,4 +68,4 @@ async def test_a_task_is_what_the_form_shows(world: World) -> None:
 def test_tasks_that_say_nothing_or_name_somebody_are_refused(settings: dict[str, Any]) -> None:
     """Forms and tasks are kept by Prefect."""
     with pytest.raises(ValidationError):
-        Manual.Settings(**settings)
+        ManualSettings(**settings)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from retirement.connectors import Connector, Erasure, Outcome, Verdict
-from retirement.connectors.salesforce import RECORD, TASKS, Salesforce
-from retirement.connectors.soql import QUERY, meant
+from retirement.connectors.salesforce import RECORD, TASKS, Salesforce, SalesforceSettings
+from retirement.connectors.salesforce.soql import QUERY, meant
 from retirement.errors import Misconfigured, NotFound, Refused, RetirementError, Transient
 from retirement.sandbox.vendors import salesforce_sign_in
 from retirement.sandbox.vendors.salesforce import ASSIGNEE
@@ -31,10 +31,10 @@ ADDRESSES = [
 ]
 
 
-def settings(**given: Any) -> Salesforce.Settings:
+def settings(**given: Any) -> SalesforceSettings:
     """Settings as a file would have them, but for what is given."""
     sound = {"url": "https://acme.my.salesforce.com", "client_id": "i", "client_secret": "s", "mode": "delete"}
-    return Salesforce.Settings(**{key: value for key, value in (sound | given).items() if value is not None})
+    return SalesforceSettings(**{key: value for key, value in (sound | given).items() if value is not None})
 
 
 def refusal(status: int, code: str) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def refusal(status: int, code: str) -> dict[str, Any]:
     return {"status": status, "body": [{"message": f"about {EMAIL}", "errorCode": code}]}
 
 
-def found(*records: str, **page: Any) -> dict[str, Any]:
+def found(*records: str, email: str = EMAIL, **page: Any) -> dict[str, Any]:
     """A page of an answer to a query."""
-    rows = [{"attributes": {}, "Id": each, "IsDeleted": False} for each in records]
+    rows = [{"attributes": {}, "Id": each, "IsDeleted": False, "Email": email} for each in records]
     return {"status": 200, "body": {"totalSize": len(rows), "done": True, "records": rows} | page}
 
 
@@ -252,6 +252,7 @@ async def test_a_session_that_ends_is_renewed(desk: Desk) -> None:
         (found("00Q000000000001AAA", done=False, nextRecordsUrl="https://evil.example/01g-1"), Refused),
         (found(done=False, nextRecordsUrl="/services/data/v66.0/query/01g-1"), Refused),
         (found(*(f"00Q{number:012d}AAA" for number in range(51))), Refused),
+        (found("00Q000000000001AAA", email="another@example.com"), Refused),
         ({"status": 200, "body": {"records": []}}, Refused),
     ],
 )
@@ -324,7 +325,7 @@ async def test_the_sandbox_takes_no_query_that_the_service_refuses(
     """Else a wrong escape would pass here and fail there."""
     connector = desk.connector()
     with pytest.raises(RetirementError) as caught:
-        await connector.api.get(QUERY, values=VALUES, params=[("q", query)], judge=meant("SALESFORCE", "GET /query"))
+        await connector.api.get(QUERY, values=VALUES, params=[("q", query)], judge=meant)
     assert type(caught.value) is kind
 
 

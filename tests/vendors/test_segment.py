@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Outcome, Verdict
-from retirement.connectors.segment import Segment
+from retirement.connectors.segment import Segment, SegmentSettings
 from retirement.errors import Misconfigured, NotFound, Refused, RetirementError
 from retirement.sandbox.vendors.segment import CONFIG_TOKEN, WORKSPACE
 from tests.unit.doubles import EMAIL, USERNAME, Forward, holder, names_nobody
@@ -304,10 +304,10 @@ async def test_a_probe_finds_an_address_that_is_not_ecommerce(desk: Desk) -> Non
 
 def test_the_look_up_is_declared_where_there_is_one() -> None:
     """The pipeline has to end it before ecommerce renames the learner."""
-    with_it = Segment.Settings(token="t", ecommerce_url="https://ecommerce.example")
+    with_it = SegmentSettings(token="t", ecommerce_url="https://ecommerce.example")
 
     assert Segment.declared(with_it)[OPERATION].looks_up_in == "ECOMMERCE"
-    assert Segment.declared(Segment.Settings(token="t"))[OPERATION].looks_up_in is None
+    assert Segment.declared(SegmentSettings(token="t"))[OPERATION].looks_up_in is None
     assert Segment.declared(None)[OPERATION].looks_up_in is None
 
 
@@ -323,7 +323,7 @@ def test_the_look_up_is_declared_where_there_is_one() -> None:
 )
 def test_api_and_region_say_the_host(settings: dict[str, str], host: str) -> None:
     """The Config API has one host; `url` is for others."""
-    assert host == Segment.Settings(**{"token": "t", **settings}).base_url
+    assert host == SegmentSettings(**{"token": "t", **settings}).base_url
 
 
 @pytest.mark.parametrize(
@@ -339,12 +339,12 @@ def test_api_and_region_say_the_host(settings: dict[str, str], host: str) -> Non
 def test_bad_settings_say_the_fix(settings: dict[str, str], fix: str) -> None:
     """And an unknown one is refused; a token never travels in clear to another machine."""
     with pytest.raises(ValidationError, match=re.escape(fix)):
-        Segment.Settings(**{"token": "t", **settings})
+        SegmentSettings(**{"token": "t", **settings})
 
 
 def test_the_token_is_masked() -> None:
     """In every representation."""
-    assert "s3cret" not in repr(Segment.Settings(token="s3cret"))
+    assert "s3cret" not in repr(SegmentSettings(token="s3cret"))
 
 
 @pytest.mark.parametrize("username", ["4711", "ecommerce-12", "ECOMMERCE-12"])

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from retirement.connectors import Erasure, Outcome, Verdict
-from retirement.connectors.zendesk import NOT_SOFTLY, Zendesk
+from retirement.connectors.zendesk import NOT_SOFTLY, Zendesk, ZendeskSettings
 from retirement.errors import Misconfigured, RateLimited, Refused, RetirementError
-from retirement.limits import Rate
 from retirement.sandbox.vendors import zendesk
+from retirement.wire.limits import Rate
 from tests.unit.doubles import EMAIL, NAME, USERNAME, holder
 from tests.vendors.conftest import Desk
 
@@ -31,7 +31,7 @@ def _number(desk: Desk) -> str:
 def _add(desk: Desk, number: int, **columns: Any) -> None:
     """A user who is in no seed; with `learner` it is the learner's."""
     row = {"id": number, "name": NAME, "email": "x@mail.example", "role": "end-user", "active": 1, "erased": 0}
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(zendesk.user.insert().values(**row | columns))
 
 
@@ -117,7 +117,7 @@ async def test_a_second_address_is_the_same_user(desk: Desk) -> None:
     """A user may have several, and the search shows the main one only."""
     desk.seed(holder())
     _add(desk, 1_000_001)
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(zendesk.identity.insert().values(user_id=1_000_001, value=EMAIL))
 
     assert Erasure(Outcome.ACCEPTED, "1000001") == await desk.perform("delete_user")
@@ -125,7 +125,7 @@ async def test_a_second_address_is_the_same_user(desk: Desk) -> None:
 
 async def test_open_tickets_need_a_person(desk: Desk) -> None:
     """422, and nothing is deleted."""
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(zendesk.ticket.update().values(status="open"))
     error = await desk.error("delete_user")
 
@@ -136,7 +136,7 @@ async def test_open_tickets_need_a_person(desk: Desk) -> None:
 @pytest.mark.parametrize("role", ["agent", "admin"])
 async def test_staff_are_left_to_a_person(desk: Desk, role: str) -> None:
     """Deleting an agent takes their tickets and views along."""
-    with desk.world.sandbox._platform.database.transaction() as db:
+    with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(zendesk.user.update().values(role=role))
 
     assert isinstance(await desk.error("delete_user"), Refused)
@@ -249,7 +249,7 @@ async def test_the_probe_reads_nobody(desk: Desk) -> None:
 )
 def test_the_subdomain_says_the_host(settings: dict[str, str], host: str) -> None:
     """The token is hidden, and its limit is known."""
-    made = Zendesk.Settings(**{"email": "a@help.example", "api_token": "secret", **settings})
+    made = ZendeskSettings(**{"email": "a@help.example", "api_token": "secret", **settings})
 
     assert host == made.base_url
     assert "secret" not in repr(made)
@@ -260,5 +260,5 @@ def test_the_subdomain_says_the_host(settings: dict[str, str], host: str) -> Non
 def test_a_wrong_setting_is_refused(wrong: dict[str, str]) -> None:
     """Before the first learner; the token is not shown."""
     with pytest.raises(ValidationError, match=re.compile("subdomain|not permitted", re.IGNORECASE)) as caught:
-        Zendesk.Settings(**{"email": "a@help.example", "api_token": "secret", **wrong})
+        ZendeskSettings(**{"email": "a@help.example", "api_token": "secret", **wrong})
     assert "secret" not in str(caught.value)

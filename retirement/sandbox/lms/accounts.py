@@ -6,14 +6,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded, timestamp
-from retirement.sandbox.erasure import UNUSABLE
-from retirement.sandbox.identity import retired_emails
+from retirement.sandbox import gates
+from retirement.sandbox.lms.erasure import UNUSABLE
 from retirement.sandbox.routing import Call, Route
 from retirement.sandbox.wire import Answer, ApiError, as_json, empty
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded, timestamp
+from retirement.sandbox.world.identity import retired_emails
 
-#: LMS setting COOL_OFF_DAYS: only what support staff is told about cancelling (2.13).
+#: The only kind of body that account settings are changed by (1.5, 4.15).
+MERGE_PATCH = "application/merge-patch+json"
+#: LMS setting COOL_OFF_DAYS: only for the answer to support staff about cancelling (2.13).
 COOL_OFF_DAYS = 14
 _SHOWN = (
     *("bio", "country", "gender", "goals", "level_of_education"),
@@ -22,7 +25,10 @@ _SHOWN = (
 _UNSET = ("course_certificates", "last_login", "pending_name_change", "secondary_email", "secondary_email_enabled")
 _EMPTY = ("extended_profile", "language_proficiencies", "social_links")
 _ACCOUNT = select(
-    schema.user, schema.profile.c.profile_image_uploaded_at, *(schema.profile.c[name] for name in _SHOWN)
+    schema.user,
+    schema.profile.c.id.label("profile_id"),
+    schema.profile.c.profile_image_uploaded_at,
+    *(schema.profile.c[name] for name in _SHOWN),
 ).outerjoin(schema.profile, schema.profile.c.learner == schema.user.c.id)
 
 
@@ -70,18 +76,18 @@ def _listed(call: Call, condition: ColumnElement[bool]) -> Answer:
 
 
 def _account(call: Call, row: Row[Any]) -> dict[str, Any]:
-    """Staff and the owner see everything, others the public part."""
-    principal = call.principal
-    image = {"has_image": row.profile_image_uploaded_at is not None}
+    """Staff and the owner see everything, others the public part; what a missing profile would hold is null."""
+    principal, has_profile = call.principal, row.profile_id is not None
+    image = {"has_image": row.profile_image_uploaded_at is not None} if has_profile else None
     public = {"username": row.username, "profile_image": image, "account_privacy": "private"}
     if not (principal.is_staff or principal.user_id == row.id):
         return public
     return {
         **public,
         **dict.fromkeys((*_UNSET, "state", "time_zone", "verified_name")),
-        **{name: [] for name in _EMPTY},
+        **{name: [] if has_profile else None for name in _EMPTY},
         **{name: getattr(row, name) for name in ("id", "email", "is_active", "date_joined", *_SHOWN)},
-        "requires_parental_consent": False,
+        "requires_parental_consent": False if has_profile else None,
     }
 
 
@@ -89,6 +95,13 @@ def account(call: Call) -> Answer:
     name = func.folded(schema.user.c.username) == folded(call.arguments["username"])
     row = call.db.execute(_ACCOUNT.where(name)).first()
     return as_json(_account(call, row)) if row else empty(404)
+
+
+def change_account(call: Call) -> Answer:
+    """Accounts change their own settings only, by a merge patch; the sandbox keeps none that could change."""
+    if call.request.media_type != MERGE_PATCH:
+        raise call.request.unsupported()
+    return account(call) if call.arguments["username"] == call.principal.username else empty(403)
 
 
 def deactivate(call: Call) -> Answer:
@@ -115,5 +128,5 @@ ROUTES = [
     Route(_ACCOUNTS, gates.any_account, {"GET": accounts}),
     Route(_ACCOUNTS + "/search_emails", gates.any_account, {"POST": search_emails}),
     Route(_ACCOUNTS + "/{username}/deactivate/", gates.can_deactivate_users, {"POST": deactivate}),
-    Route(_ACCOUNTS + "/{username}", gates.any_account, {"GET": account}),
+    Route(_ACCOUNTS + "/{username}", gates.any_account, {"GET": account, "PATCH": change_account}),
 ]

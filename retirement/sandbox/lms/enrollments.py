@@ -1,4 +1,4 @@
-"""Lists of enrollments: the one for staff, and the one that everybody has.
+"""Lists of enrollments: the one for staff, and the one for all accounts.
 
 Not in the contract; read in the platform's `openedx/core/djangoapps/enrollments`: `views.py`
 (`CourseEnrollmentsApiListView`, `EnrollmentListView`, `EnrollmentUserThrottle`), `forms.py`, `paginators.py` and
@@ -9,7 +9,7 @@ Not in the contract; read in the platform's `openedx/core/djangoapps/enrollments
   enrollments are in it. Pages of 100 with a cursor; since ADR 0032 (2026) by number, and with counts. Either
   way `next` is the whole URL of the next page, and null on the last one.
 - The second one takes any name as `user`, and answers an array of active enrollments, without pages. Those of
-  others it shows to staff only (and to a course's own staff); anybody else gets an empty array, and no error.
+  others it shows to staff only (and to a course's own staff); other callers get an empty array, and no error.
 - Both: 120 requests a minute for staff, 40 for others, then 429 with `Retry-After`. Refused ones do not count.
 """
 
@@ -17,24 +17,20 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-import time
-from collections import defaultdict, deque
 from typing import Any
 from urllib.parse import urlencode
 
 from sqlalchemy import Row, bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded
+from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.tokens import Principal
-from retirement.sandbox.wire import Answer, ApiError, Request, as_json
+from retirement.sandbox.wire import Answer, Request, as_json
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded
 
 PAGE_SIZE = 100
 MAX_USERNAMES = 100
-STAFF_RATE, USER_RATE, WINDOW_S = 120, 40, 60.0
 
 _NAME = re.compile(r"[-a-zA-Z0-9_]+")
 _INVALID = "Usernames can only contain letters (A-Z, a-z), numerals (0-9), underscores (_), and hyphens (-)."
@@ -46,30 +42,9 @@ _ENROLLMENTS = (
 _OF_SOME = _ENROLLMENTS.where(func.folded(schema.user.c.username).in_(bindparam("names", expanding=True)))
 
 
-class Throttle:
-    """Requests of each account within the last minute."""
-
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
-        self._seen: dict[str, deque[float]] = defaultdict(deque)
-
-    def check(self, principal: Principal) -> None:
-        """Raises the 429 of Django REST framework, which says when to come back."""
-        if not self._enabled:
-            return
-        now, seen = time.monotonic(), self._seen[principal.username]
-        while seen and seen[0] <= now - WINDOW_S:
-            seen.popleft()
-        if len(seen) >= (STAFF_RATE if principal.is_staff else USER_RATE):
-            wait = math.ceil(seen[0] + WINDOW_S - now)
-            detail = f"Request was throttled. Expected available in {wait} second{'s' if wait != 1 else ''}."
-            raise ApiError(429, detail, retry_after=wait)
-        seen.append(now)
-
-
 def enrollments(call: Call) -> Answer:
-    """For staff: everybody's, or those of the accounts that `username` names."""
-    call.platform.enrollment_throttle.check(call.principal)
+    """For staff: those of all accounts, or those of the accounts that `username` names."""
+    call.world.enrollment_throttle.check(call.principal)
     query = _ENROLLMENTS
     facts: dict[str, Any] = {}
     if given := call.request.query.get("username", [""])[-1]:
@@ -91,7 +66,7 @@ def enrollments(call: Call) -> Answer:
 
 
 def _offset(request: Request) -> int | None:
-    """Where the page of a cursor begins; None for a cursor that nobody gave."""
+    """Where the page of a cursor begins; None for a cursor that no page gave."""
     cursor = request.query.get("cursor", [""])[-1]
     try:
         return int(base64.b64decode(cursor, validate=True).decode().removeprefix("o=") or 0)
@@ -111,7 +86,7 @@ def _enrollment(row: Row[Any]) -> dict[str, Any]:
 
 def enrollments_of(call: Call) -> Answer:
     """Of the account that `user` names, else the caller's own."""
-    call.platform.enrollment_throttle.check(call.principal)
+    call.world.enrollment_throttle.check(call.principal)
     name = call.request.query.get("user", [call.principal.username])[-1]
     if not (call.principal.is_staff or name == call.principal.username):
         return as_json([])

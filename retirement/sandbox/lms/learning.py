@@ -6,15 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded
-from retirement.sandbox.erasure import UNENROLL, erase
+from retirement.sandbox import gates
+from retirement.sandbox.lms.erasure import UNENROLL, erase
+from retirement.sandbox.lms.rows import NoProfileError, NoRowError, check_profile, ready
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import NoRowError, ready
-from retirement.sandbox.states import RetirementStateError
 from retirement.sandbox.wire import NO_CONTENT, Answer, ApiError, as_json
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded
+from retirement.sandbox.world.states import RetirementStateError
 
-#: By the name in the request: after a rename nobody is found, and the learner stays enrolled (4.8, 4.16).
+#: By the name in the request: after a rename no account is found, and the learner stays enrolled (4.8, 4.16).
 _ENROLLMENTS = (
     select(schema.enrollment.c.org, schema.enrollment.c.is_active)
     .join(schema.user, schema.user.c.id == schema.enrollment.c.learner)
@@ -27,7 +28,7 @@ def unenroll(call: Call) -> Answer:
     """Every error of the body or the state is a 500 with a text, as if it were a passing one."""
     try:
         username = call.request.data(forms=True)["username"]
-        row = ready(call.db, call.platform.states, username)
+        row = ready(call.db, call.world.states, username)
     except NoRowError:
         return as_json("No retirement request status for username.", 404)
     except KeyError:
@@ -39,6 +40,11 @@ def unenroll(call: Call) -> Answer:
     orgs = _orgs_if_enrolled(call.db, username)
     if orgs is None:
         return NO_CONTENT
+    try:
+        # The event that each unenrolment sends carries the profile's name; without one all are rolled back.
+        check_profile(row)
+    except NoProfileError as error:
+        return as_json(str(error), 500)
     erase(call.db, UNENROLL, row)
     return as_json(orgs)
 

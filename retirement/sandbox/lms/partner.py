@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded, timestamp
+from retirement.sandbox import gates
+from retirement.sandbox.lms.rows import NoRowError, ready
 from retirement.sandbox.lms.status import NOT_SPECIFIED
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import NoRowError, ready
 from retirement.sandbox.wire import NO_CONTENT, Answer, as_json, empty
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded, timestamp
 
 #: Enrollments that the LMS does not report: no organisation, or a mark of a data migration.
 UNREPORTED_ORGS = ("", "outdated_entry")
@@ -40,7 +41,7 @@ def put(call: Call) -> Answer:
     if not username:
         return NOT_SPECIFIED
     try:
-        row = ready(call.db, call.platform.states, username)
+        row = ready(call.db, call.world.states, username)
     except NoRowError:
         return empty(404)
     user = {"user_id": row.user_id}
@@ -52,7 +53,7 @@ def put(call: Call) -> Answer:
 
 
 def take(call: Call) -> Answer:
-    """Destructive: what is handed out once never comes again. The body is not read."""
+    """Destructive: a row is handed out once. The body is not read."""
     handed_out = [
         {
             "user_id": row.learner,

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam
 from sqlalchemy.exc import NoResultFound
 
-from retirement.sandbox import gates, schema
+from retirement.sandbox import gates
+from retirement.sandbox.lms.rows import ORDERED, shown
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import ORDERED, shown
-from retirement.sandbox.states import RetirementStateError, States
 from retirement.sandbox.wire import Answer, Request, as_json
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.states import RetirementStateError, States
 
 _DAY = "%Y-%m-%d"
 _MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -50,7 +51,7 @@ def retirement_queue(call: Call) -> Answer:
 
 
 def _queue(call: Call) -> Answer:
-    request, states = call.request, call.platform.states
+    request, states = call.request, call.world.states
     cool_off_days = int(_last(request, "cool_off_days"))
     if cool_off_days < 0:
         raise RetirementStateError("Invalid argument for cool_off_days, must be greater than 0.")
@@ -69,7 +70,7 @@ def _queue(call: Call) -> Answer:
         except ValueError:
             text = f"Limit could not be parsed: {limit}, please ensure this is an integer"
             return as_json(text, 400)
-    # An age that reaches before year 1 is an OverflowError, which nobody catches: HTML 500.
+    # An age that reaches before year 1 is an OverflowError, which the view does not catch: HTML 500.
     facts["before"] = (datetime.now(UTC) - timedelta(days=cool_off_days)).strftime(_MOMENT)
     if limit and int(limit) < 0:
         raise ValueError("Negative indexing is not supported.")
@@ -90,7 +91,7 @@ def retirements_by_status_and_date(call: Call) -> Answer:
 
 
 def _by_date(call: Call) -> Answer:
-    request, states = call.request, call.platform.states
+    request, states = call.request, call.world.states
     start = datetime.strptime(_last(request, "start_date"), _DAY).replace(tzinfo=UTC)
     end = datetime.strptime(_last(request, "end_date"), _DAY).replace(tzinfo=UTC)
     now = datetime.now(UTC)

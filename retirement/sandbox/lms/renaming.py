@@ -6,11 +6,13 @@ import secrets
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded
-from retirement.sandbox.replacement import replaced
+from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Route
+from retirement.sandbox.services.replacement import replaced
 from retirement.sandbox.wire import Answer, as_json
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded
+from retirement.sandbox.world.settings import FORUM_OFF
 
 _NAMED = select(schema.user.c.id).where(func.folded(schema.user.c.username) == bindparam("name"))
 _RENAMED_COLUMNS = (
@@ -46,13 +48,18 @@ def _rename_in_forum(db: Connection, old: str, new: str) -> str:
     return new
 
 
+def _refused_by_forum(db: Connection, old: str, new: str) -> str | None:
+    """The forum is switched off: every account is a failure, a name without an account is still a success."""
+    return new if db.execute(_NAMED, {"name": folded(new)}).first() is None else None
+
+
 def replace_usernames(call: Call) -> Answer:
     return replaced(call, as_json(["Request data does not match schema"], 400), _rename_account)
 
 
 def replace_forum_username(call: Call) -> Answer:
     refusal = as_json({"detail": "Request data does not match schema"}, 400)
-    return replaced(call, refusal, _rename_in_forum)
+    return replaced(call, refusal, _refused_by_forum if call.world.settings.forum == FORUM_OFF else _rename_in_forum)
 
 
 ROUTES = [

@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded
+from retirement.sandbox import gates
+from retirement.sandbox.lms.rows import STATUS, NoProfileError, create_request
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import STATUS, create_request
-from retirement.sandbox.states import RetirementStateError
 from retirement.sandbox.wire import NO_CONTENT, AbortError, Answer, as_json
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded
+from retirement.sandbox.world.states import RetirementStateError
 
 _BY_ID = STATUS.where(schema.retirement.c.id == bindparam("row"))
 _ACCOUNT = select(schema.user).where(schema.user.c.id == bindparam("user_id"))
@@ -28,8 +29,8 @@ def deactivate_logout(call: Call) -> Answer:
     if account.password != password:
         return as_json("Email or password is incorrect.", 403)
     try:
-        create_request(call.db, call.platform.states, account.id)
-    except RetirementStateError as error:
+        create_request(call.db, call.world.states, account.id)
+    except (RetirementStateError, NoProfileError) as error:
         raise AbortError(as_json(str(error), 500)) from None
     return NO_CONTENT
 
@@ -43,8 +44,8 @@ def bulk_retire_users(call: Call) -> Answer:
         try:
             if user_id is None:
                 raise RetirementStateError(f"no account {name}")
-            create_request(call.db, call.platform.states, user_id)
-        except RetirementStateError:
+            create_request(call.db, call.world.states, user_id)
+        except (RetirementStateError, NoProfileError):
             failed.add(name)
         else:
             done.add(name)
@@ -56,11 +57,11 @@ def cancel_retirement(call: Call) -> Answer:
     if "retirement_id" not in data and isinstance(data, dict):
         return as_json({"message": "retirement_id must be specified."}, 400)
     number = data["retirement_id"]
-    # Text that is no number is an uncaught error: HTML 500; null is an id that nobody has.
+    # Text that is no number is an uncaught error: HTML 500; null is an id that no row has.
     row = None if number is None else call.db.execute(_BY_ID, {"row": int(number)}).first()
     if row is None:
         return as_json({"message": "Retirement does not exist!"}, 400)
-    state = call.platform.states[row.current_state]
+    state = call.world.states[row.current_state]
     if state.name != "PENDING":
         text = (
             "Retirement requests can only be cancelled for users in the PENDING state."

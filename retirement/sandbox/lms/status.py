@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy import bindparam, func, select
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.database import folded, timestamp
+from retirement.sandbox import gates
+from retirement.sandbox.lms.rows import NoRowError, by_original, by_user, shown
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import NoRowError, by_original, by_user, shown
-from retirement.sandbox.states import RetirementStateError
 from retirement.sandbox.wire import NO_CONTENT, Answer, ApiError, as_json, empty
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded, timestamp
+from retirement.sandbox.world.states import RetirementStateError
 
 NOT_SPECIFIED = as_json({"message": "The user was not specified."}, 404)
 _MOVE = (
@@ -32,7 +33,7 @@ _IN_STATE = select(schema.retirement.c.id).where(
 
 def retirement_status(call: Call) -> Answer:
     try:
-        return as_json(shown(by_user(call.db, call.arguments["username"]), call.platform.states))
+        return as_json(shown(by_user(call.db, call.arguments["username"]), call.world.states))
     except NoRowError:
         return empty(404)
 
@@ -53,7 +54,7 @@ def update_retirement_status(call: Call) -> Answer:
 
 
 def _move(call: Call, update: dict[str, Any]) -> None:
-    states = call.platform.states
+    states = call.world.states
     row = by_original(call.db, update["username"])
     old = states[row.current_state]
     new = states.next_state(old, update)
@@ -77,7 +78,7 @@ def _cleanup(call: Call, names: object) -> Answer:
     """All or nothing. Only the rows are counted, in any case: no exact-case check here (1.6)."""
     if not isinstance(names, list):
         raise TypeError("Usernames should be an array.")
-    complete = call.platform.states.found("COMPLETE")
+    complete = call.world.states.found("COMPLETE")
     facts = {"names": [folded(str(name)) for name in names], "state": complete.id if complete else None}
     rows = call.db.execute(_IN_STATE, facts).scalars().all()
     if len(rows) != len(names):

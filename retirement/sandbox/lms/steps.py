@@ -12,18 +12,22 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from retirement.sandbox import gates, schema
-from retirement.sandbox.erasure import FORUM, FORUM_RENAMES_ACCOUNT, MISC, PROCTORING, RETIRE, Rule, erase
-from retirement.sandbox.identity import NOTES_CLIENT, anonymous_id
+from retirement.sandbox import gates
+from retirement.sandbox.lms.erasure import FORUM, FORUM_RENAMES_ACCOUNT, MISC, PROCTORING, RETIRE, Rule, erase
+from retirement.sandbox.lms.rows import NoProfileError, NoRowError, check_profile, duplicate_entry, ready
 from retirement.sandbox.lms.status import NOT_SPECIFIED
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.rows import NoRowError, duplicate_entry, ready
-from retirement.sandbox.states import RetirementStateError
-from retirement.sandbox.tokens import annotator_token
 from retirement.sandbox.wire import NO_CONTENT, AbortError, Answer, Request, as_json, empty
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.identity import NOTES_CLIENT, anonymous_id
+from retirement.sandbox.world.settings import FORUM_OFF
+from retirement.sandbox.world.states import RetirementStateError
+from retirement.sandbox.world.tokens import annotator_token
 
 #: How long the LMS waits for the notes service (4.19).
 NOTES_TIMEOUT_S = 1.5
+#: For every learner in a working state, while the forum is switched off in the LMS' admin (appendix).
+FORUM_DISABLED = as_json("service disabled", 500)
 NOTES_UNAVAILABLE = as_json("EdxNotes Service is unavailable. Please try again in a few minutes.", 500)
 
 _HAS_FORUM_USER = select(schema.forum_user.c.id).where(schema.forum_user.c.learner == bindparam("user_id"))
@@ -57,7 +61,10 @@ def _erased(call: Call, rules: Sequence[Rule]) -> Answer:
     if not username:
         return NOT_SPECIFIED
     try:
-        row = ready(call.db, call.platform.states, username)
+        row = ready(call.db, call.world.states, username)
+        if rules is RETIRE:
+            # The profile is emptied first: without one nothing is done, now or later.
+            check_profile(row)
         if call.request.stops_half_way:
             # The exception was caught, so what was done is committed (1.7).
             erase(call.db, rules[: len(rules) // 2], row)
@@ -67,6 +74,8 @@ def _erased(call: Call, rules: Sequence[Rule]) -> Answer:
         return empty(404)
     except RetirementStateError as error:
         return as_json(str(error), 400)
+    except NoProfileError as error:
+        return as_json(str(error), 500)
     except IntegrityError as error:
         text = duplicate_entry(error, username=row.retired_username, email=row.retired_email)
         raise AbortError(as_json(text, 500)) from None
@@ -78,15 +87,17 @@ def _erased(call: Call, rules: Sequence[Rule]) -> Answer:
 def retire_forum(call: Call) -> Answer:
     username = call.request.data(forms=True)["username"]
     try:
-        row = ready(call.db, call.platform.states, username)
+        row = ready(call.db, call.world.states, username)
     except NoRowError:
         return empty(404)
     except RetirementStateError as error:
         return as_json(str(error), 500)
+    if call.world.settings.forum == FORUM_OFF:
+        return FORUM_DISABLED
     if not call.db.execute(_HAS_FORUM_USER, {"user_id": row.user_id}).first():
-        return _unknown_to_forum(call.platform.forum, row.user_id)
+        return _unknown_to_forum(call.world.settings.forum, row.user_id)
     try:
-        _retire_in_forum(call.db, call.platform.forum, row)
+        _retire_in_forum(call.db, call.world.settings.forum, row)
     except IntegrityError as error:
         # A second learner with a blank e-mail, until `retire` gives the first one the retired one.
         text = duplicate_entry(error, username=row.retired_username, email="")
@@ -110,7 +121,7 @@ def _retire_in_forum(db: Connection, generation: str, row: Row[Any]) -> None:
 def retire_notes(call: Call) -> Answer | Awaitable[Answer]:
     username = call.request.data(forms=True)["username"]
     try:
-        row = ready(call.db, call.platform.states, username)
+        row = ready(call.db, call.world.states, username)
     except NoRowError:
         return empty(404)
     except RetirementStateError as error:
@@ -131,7 +142,7 @@ async def _ask_notes_service(call: Call, user: str) -> Answer:
         body=f"user={user}".encode(),
     )
     # When the service is only slow, the LMS gives up but the notes go all the same: no cancelling.
-    calling = call.platform.in_background(call.platform.serve(request))
+    calling = call.send(request)
     done, _ = await asyncio.wait({calling}, timeout=NOTES_TIMEOUT_S)
     if not done or calling.cancelled() or not isinstance(calling.result(), Answer):
         return NOTES_UNAVAILABLE

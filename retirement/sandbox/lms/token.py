@@ -6,14 +6,12 @@ import base64
 import binascii
 import hashlib
 import secrets
-import time
-from collections import deque
 
 from retirement.sandbox import gates
-from retirement.sandbox.identity import CLIENTS, Client
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.tokens import access_token
 from retirement.sandbox.wire import Answer, Request, as_json, empty, html
+from retirement.sandbox.world.identity import CLIENTS, Client
+from retirement.sandbox.world.tokens import access_token
 
 SCOPES = ("read", "write", "email", "profile")
 OPAQUE_LIFETIME_S = 36000
@@ -21,28 +19,10 @@ _BY_ID = {client.client_id: client for client in CLIENTS.values()}
 _TOO_MANY = html(429, "Too Many Requests")
 
 
-class RateLimit:
-    """Counts token requests per address and minute; refused ones count too (1.3)."""
-
-    def __init__(self, per_minute: int | None) -> None:
-        self._per_minute = per_minute
-        self._seen: dict[str, deque[float]] = {}
-
-    def exceeded(self, address: str) -> bool:
-        if self._per_minute is None:
-            return False
-        now = time.monotonic()
-        seen = self._seen.setdefault(address, deque())
-        while seen and seen[0] < now - 60:
-            seen.popleft()
-        seen.append(now)
-        return len(seen) > self._per_minute
-
-
 def token(call: Call) -> Answer:
     """The checks in the order of the real endpoint: rate, grant type, client, scope."""
     request = call.request
-    if call.platform.token_rate.exceeded(request.address):
+    if call.world.token_rate.exceeded(request.address):
         return _TOO_MANY
     # Only forms are read: with a JSON body the grant type counts as missing.
     form = request.form
@@ -64,7 +44,7 @@ def token(call: Call) -> Answer:
 
 
 def _granted(call: Call, client: Client, scope: str) -> Answer:
-    request, lifetime = call.request, call.platform.token_lifetime_s
+    request, lifetime = call.request, call.world.settings.token_lifetime_s
     kind = request.form.get("token_type", request.headers.get("x-token-type", ""))
     if kind.lower() == "jwt":
         jwt = access_token(client, lifetime, scope)

@@ -2,7 +2,7 @@
 
 A vendor's module has its tables, its routes, what it holds of a learner, how a configuration points at it, and
 the steps that erase there; it is written from the contract services.md, sections A9, A10, B, C and D. What a vendor
-does later it does when the platform's clock has passed that moment (`Platform.now`, moved by
+does later it does when the platform's clock has passed that moment (`World.now`, moved by
 `POST /_sandbox/clock`): `settle` is called before every answer and every look at the data.
 """
 
@@ -25,7 +25,7 @@ from retirement.sandbox.vendors import (
 )
 from retirement.sandbox.vendors.vendor import Vendor
 
-#: In the order in which `--pipeline all` asks them: what brings somebody back comes first.
+#: In the order in which `--pipeline all` asks them: services that bring a user back come first.
 _LISTED: tuple[Vendor, ...] = (
     keycloak.VENDOR,
     che.VENDOR,

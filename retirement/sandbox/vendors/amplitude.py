@@ -8,19 +8,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, Row, Table
 
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 API_KEY, SECRET_KEY = "amplitude-sandbox-key", "amplitude-sandbox-secret"
 MOST_IDS = 100
@@ -44,11 +42,11 @@ deletion = table_of(
 )
 
 
-def gate(request: Request, platform: Platform) -> Principal:
+def gate(request: Request, world: World) -> Principal:
     known = base64.b64encode(f"{API_KEY}:{SECRET_KEY}".encode()).decode()
     if request.headers.get("authorization") != f"Basic {known}":
         raise AbortError(as_json({"error": "Invalid API key or secret key"}, 401))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _refusal(message: str) -> AbortError:
@@ -74,28 +72,38 @@ def create(call: Call) -> Answer:
     """One unknown id fails all, unless they are to be ignored; each project has a job of its own."""
     fields, ids = _body(call)
     org_wide = _is_true(fields.get("delete_from_org"))
+    found = _found(call, ids, org_wide=org_wide)
     ignores = org_wide or _is_true(fields.get("ignore_invalid_id")) or _is_true(fields.get("ignore_invalid_ids"))
-    found = list(call.db.execute(user.select().where(user.c.user_id.in_(ids)).order_by(user.c.amplitude_id)))
-    if not org_wide:
-        found = [row for row in found if row.project == COURSES]
-    if not ignores and (unknown := sorted(set(ids) - {row.user_id for row in found})):
+    if not ignores and (unknown := _unknown(ids, found)):
         raise _refusal(f"{len(unknown)} of the users were not found")
-    projects = sorted({row.project for row in found}) or [COURSES]
-    named = _is_true(fields.get("include_mapped_user_ids"))
     jobs = []
-    for project in projects:
+    for project in sorted({row.project for row in found}) or [COURSES]:
         here = [row for row in found if row.project == project]
-        days = {_queue(call, row, str(fields.get("requester", ""))) for row in here}
-        unknown = sorted(set(ids) - {row.user_id for row in here})
-        for day in sorted(days) or [_open_day(call, project)]:
-            job = _shown(call, day, project, {row.amplitude_id for row in here}, named=named)
-            jobs.append(job | {"invalid_ids": unknown} | ({"app": project} if org_wide else {}))
+        named = {"invalid_ids": _unknown(ids, here)} | ({"app": project} if org_wide else {})
+        jobs += [job | named for job in _jobs(call, project, here, fields)]
     return as_json(jobs if org_wide or len(jobs) > 1 else jobs[0])
+
+
+def _found(call: Call, ids: list[str], *, org_wide: bool) -> list[Row[Any]]:
+    found = call.db.execute(user.select().where(user.c.user_id.in_(ids)).order_by(user.c.amplitude_id))
+    return [row for row in found if org_wide or row.project == COURSES]
+
+
+def _unknown(ids: list[str], found: Iterable[Row[Any]]) -> list[str]:
+    return sorted(set(ids) - {row.user_id for row in found})
+
+
+def _jobs(call: Call, project: str, users: list[Row[Any]], fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The jobs of a project that the users are put into, which are several where some of them waited already."""
+    days = {_queue(call, row, str(fields.get("requester", ""))) for row in users}
+    named = _is_true(fields.get("include_mapped_user_ids"))
+    ids = {row.amplitude_id for row in users}
+    return [_shown(call, day, project, ids, named=named) for day in sorted(days) or [_open_day(call, project)]]
 
 
 def _open_day(call: Call, project: str) -> str:
     """The day of the job that still takes requests."""
-    today = call.platform.now().date()
+    today = call.world.now().date()
     staged = deletion.select().where(deletion.c.project == project).where(deletion.c.day > (today + CLOSED).isoformat())
     first = call.db.execute(staged.order_by(deletion.c.day)).first()
     return first.day if first else (today + AHEAD).isoformat()
@@ -104,7 +112,7 @@ def _open_day(call: Call, project: str) -> str:
 def _queue(call: Call, row: Row[Any], requester: str) -> str:
     """The day of the user's job: that which they already wait for, else the open one."""
     theirs = deletion.select().where(deletion.c.amplitude_id == row.amplitude_id)
-    today = call.platform.now().date().isoformat()
+    today = call.world.now().date().isoformat()
     if waiting := call.db.execute(theirs.where(deletion.c.day >= today)).first():
         return str(waiting.day)
     day = _open_day(call, row.project)
@@ -126,7 +134,7 @@ def _shown(call: Call, day: str, project: str, ids: set[int] | None = None, *, n
         for row in rows
         if ids is None or row.amplitude_id in ids
     ]
-    status, scrubbed = _progress(day, call.platform.now())
+    status, scrubbed = _progress(day, call.world.now())
     return {"day": day, "status": status, "amplitude_ids": entries, **scrubbed}
 
 
@@ -156,11 +164,11 @@ def listed(call: Call) -> Answer:
 
 
 def revoke(call: Call) -> Answer:
-    """Takes somebody out of a job, until three days before it."""
+    """Takes a user out of a job, until three days before it."""
     theirs = deletion.c.amplitude_id == int(call.arguments["amplitude_id"])
     of_the_day = deletion.c.day == call.arguments["day"]
     row = call.db.execute(deletion.select().where(theirs, of_the_day)).first()
-    if row is None or _progress(row.day, call.platform.now())[0] != "staging":
+    if row is None or _progress(row.day, call.world.now())[0] != "staging":
         raise _refusal("no such deletion that can be revoked")
     call.db.execute(deletion.delete().where(theirs, of_the_day))
     shown = {"amplitude_id": row.amplitude_id, "requested_on_day": row.requested_on_day, "requester": row.requester}

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, String, Table
 
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 API_KEY = "braze-sandbox-key"
 MOST_IDS = 50
@@ -25,10 +23,10 @@ DELAY = timedelta(minutes=5)
 profile = table_of("braze", "braze_profile", "external_id", "email", "first_name", Column("delete_at", String))
 
 
-def gate(request: Request, platform: Platform) -> Principal:
+def gate(request: Request, world: World) -> Principal:
     if request.headers.get("authorization") != f"Bearer {API_KEY}":
         raise AbortError(as_json({"message": "Invalid API key"}, 401))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _ids(call: Call) -> list[str]:
@@ -44,7 +42,7 @@ def _ids(call: Call) -> list[str]:
 
 def delete(call: Call) -> Answer:
     """Queues; unknown ids are no error and lower the count."""
-    due = (call.platform.now() + DELAY).isoformat()
+    due = (call.world.now() + DELAY).isoformat()
     known = profile.c.external_id.in_(_ids(call)) & profile.c.delete_at.is_(None)
     queued = call.db.execute(profile.update().where(known).values(delete_at=due)).rowcount
     return as_json({"deleted": queued, "message": "success"}, 201)

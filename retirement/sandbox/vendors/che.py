@@ -1,30 +1,28 @@
 """Eclipse Che: users made of tokens, workspaces that take time to stop, the cascade (contract services.md, section C).
 
-It trusts every token of the sandbox' Keycloak realm that has not expired and asks nobody: somebody whose account is
-barred, or gone, is made anew by a token from before. `CHE_SYSTEM_ADMIN__NAME` names the service account of the
-pipeline, and `CHE_SYSTEM_SUPER__PRIVILEGED__MODE` is on; the client `reader` may manage users, and no workspaces.
-A learner who is called `che-admin` may do what the pipeline may.
+It trusts every token of the sandbox' Keycloak realm that has not expired, and sends no request to Keycloak: a token
+issued before its account was disabled or deleted creates the user again. `CHE_SYSTEM_ADMIN__NAME` names the service
+account of the pipeline, and `CHE_SYSTEM_SUPER__PRIVILEGED__MODE` is on; the client `reader` may manage users, and no
+workspaces. A learner who is called `che-admin` may do what the pipeline may.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Row, Table
 
 from retirement.sandbox.routing import Call, Manners, Route, View
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors import keycloak
 from retirement.sandbox.vendors.realm import CLIENTS, REALM, claims_of
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import JSON, NO_CONTENT, AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 #: What a workspace needs to stop.
 STOPS_AFTER = timedelta(seconds=15)
@@ -50,25 +48,25 @@ def _refused(status: int, message: str) -> AbortError:
     return AbortError(as_json({"message": message}, status))
 
 
-def _gate(request: Request, platform: Platform) -> Principal:
+def _gate(request: Request, world: World) -> Principal:
     """Makes or updates the user of the token before anything else, in a transaction of its own (C1)."""
-    claims = claims_of(request, platform)
+    claims = claims_of(request, world)
     if claims is None or claims["iss"] != REALM:
         raise _refused(401, "The token is missing, expired or not valid")
     if not claims.get("email"):
         raise _refused(401, "Unable to authenticate user because email address is not set in keycloak profile")
-    with platform.database.transaction() as db:
+    with world.database.transaction() as db:
         uid, names = claims["sub"], {"name": claims["preferred_username"], "email": claims["email"]}
         for other in list(db.execute(user.select().where((user.c.email == names["email"]) & (user.c.uid != uid)))):
             _cascade(db, other.uid)
         if not db.execute(user.update().where(user.c.uid == uid).values(names)).rowcount:
             db.execute(user.insert().values(uid=uid, learner=claims.get("sandbox_learner"), **names))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _who(call: Call) -> tuple[str, tuple[str, ...]]:
-    """Id and system permissions of who asks."""
-    claims = claims_of(call.request, call.platform) or {}
+    """User id and system permissions of the caller."""
+    claims = claims_of(call.request, call.world) or {}
     return claims["sub"], PERMISSIONS.get(claims["preferred_username"], ())
 
 
@@ -101,7 +99,7 @@ def find(call: Call) -> Answer:
 
 
 def delete(call: Call) -> Answer:
-    """204 for whoever is not there; 500 while a workspace runs, whose stop it has begun all the same."""
+    """204 for an unknown user; 500 while a workspace runs, whose stop it has begun all the same."""
     uid = call.arguments["id"]
     own, actions = _who(call)
     if uid != own and "manageUsers" not in actions:
@@ -121,7 +119,7 @@ def _cascade(db: Connection, uid: str) -> None:
 
 
 def _stop(call: Call, which: Any) -> int:
-    then = (call.platform.now() + STOPS_AFTER).isoformat()
+    then = (call.world.now() + STOPS_AFTER).isoformat()
     return call.db.execute(workspace.update().where(which).values(status="STOPPING", stops_at=then)).rowcount
 
 
@@ -140,7 +138,7 @@ def by_owner(call: Call) -> Answer:
 
 
 def _workspace(call: Call, *, may_manage: bool) -> Row[Any]:
-    """A workspace of one's own, or, where `may_manage` is enough, of somebody else's."""
+    """A workspace of one's own, or, where `may_manage` is enough, of another user's."""
     row = call.db.execute(workspace.select().where(workspace.c.wid == call.arguments["id"])).first()
     if row is None:
         raise _refused(404, "The workspace does not exist")
@@ -171,7 +169,7 @@ def delete_workspace(call: Call) -> Answer:
 
 
 def rights(call: Call) -> Answer:
-    """Of who asks, in a domain."""
+    """Permissions of the caller in a domain."""
     own, actions = _who(call)
     if call.arguments["domain"] != "system" or not actions:
         raise _refused(404, "Permissions of the user were not found")
@@ -190,7 +188,7 @@ def _holds(person: Person) -> Iterable[tuple[Table, dict[str, Any]]]:
     yield user, {"uid": uid, "name": name, "email": email}
     yield preference, {"uid": uid, "value": f'{{"theia-user-preferences": "{person.name}"}}'}
     yield ssh_pair, {"uid": uid, "name": "default", "public_key": f"ssh-rsa AAAA {email}"}
-    yield worker, {"uid": uid, "wid": "workspace-of-somebody-else"}
+    yield worker, {"uid": uid, "wid": "workspace-of-another-user"}
     for number, status in enumerate(("RUNNING", STOPPED)):
         row = {"wid": f"workspace{person.user_id}x{number}", "uid": uid, "namespace": name, "status": status}
         yield workspace, {**row, "stops_at": None, "removed_then": False}
@@ -228,7 +226,7 @@ VENDOR = Vendor(
     routes=list(_routes()),
     holds=_holds,
     settings=_settings,
-    # The user of the realm goes last: it is what Che's is found by, and nobody can sign in to it any more (C7).
+    # The user of the realm goes last: it is what Che's is found by, and no sign-in is possible any more (C7).
     steps=[
         step("CHE", "CHE", "delete_learner"),
         step("KEYCLOAK", "KEYCLOAK", "delete_learner"),

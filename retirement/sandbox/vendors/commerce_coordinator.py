@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Integer, Table, select
 
 from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Manners, Route
-from retirement.sandbox.schema import table_of
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import Answer, as_json, empty
-
-if TYPE_CHECKING:
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
 
 PERSONAL = ("first_name", "last_name", "email", "edx_username")
 customer = table_of("commerce_coordinator", "commercetools_customer", Column("lms_user_id", Integer), *PERSONAL)

@@ -1,6 +1,6 @@
 """A customer database with a plain HTTP API, as sites have them: what the connector HTTP is rehearsed with.
 
-Nobody's product. Its manners are those that APIs have: a key in a header, 202 with a job for an erasure that runs
+It is no vendor's product. It answers as such APIs do: a key in a header, 202 with a job for an erasure that runs
 within the hour, the job's status, deletion at once by username, and a search that answers an empty list.
 """
 
@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Column, Connection, String, Table
 
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 API_KEY = "crm-sandbox-key"
 DELAY = timedelta(hours=1)
@@ -33,10 +31,10 @@ erasure = table_of("crm", "crm_erasure", "number", "external_id", Column("due_at
 UNKNOWN = as_json({"ok": False, "error": "no such contact"}, 404)
 
 
-def gate(request: Request, platform: Platform) -> Principal:
+def gate(request: Request, world: World) -> Principal:
     if request.headers.get("x-api-key") != API_KEY:
         raise AbortError(as_json({"ok": False, "error": "wrong key"}, 401))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def ping(_call: Call) -> Answer:
@@ -44,7 +42,7 @@ def ping(_call: Call) -> Answer:
 
 
 def erase(call: Call) -> Answer:
-    """Makes a job of its own for each request about somebody who is known by id."""
+    """Makes a job of its own for each request about a contact that is known by id."""
     body = call.request.data(forms=True)
     external_id = body.get("external_id") if isinstance(body, dict) else None
     if not isinstance(external_id, str) or not external_id:
@@ -54,7 +52,7 @@ def erase(call: Call) -> Answer:
     row = {
         "number": uuid4().hex,
         "external_id": external_id,
-        "due_at": (call.platform.now() + DELAY).isoformat(),
+        "due_at": (call.world.now() + DELAY).isoformat(),
         "learner": int(external_id) if external_id.isdecimal() else None,
     }
     call.db.execute(erasure.insert().values(row))
@@ -65,7 +63,7 @@ def job(call: Call) -> Answer:
     row = call.db.execute(erasure.select().where(erasure.c.number == call.arguments["number"])).first()
     if row is None:
         return as_json({"ok": False, "error": "no such job"}, 404)
-    status = "done" if row.due_at <= call.platform.now().isoformat() else "queued"
+    status = "done" if row.due_at <= call.world.now().isoformat() else "queued"
     return as_json({"ok": True, "job": {"id": row.number, "status": status}})
 
 

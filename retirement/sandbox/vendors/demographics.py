@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Integer, Table
 
 from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Manners, Route
-from retirement.sandbox.schema import table_of
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import Answer, as_json, empty
-
-if TYPE_CHECKING:
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
 
 answers = table_of("demographics", "demographics_user", Column("lms_user_id", Integer), "gender_description", "income")
 

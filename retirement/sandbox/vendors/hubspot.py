@@ -5,20 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from sqlalchemy import Column, Connection, Integer, String, Table
 
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import NO_CONTENT, AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 PRIVATE_APP = "pat-sandbox"
 PREFIXES = ("/crm/v3/objects/contacts", "/crm/objects/2026-03/contacts")
@@ -47,10 +45,10 @@ def _error(status: int, category: str, message: str) -> Answer:
 NO_CONTACT = _error(404, "OBJECT_NOT_FOUND", "resource not found")
 
 
-def gate(request: Request, _platform: Platform) -> Principal:
+def gate(request: Request, _world: World) -> Principal:
     if request.headers.get("authorization") != f"Bearer {PRIVATE_APP}":
         raise AbortError(_error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found"))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _addresses(row: Any) -> set[str]:
@@ -92,7 +90,7 @@ def search(call: Call) -> Answer:
     groups, limit = body.get("filterGroups"), body.get("limit", 10)
     if not isinstance(groups, list) or not groups or not 0 < limit <= MOST_RESULTS:
         return _error(400, "VALIDATION_ERROR", "Invalid input JSON")
-    now = call.platform.now().isoformat()
+    now = call.world.now().isoformat()
     found = [
         row
         for row in call.db.execute(contact.select().where(contact.c.archived == 0).order_by(contact.c.id))
@@ -121,7 +119,7 @@ def erase(call: Call) -> Answer:
         return NO_CONTACT
     if not known:
         call.db.execute(blocked.insert().values(email=key))
-    due = (call.platform.now() + DELAY).isoformat()
+    due = (call.world.now() + DELAY).isoformat()
     call.db.execute(contact.update().where(contact.c.id.in_(known)).values(archived=1, erase_at=due))
     return NO_CONTENT
 

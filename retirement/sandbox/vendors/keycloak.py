@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from sqlalchemy import Column, Connection, Row, RowMapping, String, Table, select
 
 from retirement.sandbox.routing import Call, Manners, Route, View
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.realm import CLIENTS, NAMES, PUBLIC, REALM, claims_of, refused, session, sign_in, user
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import JSON, NO_CONTENT, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 LDAP, READ_ONLY_LDAP = "ldap.example", "readonly-ldap.example"
 IMPORT_AFTER = timedelta(days=1)
@@ -34,14 +32,14 @@ event = table_of("keycloak", "keycloak_event", "uid", "username", "ip_address")
 directory = table_of("keycloak", "keycloak_directory", *NAMES, Column("import_at", String))
 
 
-def _anybody(request: Request, platform: Platform) -> Principal:
-    return ANYBODY
+def _open(request: Request, world: World) -> Principal:
+    return NO_ACCOUNT
 
 
-def _signed_in(request: Request, platform: Platform) -> Principal:
-    if claims_of(request, platform) is None:
+def _signed_in(request: Request, world: World) -> Principal:
+    if claims_of(request, world) is None:
         raise refused(401, "HTTP 401 Unauthorized")
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _with_role(role: str, view: View) -> View:
@@ -50,7 +48,7 @@ def _with_role(role: str, view: View) -> View:
     def checked(call: Call) -> Any:
         if call.arguments["realm"] != REALM:
             raise refused(404, "Realm not found.")
-        if role not in (claims_of(call.request, call.platform) or {})["roles"]:
+        if role not in (claims_of(call.request, call.world) or {})["roles"]:
             raise refused(403, "HTTP 403 Forbidden")
         return view(call)
 
@@ -105,7 +103,7 @@ def delete(call: Call) -> Answer:
         return as_json({"errorMessage": "User couldn't be deleted"}, 400)
     for table in (user, session, consent, link):
         call.db.execute(table.delete().where(table.c.uid == row.uid))
-    due = (call.platform.now() + IMPORT_AFTER).isoformat()
+    due = (call.world.now() + IMPORT_AFTER).isoformat()
     call.db.execute(directory.update().where(directory.c.username == row.username).values(import_at=due))
     return NO_CONTENT
 
@@ -139,7 +137,7 @@ def clear_failures(call: Call) -> Answer:
 
 
 def _settle(db: Connection, now: datetime) -> None:
-    """The directory's import: whoever was deleted here is there again, under another id."""
+    """The directory's import: a user that was deleted here is there again, under another id."""
     due = directory.c.import_at <= now.isoformat()
     for row in list(db.execute(directory.select().where(due))):
         names = {name: getattr(row, name) for name in NAMES}
@@ -197,7 +195,7 @@ def _routes() -> Iterable[Route]:
         "/attack-detection/brute-force/users/{id}": {"DELETE": (may_manage, clear_failures)},
     }
     for prefix in ("", "/auth"):
-        yield Route(f"{prefix}/realms/{{realm}}/protocol/openid-connect/token", _anybody, {"POST": sign_in})
+        yield Route(f"{prefix}/realms/{{realm}}/protocol/openid-connect/token", _open, {"POST": sign_in})
         for path, views in administration.items():
             checked = {method: _with_role(role, view) for method, (role, view) in views.items()}
             yield Route(f"{prefix}/admin/realms/{{realm}}{path}", _signed_in, checked)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Table
 
 from retirement.sandbox.routing import Call, Manners, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import NO_CONTENT, AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 API_KEY = "0123456789abcdef-us6"
 AUDIENCES = ("a1a1a1a1a1", "b2b2b2b2b2", "c3c3c3c3c3")
@@ -47,14 +45,14 @@ def _problem(status: int, title: str, detail: str) -> Answer:
 NOT_FOUND = _problem(404, "Resource Not Found", "The requested resource could not be found.")
 
 
-def gate(request: Request, _platform: Platform) -> Principal:
+def gate(request: Request, _world: World) -> Principal:
     """Basic with any name and the key, or Bearer."""
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind == "Basic":
         given = base64.b64decode(given).decode().partition(":")[2]
     if given != API_KEY:
         raise AbortError(_problem(401, "API Key Invalid", "Your API key may be invalid."))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _number(call: Call, name: str, default: int) -> int:

@@ -16,17 +16,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, Table, select
 
-from retirement.sandbox.schema import table_of
 from retirement.sandbox.vendors.vendor import Vendor, step
-
-if TYPE_CHECKING:
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
 
 _COLUMNS = ("username", "email", "full_name")
+_PUT = "INSERT OR REPLACE INTO badge VALUES (:user_id, :username, :email, :full_name)"
 
 badge = table_of("plugin_table", "plugin_badge", Column("user_id", Integer), *_COLUMNS)
 
@@ -74,8 +73,16 @@ def _settle(db: Connection, _now: datetime) -> None:
 def _holds(person: Person) -> Iterable[tuple[Table, dict[str, Any]]]:
     row = {"user_id": person.user_id, "username": person.username, "email": person.email, "full_name": person.name}
     with _database(_file()) as plugin:
-        plugin.execute("INSERT OR REPLACE INTO badge VALUES (:user_id, :username, :email, :full_name)", row)
+        plugin.execute(_PUT, row)
     yield badge, row
+
+
+def _restored(db: Connection) -> None:
+    """The file gets the rows of the mirror again."""
+    rows = [dict(row) for row in db.execute(select(badge)).mappings()]
+    if rows:
+        with _database(_file()) as plugin:
+            plugin.executemany(_PUT, rows)
 
 
 def _settings(_url: str, _urls: Mapping[str, str]) -> dict[str, Any]:
@@ -95,4 +102,5 @@ VENDOR = Vendor(
     settings=_settings,
     steps=[step("PLUGIN", "SQL", "erase")],
     settle=_settle,
+    restored=_restored,
 )

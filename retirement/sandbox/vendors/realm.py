@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from sqlalchemy import Boolean, Column
 
 from retirement.sandbox.routing import Call
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import decode, encode
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
+from retirement.sandbox.world import World
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import decode, encode
 
 REALM, MASTER = "learners", "master"
 #: Seconds that an access token lives, by realm.
@@ -48,11 +46,11 @@ def token(realm: str, lifetime: int, now: datetime, claims: Mapping[str, Any]) -
     return as_json({"access_token": access, "expires_in": lifetime, "token_type": "Bearer", "scope": "email"})
 
 
-def claims_of(request: Request, platform: Platform) -> dict[str, Any] | None:
+def claims_of(request: Request, world: World) -> dict[str, Any] | None:
     """Of a Bearer token that has not expired, by the platform's clock: what an offline verifier sees."""
     word, _, text = request.headers.get("authorization", "").partition(" ")
     claims = decode(text) if word == "Bearer" else None
-    alive = claims is not None and claims.get("typ") == "Bearer" and claims["exp"] > platform.now().timestamp()
+    alive = claims is not None and claims.get("typ") == "Bearer" and claims["exp"] > world.now().timestamp()
     return claims if alive else None
 
 
@@ -65,7 +63,7 @@ def sign_in(call: Call) -> Answer:
     if form.get("grant_type") not in grants:
         raise refused(400, "unsupported_grant_type", "Unsupported grant_type")
     claims = grants[form["grant_type"]](call, realm, form)
-    return token(realm, LIFETIMES[realm], call.platform.now(), claims)
+    return token(realm, LIFETIMES[realm], call.world.now(), claims)
 
 
 def _service_account(call: Call, realm: str, form: Mapping[str, str]) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def _service_account(call: Call, realm: str, form: Mapping[str, str]) -> dict[st
         raise refused(401, "invalid_client", "Invalid client or Invalid client credentials")
     account = f"service-account-{name}"
     claims = {"sub": str(uuid5(NAMESPACE_URL, account)), "preferred_username": account, "azp": name}
-    # Service accounts have no address of their own; somebody gave them one, else Che would not take them (C10).
+    # Service accounts have no address of their own; this one was given an address, else Che would refuse it (C10).
     return claims | {"email": f"{name}@sandbox.invalid", "roles": list(roles)}
 
 

@@ -1,7 +1,7 @@
 """Salesforce: queries, records, Tasks, and a recycle bin of 15 days (contract services.md B5).
 
-The record ids are made as the real ones are. A page of an answer holds one record, so that whoever does not
-read on is found out: the real service may give fewer than 2000, too.
+The record ids are made as the real ones are. A page of an answer holds one record, so that a client
+that does not read on fails: the real service may give fewer than 2000, too.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Index, String, Table, false, func, literal, select
 
 from retirement.sandbox.routing import Call, Manners, Route
-from retirement.sandbox.schema import table_of
 from retirement.sandbox.vendors.salesforce_sign_in import CLIENT_ID, CLIENT_SECRET, TOKEN_ROUTE, gate, refused
 from retirement.sandbox.vendors.soql import Kind, SoqlError, parsed
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, ApiError, as_json, empty
-
-if TYPE_CHECKING:
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
 
 DATA = "/services/data/v{version}"
 OLDEST, NEWEST = 31, 68
@@ -51,7 +49,7 @@ task = table_of(
     *("record", "subject", "description", "who", "owner", "status"),
     Column("is_closed", Boolean, nullable=False, default=False),
 )
-#: What is left of an answer that has been given in part: ids and fields, nothing of anybody.
+#: What is left of an answer that has been given in part: ids and fields, no data of a person.
 cursor = table_of("salesforce", "salesforce_cursor", "kind", "fields", "records")
 _user = select(
     literal(ASSIGNEE_ID).label("record"), literal(ASSIGNEE).label("username"), literal(True).label("active")
@@ -151,13 +149,13 @@ def delete(call: Call) -> Answer:
         return refused(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible")
     if row.is_deleted:
         return refused(404, "ENTITY_IS_DELETED", "entity is deleted")
-    values = {"is_deleted": True, "deleted_at": call.platform.now().isoformat()}
+    values = {"is_deleted": True, "deleted_at": call.world.now().isoformat()}
     call.db.execute(table.update().where(table.c.id == row.id).values(**values))
     return empty(204)
 
 
 def _fields(call: Call) -> dict[str, Any]:
-    """The columns for a Task's fields; refuses those that it does not have, and ids of nobody."""
+    """The columns for a Task's fields; refuses those that it does not have, and ids of no record."""
     try:
         given = call.request.data()
     except ApiError:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, String, Table, select
 
 from retirement.sandbox.routing import Call, Gate, Route
-from retirement.sandbox.schema import ecommerce_user, table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import ecommerce_user, table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 PUBLIC_TOKEN, CONFIG_TOKEN = "segment-public-token", "segment-config-token"
 WORKSPACE = "sandbox"
@@ -40,15 +38,15 @@ profile = table_of("segment", "segment_profile", "user_id", "email", "username",
 event = table_of("segment", "segment_event", "user_id", "event", "traits_email")
 suppression = table_of("segment", "segment_suppression", "user_id")
 regulation = table_of("segment", "segment_regulation", "regulate_id", "kind", "created_at")
-#: Whom a regulation deletes; emptied when it has.
+#: The users that a regulation deletes; emptied when they are deleted.
 subject = table_of("segment", "segment_regulation_subject", "regulate_id", Column("user_id", String, index=True))
 
 
 def _gate(token: str) -> Gate:
-    def gate(request: Request, platform: Platform) -> Principal:
+    def gate(request: Request, world: World) -> Principal:
         if request.headers.get("authorization") != f"Bearer {token}":
             raise AbortError(_errors(401, "unauthorized", "The token is not valid here"))
-        return ANYBODY
+        return NO_ACCOUNT
 
     return gate
 
@@ -93,7 +91,7 @@ def config_create(call: Call) -> Answer:
 def _regulate(call: Call, kind: str, ids: list[str]) -> str:
     """Suppression works from now on; deletion later."""
     regulate_id = f"reg{secrets.token_hex(12)}"
-    created = {"regulate_id": regulate_id, "kind": kind, "created_at": call.platform.now().isoformat()}
+    created = {"regulate_id": regulate_id, "kind": kind, "created_at": call.world.now().isoformat()}
     call.db.execute(regulation.insert(), created)
     if kind == "UNSUPPRESS" or kind in SUPPRESSING:
         call.db.execute(suppression.delete().where(suppression.c.user_id.in_(ids)))
@@ -106,7 +104,7 @@ def _regulate(call: Call, kind: str, ids: list[str]) -> str:
 
 
 def _whose(call: Call, user_id: str) -> int | None:
-    """The mark of the sandbox' reports, for rows that repeat an id."""
+    """The learner of a row that repeats an id: a mark for the sandbox' reports."""
     found: int | None = call.db.scalar(select(event.c.learner).where(event.c.user_id == user_id))
     return found
 
@@ -115,7 +113,7 @@ def _status(call: Call) -> tuple[Any, str, str | None]:
     """A regulation that is still shown, its status and its end. Raises 404."""
     query = regulation.select().where(regulation.c.regulate_id == call.arguments["regulation"])
     row = call.db.execute(query).first()
-    if row is None or (age := call.platform.now() - datetime.fromisoformat(row.created_at)) > SHOWN:
+    if row is None or (age := call.world.now() - datetime.fromisoformat(row.created_at)) > SHOWN:
         raise AbortError(_errors(404, "not-found", "The regulation was not found"))
     ended = (datetime.fromisoformat(row.created_at) + ENDS).isoformat() if age >= ENDS else None
     return row, "FINISHED" if ended else "RUNNING" if age >= RUNS else "INITIALIZED", ended
@@ -140,7 +138,7 @@ def show(call: Call) -> Answer:
 
 
 def config_show(call: Call) -> Answer:
-    """UNVERIFIED: nobody has described this answer; the Public API's fields as the Config API spells names."""
+    """UNVERIFIED: no document describes this answer; the Public API's fields as the Config API spells names."""
     _check_workspace(call)
     row, status, ended = _status(call)
     destination = {"name": "Warehouse", "id": "dest-1", "status": status, "err_string": "", "finished_at": ended}
@@ -149,7 +147,7 @@ def config_show(call: Call) -> Answer:
 
 
 def list_all(call: Call) -> Answer:
-    oldest = (call.platform.now() - SHOWN).isoformat()
+    oldest = (call.world.now() - SHOWN).isoformat()
     rows = call.db.execute(regulation.select().where(regulation.c.created_at >= oldest))
     found = [{"id": row.regulate_id, "workspaceId": WORKSPACE, "createdAt": row.created_at} for row in rows]
     return as_json({"data": {"regulations": found, "pagination": {"totalEntries": len(found)}}})
@@ -171,7 +169,7 @@ def config_workspace(call: Call) -> Answer:
 
 
 def _settle(db: Connection, now: datetime) -> None:
-    # Ecommerce numbers its users itself, so what it sends of them gets its id when everybody is seeded.
+    # Ecommerce numbers its users itself, so what it sends of them gets its id when all learners are seeded.
     number = select(ecommerce_user.c.id).where(ecommerce_user.c.learner == event.c.learner).scalar_subquery()
     db.execute(event.update().where(event.c.user_id.is_(None)).values(user_id="ecommerce-" + number.cast(String)))
     ended = select(regulation.c.regulate_id).where(regulation.c.created_at <= (now - ENDS).isoformat())
@@ -213,6 +211,6 @@ VENDOR = Vendor(
     settings=_settings,
     steps=[step("SEGMENT", "SEGMENT", "delete_and_suppress_learner")],
     settle=_settle,
-    # Suppressed for good, whoever is called so next (B1.2).
+    # Suppressed for good, also for a later user of the same id (B1.2).
     survivors={suppression.c.user_id: lambda row: True},
 )

@@ -37,7 +37,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Query:
-    """What was asked for: fields of a kind, and the statement that finds the rows."""
+    """A parsed query: fields of a kind, and the statement that finds the rows."""
 
     kind: str
     fields: list[str]

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, RowMapping, Table
 
 from retirement.sandbox.routing import Manners, Route
 from retirement.sandbox.wire import JSON, Answer, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world.people import Person
 
 Step = dict[str, Any]
 
@@ -27,7 +25,11 @@ JSON_MANNERS = Manners(
 
 
 def _nothing(_db: Connection, _now: datetime) -> None:
-    """A vendor that does at once whatever it does."""
+    """For a vendor that has no delayed work."""
+
+
+def _keeps_nothing_else(_db: Connection) -> None:
+    """For a vendor without data outside of the platform's database."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,10 @@ class Vendor:
     #: What erases there: `start`, `end`, `service`, `operation`.
     steps: Sequence[Step]
     manners: Manners = JSON_MANNERS
-    #: Does what is due by now.
+    #: Runs the delayed work that is due by now.
     settle: Callable[[Connection, datetime], None] = _nothing
+    #: Brings what it keeps outside of the platform's database into line with tables that were restored.
+    restored: Callable[[Connection], None] = _keeps_nothing_else
     #: Columns that the contract lets survive, and the condition.
     survivors: Mapping[Column[Any], Callable[[RowMapping], bool]] = field(default_factory=dict)
 

@@ -6,22 +6,20 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Column, Connection, Integer, String, Table
 
 from retirement.sandbox.routing import Call, Manners, Route
-from retirement.sandbox.schema import table_of
-from retirement.sandbox.tokens import ANYBODY, Principal
 from retirement.sandbox.vendors.vendor import Vendor, step
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
-
-if TYPE_CHECKING:
-    from retirement.sandbox.platform import Platform
-    from retirement.sandbox.seeding import Person
+from retirement.sandbox.world import World
+from retirement.sandbox.world.people import Person
+from retirement.sandbox.world.schema import table_of
+from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 
 ADMIN, API_TOKEN = "admin@helpdesk.example", "zendesk-sandbox-token"
-#: How long the search is behind, and how long the products take to forget somebody.
+#: How long the search is behind, and how long the products take to erase a user.
 LAG, DELAY = timedelta(minutes=2), timedelta(hours=2)
 ERASED_NAME = "Permanently Deleted User"
 FIRST_ID = 900_000
@@ -33,7 +31,7 @@ user = table_of(
     "zendesk_user",
     *("name", "email", "phone", "role"),
     Column("active", Integer, default=1),
-    #: Deleted for good; forgotten by the products at `scrub_at`.
+    #: Deleted for good; erased by the products at `scrub_at`.
     Column("erased", Integer, default=0),
     Column("scrub_at", String),
     #: The search still shows a deleted user until then.
@@ -44,11 +42,11 @@ ticket = table_of("zendesk", "zendesk_ticket", Column("requester_id", Integer), 
 comment = table_of("zendesk", "zendesk_comment", Column("author_id", Integer), "author_name", "body")
 
 
-def gate(request: Request, _platform: Platform) -> Principal:
+def gate(request: Request, _world: World) -> Principal:
     kind, _, given = request.headers.get("authorization", "").partition(" ")
     if kind != "Basic" or base64.b64decode(given).decode() != f"{ADMIN}/token:{API_TOKEN}":
         raise AbortError(as_json({"error": "Couldn't authenticate you"}, 401))
-    return ANYBODY
+    return NO_ACCOUNT
 
 
 def _shown(row: Any) -> dict[str, Any]:
@@ -67,10 +65,10 @@ def _words(text: str | None) -> set[str]:
 
 
 def search(call: Call) -> Answer:
-    """`email:"…"` compares words, of all addresses of a user; what is no such query finds nobody."""
+    """`email:"…"` compares words, of all addresses of a user; any other query finds no user."""
     query = re.fullmatch(r'email:"([^"]+)"', call.request.query.get("query", [""])[0])
     wanted = _words(query[1]) if query else set()
-    now = call.platform.now().isoformat()
+    now = call.world.now().isoformat()
     besides: dict[int, list[str]] = {}
     for row in call.db.execute(identity.select()):
         besides.setdefault(row.user_id, []).append(row.value)
@@ -112,14 +110,14 @@ def delete_softly(call: Call) -> Answer:
     if call.db.execute(ticket.select().where(open_ones)).first():
         details = {"base": [{"description": "User could not be deleted: is requester of open tickets"}]}
         return as_json({"error": "RecordInvalid", "description": "Record validation errors", "details": details}, 422)
-    until = (call.platform.now() + LAG).isoformat()
+    until = (call.world.now() + LAG).isoformat()
     call.db.execute(user.update().where(user.c.id == row.id).values(active=0, found_until=until))
     call.db.execute(identity.delete().where(identity.c.user_id == row.id))
     return as_json({"user": {**_shown(row), "active": False}})
 
 
 def deleted_users(call: Call) -> Answer:
-    """All who are deleted, also for good, by cursor."""
+    """All deleted users, those deleted for good included, by cursor."""
     size = min(int(call.request.query.get("page[size]", ["100"])[0]), MOST_PER_PAGE)
     after = int(call.request.query.get("page[after]", ["0"])[0])
     rows = list(call.db.execute(user.select().where((user.c.active == 0) & (user.c.id > after)).order_by(user.c.id)))
@@ -129,7 +127,7 @@ def deleted_users(call: Call) -> Answer:
 
 
 def show_deleted(call: Call) -> Answer:
-    """Only who can still be restored."""
+    """Only users that can still be restored."""
     row = _named(call)
     return NOT_FOUND if row is None or row.active or row.erased else as_json({"deleted_user": _shown(row)})
 
@@ -138,13 +136,13 @@ def delete_for_good(call: Call) -> Answer:
     row = _named(call)
     if row is None or row.active or row.erased:
         return NOT_FOUND
-    due = (call.platform.now() + DELAY).isoformat()
+    due = (call.world.now() + DELAY).isoformat()
     call.db.execute(user.update().where(user.c.id == row.id).values(erased=1, scrub_at=due))
     return as_json({"deleted_user": {**_shown(row), "email": None, "phone": None}})
 
 
 def _settle(db: Connection, now: datetime) -> None:
-    """Whoever is forgotten stays as the nameless author of tickets and comments."""
+    """An erased user stays as the nameless author of tickets and comments."""
     due = user.c.scrub_at <= now.isoformat()
     for row in list(db.execute(user.select().where(due))):
         db.execute(comment.update().where(comment.c.author_id == row.id).values(author_name=ERASED_NAME))
@@ -184,6 +182,6 @@ VENDOR = Vendor(
         redirects=False,
     ),
     settle=_settle,
-    # Text in comments is nobody's column; only redaction removes it (B7).
+    # Text in comments belongs to no field of the user; only redaction removes it (B7).
     survivors={comment.c.body: lambda _row: True},
 )

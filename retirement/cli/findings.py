@@ -1,0 +1,40 @@
+"""Findings of reconciler and redrive as commands show them, before a move and after it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+from retirement import reports
+from retirement.cli.asking import agreed
+from retirement.cli.command import Call
+from retirement.cli.output import table
+from retirement.followup.move_back import Finding, Verdict
+
+
+def show(call: Call, found: list[Finding], otherwise: str) -> None:
+    """Prints what was found, and how often; `otherwise` where nothing was found."""
+    rows = [reports.finding(each) for each in found]
+    tables = [findings_table(rows)] if rows else []
+    call.show({"learners": rows}, *tables, reports.findings_summary(found, otherwise))
+
+
+def findings_table(rows: Iterable[dict[str, Any]]) -> Table:
+    """Findings of the reconciler as `reports.finding` has them, one in a row."""
+    return table(("learner", "what", "state", "target", "text"), (row.values() for row in rows))
+
+
+def to_move(found: Iterable[Finding]) -> frozenset[int]:
+    """User ids of the learners that a preview would move."""
+    return frozenset(each.user_id for each in found if each.verdict is Verdict.WOULD_MOVE and each.user_id)
+
+
+def agreed_to(question: str, found: Iterable[Finding]) -> bool:
+    """Shows the learners on a terminal and asks. Raises `ConfigError` where there is no terminal."""
+    return agreed(question, findings_table(map(reports.finding, found)), dry_run_shows="the learners")
+
+
+def after_move(previewed: list[Finding], moved: list[Finding]) -> list[Finding]:
+    """What became of the learners who were moved, after what the preview had to say of the others."""
+    meant = to_move(previewed)
+    return [*(each for each in previewed if each.user_id not in meant), *moved]

@@ -1,0 +1,74 @@
+"""`retirement serve`: Prefect's server, and the flows by their schedules."""
+
+import asyncio
+import os
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retirement.cli.command import Call, command
+from retirement.cli.next_times import lines
+from retirement.cli.output import console, errors
+from retirement.config import Configuration
+from retirement.errors import ConfigError, LedgerError
+from retirement.flows.kit.server import restart, running
+from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
+from retirement.ledger import opened
+from retirement.process import home
+from retirement.reports import DONE
+from retirement.site import ledger_location
+
+
+@command(json=False, leaves_at_once=True)
+async def serve(
+    call: Call,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the UI and the API.")] = 4200,
+) -> int:
+    """Keep server, UI and the scheduled flows running in the foreground."""
+    chosen = call.configuration
+    os.environ["RETIREMENT_CONFIG"] = _absolute(chosen.source)
+    os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    log = EngineLog(home() / "logs" / "engine.log")
+    async with running(port) as engine:
+        # Prefect reads its settings at import, and they are known since the server is up.
+        from retirement.flows.deployments import HERE, Schedules, serve_all
+
+        console.print(f"UI: {engine.ui_url}")
+        for line in [*lines(chosen), *await _pauses(chosen)]:
+            console.print(line.removeprefix("# "))
+        with suppress(asyncio.CancelledError):  # it was stopped, which is how it ends
+            await serve_all(
+                Schedules(
+                    queue=chosen.schedules.get("schedule"),
+                    reconcile=chosen.schedules.get("reconcile_schedule"),
+                    verify=chosen.schedules.get("verify_schedule"),
+                    cleanup=chosen.schedules.get("cleanup_schedule"),
+                ),
+                console.print,
+                Watchdog(
+                    lambda now: seen(engine.api_url, now, only=HERE),
+                    errors.print,
+                    home() / "healthy",
+                    restart=partial(restart, engine) if engine.is_ours else None,
+                    log=log if engine.is_ours else None,
+                ),
+            )
+    return DONE
+
+
+async def _pauses(configuration: Configuration) -> list[str]:
+    """The schedules that are paused in the ledger; why it cannot be read, which each run will say as well."""
+    try:
+        async with opened(ledger_location(configuration)) as ledger:
+            paused = await ledger.pauses.all()
+    except (LedgerError, ConfigError) as error:
+        return [str(error)]
+    return [f"{each.schedule}: {each.sentence}; `retirement resume` ends it" for each in paused]
+
+
+def _absolute(path: str) -> str:
+    """The scheduled runs are processes that start in another folder."""
+    return str(Path(path).resolve())

@@ -1,0 +1,1 @@
+"""What a connector is made of: settings, operations, outcomes, calls that learners share, what an answer means."""

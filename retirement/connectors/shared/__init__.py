@@ -1,0 +1,1 @@
+"""Code that several connectors share, and that is no connector."""

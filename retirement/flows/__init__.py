@@ -1,0 +1,1 @@
+"""Prefect: the flows and what is served. Imported late, since Prefect reads its settings when it is imported."""

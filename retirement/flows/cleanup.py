@@ -1,0 +1,58 @@
+"""The cleanup as a flow: the LMS forgets who a learner was, once everything else is proved to have gone."""
+
+from functools import partial
+from typing import Any
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from retirement import reports
+from retirement.config import load
+from retirement.flows.kit.artifacts import show_rows
+from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.parameters import Config, DryRun
+from retirement.flows.kit.paused import is_planned, unless_paused
+from retirement.flows.kit.secret_blocks import secret_block
+from retirement.followup import cleanup as followup
+from retirement.followup.cleanup_run import Choice
+from retirement.followup.clearance import CleanupFinding, CleanupResult
+from retirement.site import opened
+from retirement.site.coverage import candidates
+from retirement.site.stopping import finish_or_stop
+
+
+@flow(name="cleanup", flow_run_name=run_name, persist_result=False)
+async def cleanup(config: Config = None, dry_run: DryRun = None) -> State[Any]:
+    """Has the LMS delete what it keeps of learners who have been COMPLETE for long enough.
+
+    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml. With `dry_run` it
+    lists the learners, and does nothing; so does a run that a person starts, unless `dry_run` is off. Those without a
+    complete certificate stay; only the command line forgets them.
+    """
+    found: list[CleanupFinding] = []
+    work = partial(_clean_up, config, found, dry_run=not is_planned() if dry_run is None else dry_run)
+    return await ending(lambda: unless_paused("cleanup", config, work), lambda _: _show(found))
+
+
+async def _clean_up(config: str | None, found: list[CleanupFinding], *, dry_run: bool) -> State[Any]:
+    configuration = load(config, secret_block=secret_block)
+    choice = Choice(configuration.cleanup_days)
+    # No service but the LMS is asked anything.
+    async with opened(configuration) as site:
+        batch = site.batch()
+        run = followup.clean_up(site, batch, choice, found.append, states=candidates(configuration), dry_run=dry_run)
+        await finish_or_stop(run, batch.stop)
+        cleared = {each.user_id for each in found if each.user_id and each.what is CleanupResult.CLEARED}
+        await show_certificates(site.ledger, cleared)
+    summary = await _show(found) or reports.cleanup_summary(found)
+    if reports.cleanup_code(found):
+        return Failed(name="SomeKept", message=summary)
+    if dry_run:
+        return Completed(name="Previewed", message=f"{summary}; no row was deleted: run it again with dry_run off")
+    return Completed(name="CleanedUp", message=summary)
+
+
+async def _show(found: list[CleanupFinding]) -> str:
+    rows = [reports.cleanup_row(each) for each in found]
+    return await show_rows("retirement-cleanup", rows, reports.cleanup_summary(found))

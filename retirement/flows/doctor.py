@@ -1,0 +1,43 @@
+"""The doctor as a flow: what would go wrong on this site, as a table. Changes nothing."""
+
+from typing import Any
+
+from prefect import State, flow
+from prefect.settings import get_current_settings
+from prefect.states import Completed, Failed
+
+from retirement.config import load
+from retirement.flows.kit.artifacts import show_rows
+from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.parameters import Config
+from retirement.flows.kit.schedule_checks import schedule_checks
+from retirement.flows.kit.secret_blocks import secret_block
+from retirement.site.doctor import Check, Verdict, every_check
+
+
+@flow(name="doctor", flow_run_name=run_name, persist_result=False)
+async def doctor(config: Config = None) -> State[Any]:
+    """Checks file, token, permission, every state and route, clock, deadline and schedules; changes nothing.
+
+    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
+    """
+    return await ending(lambda: _examine(config))
+
+
+async def _examine(path: str | None) -> State[Any]:
+    found = [each async for each in every_check(load(path, secret_block=secret_block))]
+    url = get_current_settings().api.url
+    found += await schedule_checks(str(url)) if url else []
+    # What is wrong comes first.
+    bad = [each for each in found if each.verdict is not Verdict.OK]
+    rows = [each.row for each in [*sorted(bad, key=_order), *(each for each in found if each not in bad)]]
+    failures = sum(each.verdict is Verdict.FAILURE for each in found)
+    summary = f"{failures} failures, {len(bad) - failures} warnings, {len(found) - len(bad)} ok"
+    await show_rows("retirement-doctor", rows, summary)
+    if failures:
+        return Failed(name="Unwell", message=summary)
+    return Completed(name="Well", message=summary)
+
+
+def _order(check: Check) -> bool:
+    return check.verdict is not Verdict.FAILURE

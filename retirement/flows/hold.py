@@ -1,0 +1,65 @@
+"""Holds as a flow: a registered reason to keep a learner, an organisation's learners or one service's data."""
+
+from datetime import date
+from typing import Any
+
+from prefect import State, flow
+from prefect.states import Cancelled, Completed
+
+from retirement.config import Configuration, load
+from retirement.errors import ConfigError
+from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.parameters import Config, HoldNumber, OneUserId, Org, SomeService, Until
+from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.signing import signed
+from retirement.ledger import Ledger, opened
+from retirement.ledger.holds import Wanted
+from retirement.site import ledger_location
+
+
+@flow(name="hold", flow_run_name=run_name, persist_result=False)
+async def hold(
+    user_id: OneUserId = None,
+    org: Org = None,
+    service: SomeService = None,
+    until: Until = None,
+    release: HoldNumber = None,
+    config: Config = None,
+) -> State[Any]:
+    """Keeps a learner, or the learners of an organisation, wholly or in one service; or ends a hold.
+
+    The run asks in a form for the legal basis and for who places the hold, and enters it when that is submitted.
+    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
+    """
+    wanted = Wanted(user_id, org, service, until)
+    return await ending(lambda: _hold(config, wanted, release))
+
+
+async def _hold(path: str | None, wanted: Wanted, release: int | None) -> State[Any]:
+    configuration = load(path, secret_block=secret_block)
+    async with opened(ledger_location(configuration)) as ledger:
+        if release is not None:
+            return await _release(ledger, release)
+        return await _place(ledger, configuration, wanted)
+
+
+async def _place(ledger: Ledger, configuration: Configuration, wanted: Wanted) -> State[Any]:
+    wanted.require(configuration.services, ledger.now().date())
+    form = await signed(f"Keep {wanted.sentence}?")
+    if form is None:
+        return Cancelled(name="NotPlaced", message="no hold was placed: the form said no")
+    last = wanted.until or date.min
+    number = await ledger.holds.add(
+        user_id=wanted.user_id, org=wanted.org, service=wanted.service, basis=form.reason, until=last, by=form.by
+    )
+    return Completed(name="Placed", message=f"hold {number}: {wanted.sentence}")
+
+
+async def _release(ledger: Ledger, number: int) -> State[Any]:
+    if not any(each.id == number for each in await ledger.holds.find()):
+        raise ConfigError(f"release: no hold {number} keeps a learner now")
+    form = await signed(f"End hold {number}? The next queue run erases what it kept.")
+    if form is None:
+        return Cancelled(name="NotReleased", message=f"hold {number} stays: the form said no")
+    await ledger.holds.release(number, by=form.by, reason=form.reason)
+    return Completed(name="Released", message=f"hold {number} is over; the next queue run goes on")

@@ -1,0 +1,56 @@
+"""Artifacts about more than this run: who will be late, which services are down, what dead runs had left behind."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+
+from retirement import reports
+from retirement.followup.move_back import Finding
+from retirement.ledger import Breaker
+from retirement.pipeline.strays import ADOPT
+from retirement.queue.forecast import Breach, Forecast
+
+#: Rows of the table of those who will be late; the sentence above it counts all of them.
+ROWS = 100
+
+
+async def show_rows(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -> str:
+    """Leaves the table of a run below its summary; returns the summary, "" where there are no rows."""
+    if not rows:
+        return ""
+    await acreate_table_artifact(key=key, table=[dict(row) for row in rows], description=summary)
+    return summary
+
+
+async def show_forecast(forecast: Forecast, out_of_reach: Sequence[Breach]) -> None:
+    """A warning where the queue, at the measured rate, misses a deadline, or where no run takes a learner."""
+    found = [*out_of_reach, *forecast.breaches]
+    if not found:
+        return
+    rows = [{"learner": each.user_id, "due": _day(each.due), "expected": _day(each.expected)} for each in found[:ROWS]]
+    texts = []
+    if out_of_reach:
+        texts.append(f"{len(out_of_reach)} learners are in no state that a step has, so no run takes them: {ADOPT}")
+    if late := len(forecast.breaches):
+        texts.append(f"{late} learners will be late at the present rate: raise queue.limit, or run more often")
+    await acreate_table_artifact(key="retirement-deadlines", table=rows, description="; ".join(texts))
+
+
+async def show_services(down: Sequence[Breaker]) -> None:
+    """Which services are down, where any is: those of the breakers."""
+    if down:
+        lines = [f"- **{each.service}** since {each.since:%Y-%m-%d %H:%M} UTC: {each.reason}" for each in down]
+        text = "Learners wait before the steps of these services; others go on.\n\n" + "\n".join(lines)
+        await acreate_markdown_artifact(key="retirement-services", markdown=text)
+
+
+async def show_findings(findings: Sequence[Finding]) -> str:
+    """The learners that the reconciler has looked at; the summary, "" where there were none."""
+    rows = [reports.finding(each) for each in findings]
+    return await show_rows("retirement-reconcile", rows, reports.findings_summary(findings, ""))
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "never"

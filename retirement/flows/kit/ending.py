@@ -1,0 +1,62 @@
+"""The one way in and out of a flow: redacted logs, signals, the final state of an error, and the run's name.
+
+A flow is `return await ending(body)`: the body says how it went well, and no flow catches an error of ours.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import State
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.states import Cancelled, Failed
+
+from retirement.errors import Defect, RetirementError
+from retirement.flows.kit.redaction import redact_logs
+from retirement.flows.kit.stopping import stoppable
+
+Body = Callable[[], Coroutine[Any, Any, State[Any]]]
+#: What a run has done before an error ended it: leaves its artifacts, and returns its summary, "" for nothing.
+Account = Callable[[RetirementError], Awaitable[str]]
+
+
+async def ending(body: Body, account: Account | None = None) -> State[Any]:
+    """Runs the body of a flow and returns the final state: the body's own, or that of the error that ended it.
+
+    Nothing is raised but a cancellation from above, once the body has ended: Prefect would store an exception with
+    its text and its traceback, which may name a learner. `account` is called after an error.
+    """
+    redact_logs()
+    try:
+        return await stoppable(body)
+    except RetirementError as error:
+        failure = error
+    except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
+        failure = Defect.at(error)
+    return state_of(failure, await account(failure) if account else "")
+
+
+def state_of(error: RetirementError, done: str = "") -> State[Any]:
+    """The final state of a run that an error ended; `done` is the summary of what it had done before."""
+    text = f"{error} ({done})" if done else str(error)
+    make = Failed if error.consequence.is_failure else Cancelled
+    return make(name=error.state, message=text)
+
+
+def run_name() -> str:
+    """The flow's name without `retire-`, with the learner's LMS user id, or the minute for which the run was due.
+
+    The minute is the server's, so a run that is retried keeps its name.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        raise RuntimeError("only a flow run has a name")
+    subject = (context.parameters or {}).get("user_id")
+    return f"{context.flow.name.removeprefix('retire-')}-{subject or _minute(context.flow_run)}"
+
+
+def _minute(run: FlowRun) -> str:
+    """The minute, in UTC, for which a run was due; now where Prefect does not say."""
+    due = run.expected_start_time or datetime.now(UTC)
+    return f"{due.astimezone(UTC):%Y-%m-%d-%H-%M}"

@@ -1,0 +1,86 @@
+"""What the processes of the engine see of our environment, and what this process' Prefect sees while it is used.
+
+Variables of Prefect that are meant for another server would change ours, and the environment of a command holds
+the secrets of a site: server and PostgreSQL get what is listed here and nothing else.
+"""
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+#: What a child may take over. Names that end with a star stand for all that begin so.
+ALLOWED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP"),
+    *("LD_LIBRARY_PATH", "DYLD_*", "XDG_RUNTIME_DIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "SYSTEMROOT"),
+)
+
+#: Variables of Prefect that say how a client reaches another server, or how that server behaves.
+FOREIGN = (
+    *("PREFECT_SERVER_", "PREFECT_API_", "PREFECT_CLOUD_", "PREFECT_CLIENT_", "PREFECT_WORKER_"),
+    *("PREFECT_PROFILE", "PREFECT_LOGGING_CONFIG", "PREFECT_LOGGING_SETTINGS", "PREFECT_LOGGING_TO_API"),
+)
+
+#: Hosts that are this machine: no request to them takes a proxy.
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def of_a_child(folder: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process of the engine; `folder` is its home where the account has none."""
+    found = {name: value for name, value in _given(environ).items() if _is_allowed(name)}
+    if not has_an_account():
+        # As on OpenShift, which gives a container any number for its user.
+        found |= {"HOME": str(folder), "USER": "retirement", "LOGNAME": "retirement"}
+    return found
+
+
+def _given(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The variables of this process, unless others are given."""
+    return os.environ if environ is None else environ
+
+
+def _is_allowed(name: str) -> bool:
+    return any(fnmatchcase(name, each) for each in ALLOWED)
+
+
+def has_an_account() -> bool:
+    """Whether the user of this process has a name on this machine; PostgreSQL does not start without."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
+
+
+def foreign(environ: Mapping[str, str] | None = None) -> set[str]:
+    """The variables of another Prefect server."""
+    return {name for name in _given(environ) if name.startswith(FOREIGN)}
+
+
+def without_proxy(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`NO_PROXY` with this machine in it, in both spellings."""
+    given = _given(environ)
+    known = [each.strip() for each in (given.get("NO_PROXY") or given.get("no_proxy") or "").split(",") if each.strip()]
+    text = ",".join(dict.fromkeys([*known, *LOOPBACK]))
+    return {"NO_PROXY": text, "no_proxy": text}
+
+
+@contextmanager
+def changed(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Sets variables of this process for the length of the block; None takes one away."""
+    before = {name: os.environ.get(name) for name in values}
+    _put(values)
+    try:
+        yield
+    finally:
+        _put(before)
+
+
+def _put(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

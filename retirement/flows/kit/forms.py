@@ -1,0 +1,108 @@
+"""A form on the page of a paused run in Prefect's UI: shown, answered there or by API, and taken away again.
+
+The mechanism alone. What is asked, and what becomes of an answer, is in `approval` (a run that waits for it) and
+in `manual` (a run that is only a record). Prefect keeps what was typed until `forget`, and no longer.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, FlowRunInput, State
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.input import RunInput, keyset_from_paused_state
+from prefect.states import Paused
+from pydantic import ConfigDict, StringConstraints, ValidationError
+
+from retirement.privacy import PATTERN
+
+#: Most inputs of one run that are read; a form has three.
+_PAGE = 200
+
+#: What a person types and the ledger keeps.
+Typed = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=PATTERN)]
+
+
+class Form(RunInput):
+    """The fields of a form. Prefect checks what is submitted against them, in the UI and in the API alike."""
+
+    # The pattern looks ahead, which pydantic's own engine cannot.
+    model_config = ConfigDict(regex_engine="python-re")
+
+
+Fields = TypeVar("Fields", bound=Form)
+
+
+@dataclass(frozen=True)
+class Forms(Generic[Fields]):
+    """The forms of one kind: `key` tells their pauses from those of other kinds."""
+
+    key: str
+    fields: type[Fields]
+
+    async def show(
+        self,
+        client: PrefectClient,
+        run: UUID,
+        text: str,
+        *,
+        fields: type[Fields] | None = None,
+        seconds: int | None = None,
+        why: str | None = None,
+    ) -> None:
+        """Pauses a run and shows the form on its page, with a text in Markdown above the fields.
+
+        `fields` are by default those of every form of the kind. Prefect fails the run after so many `seconds`. `why`
+        is the message of the state.
+        """
+        state: State[None] = Paused(timeout_seconds=seconds, pause_key=f"{self.key}-{uuid4().hex}", message=why)
+        keys: dict[str, str] = {str(use): key for use, key in keyset_from_paused_state(state).items()}
+        state.state_details.run_input_keyset = keys
+        # The form is there before the pause that leads to it.
+        for use, what in (("schema", (fields or self.fields).model_json_schema()), ("description", text)):
+            # By this client: those that Prefect's own `save` opens outlive the event loop that they were opened in.
+            await client.create_flow_run_input(run, key=keys[use], value=json.dumps(what))
+        answer = await client.set_flow_run_state(run, state)
+        if answer.status is not SetStateStatus.ACCEPT:
+            raise RuntimeError("Prefect does not let this run pause")
+
+    async def submitted(self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None) -> list[Fields]:
+        """What was submitted and fits the fields, by default those of every form of the kind."""
+        given = [each.decoded_value for each in await self._inputs(client, run) if each.key.endswith("-response")]
+        return [read for each in given if (read := _read(fields or self.fields, each)) is not None]
+
+    async def forget(self, client: PrefectClient, run: UUID) -> None:
+        """Takes forms and answers out of Prefect: what was typed belongs to the ledger, which withholds names."""
+        for each in await self._inputs(client, run):
+            await client.delete_flow_run_input(run, each.key)
+
+    async def schema(self, client: PrefectClient, run: FlowRun) -> dict[str, Any] | None:
+        """The JSON schema of the form that a run shows now; None where it shows none of this kind."""
+        key = self._keys(run).get("schema", "")
+        if not key.startswith(self._prefix):
+            return None
+        found: dict[str, Any] = json.loads(await client.read_flow_run_input(run.id, key))
+        return found
+
+    @property
+    def _prefix(self) -> str:
+        return f"paused-{self.key}-"
+
+    def _keys(self, run: FlowRun) -> dict[str, str]:
+        return (run.state.state_details.run_input_keyset if run.state else None) or {}
+
+    async def _inputs(self, client: PrefectClient, run: UUID) -> list[FlowRunInput]:
+        found: list[FlowRunInput] = await client.filter_flow_run_input(
+            run, key_prefix=self._prefix, limit=_PAGE, exclude_keys=set()
+        )
+        return found
+
+
+def _read(fields: type[Fields], value: Any) -> Fields | None:
+    try:
+        return fields(**value) if isinstance(value, dict) else None
+    except ValidationError:
+        # Nothing that the form lets through; its text could name a learner, so it is not shown.
+        return None

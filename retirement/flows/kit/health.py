@@ -1,0 +1,94 @@
+"""Whether a Prefect server answers, and what is wrong with its address or its password where it does not."""
+
+import asyncio
+import base64
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from retirement.errors import ConfigError, EngineLost
+from retirement.flows.kit.environment import LOOPBACK
+
+#: Seconds for one question as a whole, also where its answer comes a byte at a time.
+PATIENCE_SECONDS = 5.0
+#: The same of a server that is at work for us.
+LOADED_SECONDS = 20.0
+
+#: What a server does that does not answer.
+_SILENCE = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+
+
+async def is_up(api_url: str) -> bool:
+    """Whether a server says that it runs; it says so without a password."""
+    return await _says(f"{api_url}/health")
+
+
+async def is_alive(api_url: str) -> bool:
+    """Whether a server that was up is there, with its database. One that is slow to say so is."""
+    try:
+        async with _client(api_url, seconds=LOADED_SECONDS) as client:
+            # A gateway may hide it, or ask for a password: whatever is no failure of the server's is an answer.
+            return (await client.get(f"{api_url}/ready")).status_code < 500
+    except _SILENCE:
+        return False
+
+
+async def require_server(api_url: str, environ: Mapping[str, str] | None = None) -> None:
+    """Raises `ConfigError` where no Prefect server takes requests of ours at this address."""
+    if not await is_up(api_url):
+        if await is_up(f"{api_url}/api"):
+            raise ConfigError(f"PREFECT_API_URL: {api_url} is the address of the UI; the API's ends with /api")
+        raise ConfigError(f"PREFECT_API_URL: no Prefect server answers at {api_url}; start it, or unset the variable")
+    await _require_permission(api_url, os.environ if environ is None else environ)
+
+
+async def _require_permission(api_url: str, given: Mapping[str, str]) -> None:
+    """Raises `ConfigError` where the server does not take the password, or the key, of this environment."""
+    try:
+        async with _client(api_url) as client:
+            # Health is open to all, this is not.
+            answer = await client.post(f"{api_url}/flows/count", json={}, headers=_signed(given))
+    except _SILENCE:
+        return
+    if answer.status_code in (401, 403):
+        name = "PREFECT_API_KEY" if given.get("PREFECT_API_KEY") else "PREFECT_API_AUTH_STRING"
+        why = "is not what it takes" if given.get(name) else "is not set, and it asks for one"
+        raise ConfigError(f"{name}: the Prefect server at {api_url} answered {answer.status_code}: the variable {why}")
+
+
+async def asked(api_url: str, path: str, body: Mapping[str, Any]) -> Any:
+    """What a server answers to a question. Raises `EngineLost` where it does not."""
+    try:
+        async with _client(api_url, seconds=LOADED_SECONDS) as client:
+            answer = await client.post(f"{api_url}/{path}", json=dict(body), headers=_signed(os.environ))
+            return answer.raise_for_status().json()
+    except (*_SILENCE, ValueError):
+        raise EngineLost(f"the Prefect server at {api_url} does not answer") from None
+
+
+def _signed(given: Mapping[str, str]) -> dict[str, str]:
+    if key := given.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if words := given.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
+    return {}
+
+
+async def _says(url: str) -> bool:
+    """Whether the answer is 200 and JSON: a server of pages has one for every address."""
+    try:
+        async with _client(url) as client:
+            answer = await client.get(url)
+    except _SILENCE:
+        return False
+    return answer.status_code == 200 and "json" in answer.headers.get("content-type", "")
+
+
+@asynccontextmanager
+async def _client(url: str, seconds: float = PATIENCE_SECONDS) -> AsyncIterator[httpx.AsyncClient]:
+    host = httpx.URL(url).host
+    async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, trust_env=host not in LOOPBACK) as client:
+        yield client

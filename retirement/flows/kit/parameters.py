@@ -1,0 +1,94 @@
+"""What the forms of flows ask for, with descriptions and bounds; Prefect shows them and checks what is given.
+
+Prefect shows the name of a parameter as its title, whatever a field says, and drops a field's description; one
+that is a part of the type's JSON schema it keeps.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+#: The largest id that the LMS and the ledger can keep, in 64 bits with a sign.
+_LARGEST_ID = 2**63 - 1
+
+#: Why a learner is retired before the cool-off is over: fixed sentences, since Prefect keeps a parameter for good.
+Reason = Literal["the learner asks for it", "an authority asks for it", "the account is a test account"]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """The description of a type in its JSON schema."""
+
+    text: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "description": self.text}
+
+
+Config = Annotated[
+    str | None,
+    Described("Configuration file, a path on the worker. Default: RETIREMENT_CONFIG, else retirement.yaml."),
+]
+UserId = Annotated[
+    Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
+    Described("LMS user id of the learner. Default: a form on the run's page asks for it, or for a name."),
+]
+OneUserId = Annotated[
+    Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
+    Described("LMS user id of one learner. Default: every learner that the other fields mean."),
+]
+StepName = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
+    Described("Learners whose last failure was in this step, such as RETIRING_CREDENTIALS."),
+]
+ErrorName = Annotated[
+    Annotated[str, Field(pattern=r"^\w+$")] | None,
+    Described("Learners whose last failure was of this class, such as Refused."),
+]
+Service = Annotated[str, Field(pattern=r"^[\w.-]+$"), Described("Service, by its name in the configuration.")]
+SomeService = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
+    Described("Keep only the data in this service. Default: all services."),
+]
+Org = Annotated[
+    Annotated[str, Field(pattern=r"^[^@%\s]+$")] | None,
+    Described("Every learner enrolled in courses of this organisation, instead of one learner."),
+]
+Until = Annotated[date | None, Described("Last day of the hold, in UTC.")]
+HoldNumber = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    Described("Number of a hold to end instead of placing one."),
+]
+Open = Annotated[bool, Described("On: stop calling the service. Off: call it again.")]
+Most = Annotated[Annotated[int, Field(ge=1, le=10_000)], Described("Learners at most, oldest request first.")]
+Preview = Annotated[bool, Described("On: show what would be done, and do nothing. Off: do it.")]
+AskFirst = Annotated[
+    bool,
+    Described("On: the run shows the learner in a form and begins when you confirm. Off: it begins at once."),
+]
+BeforeCoolOff = Annotated[
+    Reason | None,
+    Described("Why the learner is retired although the cool-off goes on. Without a reason the run refuses."),
+]
+Limit = Annotated[
+    Annotated[int, Field(ge=1)] | None,
+    Described("Learners to retire at most, least time left first. Default: queue.limit of the configuration."),
+]
+CoolOffDays = Annotated[
+    Annotated[int, Field(ge=0)] | None,
+    Described("Days since the request. Default: cool_off_days of the configuration."),
+]
+Output = Annotated[
+    str,
+    Field(min_length=1),
+    Described("Folder for the files, a path on the worker. They name learners: close it to all others."),
+]
+DryRun = Annotated[
+    bool | None,
+    Described("On: show what would be deleted. Default: on, but off in a scheduled run."),
+]
+Every = Annotated[bool, Described("On: ask about all open receipts, due or not.")]

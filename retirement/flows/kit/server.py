@@ -1,0 +1,311 @@
+"""Prefect's server for a site that has none: started by us, on a PostgreSQL that came with pip.
+
+The settings are those that keep every record of a long run (docs/decisions/0002). Where there is no
+build of the embedded PostgreSQL the server keeps its records in SQLite, which is slower. An operator's own
+server is used instead when PREFECT_API_URL is set.
+
+This module imports nothing of Prefect: its settings are read when it is imported, and they are made here.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import psutil
+from fasteners import InterProcessLock
+
+from retirement.errors import ConfigError
+from retirement.flows.kit import postgres
+from retirement.flows.kit.environment import changed, foreign, of_a_child, without_proxy
+from retirement.flows.kit.health import is_up, require_server
+from retirement.process import home, last_acts, waiting
+
+#: Prefect's own batches lose records in a long burst of task runs; these keep all of them.
+SERVER_SETTINGS = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # The feed of events repeats what the run records say, in five rows for one; it is most of what a run stores.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+}
+
+#: Nothing about a site's runs goes to a third party.
+PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+#: Seconds until a server that does not answer is given up; the first start creates the database.
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running Prefect server."""
+
+    api_url: str
+    database: str  #: "postgresql", "sqlite", or "external" where the server is not ours
+    pid: int = 0
+    born: float = 0.0  #: when that process began: pids are used again
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we have started it, and may start it again."""
+        return self.database != "external"
+
+    @property
+    def ui_url(self) -> str:
+        return self.api_url.removesuffix("/api")
+
+
+@asynccontextmanager
+async def running(port: int | None = None) -> AsyncIterator[PrefectServer]:
+    """A Prefect server to work with: the operator's, one that is up already, or one for this while.
+
+    Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
+    may share one server of ours; the last one out stops it. Raises `ConfigError` when none can be had.
+    """
+    if external := os.environ.get("PREFECT_API_URL"):
+        engine = PrefectServer(external.rstrip("/"), "external")
+        with changed(without_proxy()):
+            await require_server(engine.api_url)
+            yield engine
+        return
+    folder = _folder()
+    async with _alone(folder):
+        engine = await _up(folder) or await _start(folder, port)
+        _sign_in(folder, engine)
+    abandon = partial(_abandon, folder, engine)
+    last_acts.append(abandon)
+    try:
+        with _pointed_at(engine, folder):
+            yield engine
+    finally:
+        async with _alone(folder):
+            latest = _recorded(folder) or engine
+            if not _sign_out(folder):
+                with waiting("Prefect's server to stop"):
+                    await asyncio.to_thread(_stop, latest)
+                    await asyncio.to_thread(postgres.stop, folder)
+        last_acts.remove(abandon)
+
+
+def _abandon(folder: Path, engine: PrefectServer) -> None:
+    """Tells server and database to stop where no other process uses them, and waits for neither."""
+    engine = _recorded(folder) or engine
+    if _sign_out(folder):
+        return
+    with suppress(psutil.NoSuchProcess):
+        if _born(engine.pid) == engine.born:
+            psutil.Process(engine.pid).terminate()
+    postgres.tell_to_stop(folder)
+
+
+def _folder() -> Path:
+    """The folder of our server, made where there is none. Raises `ConfigError` where it cannot be written."""
+    folder = home() / "engine"
+    try:
+        for each in (home(), folder, home() / "logs"):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with TemporaryFile(dir=each):
+                pass
+    except OSError as error:
+        raise ConfigError(
+            f"RETIREMENT_HOME: {home()} cannot be written ({error.strerror}), and Prefect's server needs it;"
+            " set the variable to a folder of this account, or PREFECT_API_URL to a server"
+        ) from None
+    return folder
+
+
+@asynccontextmanager
+async def _alone(folder: Path) -> AsyncIterator[None]:
+    """Keeps other processes from starting or stopping the server meanwhile."""
+    lock = InterProcessLock(folder / "lock")
+    with waiting("another process that starts or stops Prefect's server"):
+        await asyncio.to_thread(lock.acquire)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+async def restart(engine: PrefectServer) -> None:
+    """Stops our server and starts it again at its address. Raises `ConfigError` where it does not start."""
+    folder = _folder()
+    async with _alone(folder):
+        await asyncio.to_thread(_stop, _recorded(folder) or engine)
+        port = int(engine.api_url.removesuffix("/api").rpartition(":")[2])
+        _sign_in(folder, await _start(folder, port))
+
+
+async def in_use() -> str | None:
+    """The API of the server that is up now: the operator's, or ours; None where there is none."""
+    if external := os.environ.get("PREFECT_API_URL"):
+        return external.rstrip("/")
+    engine = _recorded(home() / "engine")
+    return engine.api_url if engine and _born(engine.pid) == engine.born else None
+
+
+def _recorded(folder: Path) -> PrefectServer | None:
+    try:
+        return PrefectServer(**json.loads((folder / "engine.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+async def _up(folder: Path) -> PrefectServer | None:
+    engine = _recorded(folder)
+    if engine is None:
+        return None
+    if _born(engine.pid) != engine.born:
+        return None
+    if await is_up(engine.api_url):
+        return engine
+    # It was left behind and answers no more: a second one on its database would harm both.
+    await asyncio.to_thread(_stop, engine)
+    return None
+
+
+def _born(pid: int) -> float:
+    """When a process began, 0 where there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _sign_in(folder: Path, engine: PrefectServer) -> None:
+    (folder / "engine.json").write_text(json.dumps(asdict(engine)))
+    (folder / "users").mkdir(exist_ok=True)
+    (folder / "users" / str(os.getpid())).write_text(str(_born(os.getpid())))
+
+
+def _sign_out(folder: Path) -> bool:
+    """Whether another process still uses the server; forgets users that died."""
+    (folder / "users" / str(os.getpid())).unlink(missing_ok=True)
+    if _others(folder):
+        return True
+    (folder / "engine.json").unlink(missing_ok=True)
+    return False
+
+
+def _others(folder: Path) -> bool:
+    """Whether a process beside this one uses the server; forgets users that died."""
+    for user in (folder / "users").iterdir():
+        if user.name == str(os.getpid()):
+            continue
+        if str(_born(int(user.name))) == user.read_text():
+            return True
+        user.unlink(missing_ok=True)
+    return False
+
+
+def ends_with_us(engine: PrefectServer) -> bool:
+    """Whether the server of `running` stops at the end of this process, with every page that it shows."""
+    return engine.is_ours and not _others(home() / "engine")
+
+
+@contextmanager
+def _pointed_at(engine: PrefectServer, folder: Path) -> Iterator[None]:
+    ours = {"PREFECT_API_URL": engine.api_url, "PREFECT_HOME": str(folder / "prefect"), **PRIVACY_SETTINGS}
+    with changed({**dict.fromkeys(foreign()), **ours, **without_proxy()}):
+        yield
+
+
+async def _start(folder: Path, port: int | None) -> PrefectServer:
+    log = home() / "logs" / "engine.log"
+    port = _chosen_port(port)
+    with waiting("Prefect's server to start"):
+        address = await asyncio.to_thread(postgres.start, folder)
+        api_url = f"http://127.0.0.1:{port}/api"
+        process = _spawn(port, _environment(folder, api_url, address), log)
+        database = "postgresql" if address else "sqlite"
+        engine = PrefectServer(api_url, database, process.pid, _born(process.pid))
+        try:
+            await _wait_until_up(engine, process, log)
+        except BaseException:
+            await asyncio.to_thread(_stop, engine)
+            await asyncio.to_thread(postgres.stop, folder)
+            raise
+    return engine
+
+
+def _chosen_port(port: int | None) -> int:
+    """The port that was asked for, else a free one; raises `ConfigError` for one that is taken."""
+    if not port:
+        return _free_port()
+    if not _is_free(port):
+        raise ConfigError(f"--port: another program of this machine has port {port}; choose another one")
+    return port
+
+
+def _environment(folder: Path, api_url: str, database: str | None) -> dict[str, str]:
+    """The environment of the server; without the address of a database it keeps its records in SQLite."""
+    found = of_a_child(folder) | PRIVACY_SETTINGS | SERVER_SETTINGS | without_proxy({})
+    found |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_UI_API_URL": api_url, "PREFECT_API_URL": api_url}
+    return found | ({"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {})
+
+
+def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("ab") as output:
+        # A session of its own: Ctrl-C reaches us only, and we stop the server when our work is put away.
+        return subprocess.Popen(  # noqa: S603 - the command is ours, word for word
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+async def _wait_until_up(engine: PrefectServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ConfigError(f"Prefect's server stopped while starting; its words are in {log}")
+        if await is_up(engine.api_url):
+            return
+        await asyncio.sleep(0.2)
+    raise ConfigError(f"Prefect's server does not answer after {START_SECONDS:.0f} seconds; its words are in {log}")
+
+
+def _stop(engine: PrefectServer) -> None:
+    """SIGINT first, for the server to write what it holds."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(engine.pid)
+        if process.create_time() != engine.born:
+            return
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            process.send_signal(number)
+            with suppress(psutil.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+                return
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server itself does: a port whose last connections are fading is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number

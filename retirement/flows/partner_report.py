@@ -1,0 +1,46 @@
+"""The partner report as a flow: files for the partners, and a summary that names organisations only."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from retirement.flows.kit.artifacts import show_rows
+from retirement.flows.kit.ending import ending, run_name, state_of
+from retirement.flows.kit.parameters import Config, Output
+from retirement.flows.kit.secret_blocks import secret_block
+from retirement.partners import report as partners
+from retirement.partners.report import Delivery
+from retirement.site import ready
+from retirement.site.stopping import finish_or_stop
+
+
+@flow(name="partner-report", flow_run_name=run_name, persist_result=False)
+async def partner_report(output: Output, config: Config = None) -> State[Any]:
+    """Writes one file per organisation with its learners who were retired, into the folder `output`.
+
+    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
+    """
+    return await ending(lambda: _deliver(Path(output), config))
+
+
+async def _deliver(output: Path, config: str | None) -> State[Any]:
+    async with ready(config, secret_block) as (configuration, site):
+        batch = site.batch()
+        destination = partners.destination(output, configuration.lms.url)
+        delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
+    summary = await _show(delivery)
+    if batch.stop and delivery.error:
+        return state_of(delivery.error, summary)
+    if found := partners.document(delivery)["errors"]:
+        return Failed(name="SomeDue", message="; ".join([summary, *found]))
+    return Completed(name="Reported", message=summary)
+
+
+async def _show(delivery: Delivery) -> str:
+    """Leaves the table of a run; its summary."""
+    summary = partners.summary(delivery)
+    table = [{"organisation": org, "learners": count} for org, count in sorted(delivery.orgs.items())]
+    await show_rows("retirement-partner-report", table, summary)
+    return summary

@@ -1,0 +1,92 @@
+"""Follow-up as a flow: every receipt until its service confirms, and once more after that."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from prefect import State, flow
+from prefect.states import Completed, Failed
+
+from retirement import reports
+from retirement.config import load
+from retirement.flows.kit import manual, rates
+from retirement.flows.kit.artifacts import show_rows
+from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.parameters import Config, Every
+from retirement.flows.kit.paused import unless_paused
+from retirement.flows.kit.secret_blocks import secret_block
+from retirement.followup import verify as confirmation
+from retirement.followup.questions import Checked, CheckResult
+from retirement.followup.verify import CONFIRMED
+from retirement.ledger import Receipt
+from retirement.privacy import withheld
+from retirement.site import Site, opened
+from retirement.site.stopping import collect, finish_or_stop
+from retirement.site.watch import locate
+from retirement.wire.limits import shared_turns
+
+#: Answers that a certificate shows.
+_PROVING = frozenset({CheckResult.CONFIRMED, CheckResult.GONE, CheckResult.ERASED_AGAIN, CheckResult.FAILED})
+
+
+@flow(name="verify-erasure", flow_run_name=run_name, persist_result=False)
+async def verify_erasure(config: Config = None, every: Every = False) -> State[Any]:
+    """Asks services what became of erasures, and repeats the erasure where the data is back.
+
+    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml. `every` asks about
+    all open receipts, due or not.
+    """
+    answers: list[Checked] = []
+    work = partial(_verify, config, answers, every=every)
+    return await ending(lambda: unless_paused("verify", config, work), lambda _: _show(answers))
+
+
+async def _verify(config: str | None, answers: list[Checked], *, every: bool) -> State[Any]:
+    # The services are not examined beforehand: one service with a wrong key must not keep the others from answering.
+    configuration = load(config, secret_block=secret_block)
+    with shared_turns(rates.turn):
+        async with opened(configuration) as site:
+            batch = site.batch()
+            asking = collect(answers, confirmation.verify(site, batch, every=every), batch.stop)
+            await finish_or_stop(asking, batch.stop)
+            await show_certificates(site.ledger, {each.user_id for each in answers if each.what in _PROVING})
+            # Last: a form that is odd keeps no service from being asked.
+            await _forms(site)
+    summary = await _show(answers) or reports.checked_summary(answers)
+    if any(each.troubles for each in answers):
+        return Failed(name="SomeUnconfirmed", message=summary)
+    return Completed(name="Verified", message=summary)
+
+
+async def _show(answers: list[Checked]) -> str:
+    rows = [reports.checked(each) for each in answers]
+    return await show_rows("retirement-verification", rows, reports.checked_summary(answers))
+
+
+async def _forms(site: Site) -> None:
+    """Takes over what people have said in the UI, and makes the forms that are missing."""
+    receipts = _by_reference(await site.ledger.receipts.find())
+    for answer in await manual.answers():
+        # Others are of another site that uses this server.
+        if receipt := receipts.get(answer.reference):
+            await _take_over(site, receipt, answer)
+    left = _by_reference(await site.ledger.receipts.find(open_only=True))
+    # The evidence of these was given on the command line.
+    for reference in await manual.references() & (receipts.keys() - left.keys()):
+        await manual.settle(reference)
+    await manual.open_tasks(manual.tasks_of(left.values(), site.connectors))
+
+
+def _by_reference(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """The receipts that can be asked about."""
+    return {each.reference: each for each in receipts if each.operation}
+
+
+async def _take_over(site: Site, receipt: Receipt, answer: manual.Evidence) -> None:
+    """Keeps what a person has said, beside what came first where the receipt is settled by now, and ends its form."""
+    learner = await locate(site, receipt.user_id)
+    about = [learner] if learner else []
+    said = (withheld(answer.evidence, about), withheld(answer.done_by, about))
+    await site.ledger.receipts.checked(receipt.id, result=CONFIRMED, confirmed=True, evidence=said)
+    await manual.settle(answer.reference)

@@ -1,0 +1,1 @@
+"""What comes after a run: receipts, dead runs, redrive, and the cleanup of the LMS rows."""

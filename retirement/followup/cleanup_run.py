@@ -1,0 +1,97 @@
+"""One run of the cleanup: its choice, its lease, what it tells of each learner, and when it has to stop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from retirement.errors import Transient
+from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
+from retirement.learner import Learner
+from retirement.ledger import Lease
+from retirement.site import Batch, Site
+from retirement.site.lost_answers import LostAnswers
+
+#: Learners that one request names. The LMS has no limit of its own.
+AT_ONCE = 100
+#: So many lost answers one after another, and a run ends: one more than it takes to halve a window to a day.
+LOST_IN_A_ROW = 7
+
+#: User id and retirement id: a learner and one retirement of theirs.
+RowId = tuple[int, int]
+
+
+def row_id(row: Learner) -> RowId:
+    """What a row is known by, in the LMS and in the ledger."""
+    return row.user_id, row.retirement_id
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which learners: COMPLETE for so many days, one of them, so many at most; and what an operator said."""
+
+    days: int
+    user_id: int | None = None
+    limit: int | None = None
+    override: Override | None = None
+
+
+class CleanupRun:
+    """What the parts of one run share. `left` is how many learners it may still clean up, None without a limit."""
+
+    def __init__(
+        self, site: Site, batch: Batch, choice: Choice, lease: Lease, tell: Callable[[CleanupFinding], None]
+    ) -> None:
+        self.site, self.batch, self.choice = site, batch, choice
+        self.lease = lease  #: of the cleanup; under it the ledger takes the intents
+        self.left = choice.limit
+        self._tell = tell
+        self._lost = LostAnswers(LOST_IN_A_ROW)
+
+    @property
+    def most(self) -> int:
+        """How many learners the next request may name."""
+        return min(AT_ONCE, self.left or AT_ONCE)
+
+    def due(self, rows: list[Learner], before: datetime) -> list[Learner]:
+        """Those of the rows that the operator chose and that have not changed since `before`."""
+        return [row for row in rows if row.changed_at <= before and self._chosen(row.user_id)]
+
+    async def unanswered(self, today: date) -> dict[RowId, date]:
+        """Chosen rows that an earlier run had asked for without an answer, with the days of their requests."""
+        asked = await self.site.ledger.cleanups.unanswered(self.site.lms.host)
+        return {row: day for row, day in asked.items() if self._chosen(row[0]) and day <= today}
+
+    def _chosen(self, user_id: int) -> bool:
+        return self.choice.user_id in (None, user_id)
+
+    def ensure_allowed(self) -> None:
+        """Before each thing that cannot be undone; raises `LeaseLost` and `Interrupted`."""
+        self.batch.ensure_allowed(lambda: self.site.ledger.leases.check(self.lease))
+
+    def tell(self, user_id: int | None, what: CleanupResult, text: str) -> None:
+        """Says what came of one learner; None: of rows that cannot be listed or read."""
+        self._tell(CleanupFinding(user_id, what, text))
+
+    def take(self, learners: int) -> None:
+        """Counts learners off those that this run may still clean up."""
+        self.left = self.left and self.left - learners
+
+    def note_lost(self, error: Transient) -> None:
+        """Raises the error again when too many answers were lost in a row."""
+        if self._lost.note(error):
+            raise error
+
+    def note_answer(self) -> None:
+        """The LMS has answered."""
+        self._lost.answered("LMS")
+
+    async def deleted(self, *rows: RowId, text: str = "") -> None:
+        """The LMS has deleted the rows: each is entered, counted and told."""
+        for row in rows:
+            await self.site.ledger.cleanups.cleared(*row)
+            self.take(1)
+            self.tell(row[0], CleanupResult.CLEARED, text)
+
+    def moved(self, user_id: int, state: str) -> None:
+        """The learner is in COMPLETE no more."""
+        self.tell(user_id, CleanupResult.KEPT, f"the row was moved to {state} meanwhile")

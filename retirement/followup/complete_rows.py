@@ -1,0 +1,78 @@
+"""The rows in COMPLETE, listed by the days of their requests: there are too many of them for one answer."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date, timedelta
+
+from retirement.errors import Transient
+from retirement.followup.cleanup_run import CleanupRun, RowId, row_id
+from retirement.followup.clearance import CleanupResult
+from retirement.learner import Learner
+from retirement.pipeline import COMPLETE
+
+#: No Open edX release before this day could retire a learner.
+FIRST_DAY = date(2018, 1, 1)
+DAY = timedelta(days=1)
+#: Days of requests that one listing asks for: the LMS looks every row of an answer up one by one.
+WINDOW = 31 * DAY
+
+#: Is told of each row, or day of rows, that is missing in a listing: what it is, and why.
+Missing = Callable[[CleanupResult, str], None]
+
+
+def windows_until(last: date) -> Iterator[tuple[date, date]]:
+    """The windows that any row may be in, as far as the last day."""
+    return windows(FIRST_DAY, last)
+
+
+def windows(first: date, last: date) -> Iterator[tuple[date, date]]:
+    """Neighbouring spans of days, both ends included, from the oldest on."""
+    while first <= last:
+        yield first, min(first + WINDOW - DAY, last)
+        first += WINDOW
+
+
+async def listed(run: CleanupRun, first: date, last: date, missing: Missing) -> list[Learner]:
+    """The rows in COMPLETE of these days. A span that cannot be listed is halved down to one day.
+
+    Raises `Interrupted` and `LeaseLost`, and `ServiceError` where the LMS refuses or too many answers are lost.
+    """
+    run.ensure_allowed()
+    try:
+        listing = await run.site.lms.rows.by_date(COMPLETE, first, last)
+    except Transient as error:
+        if not error.in_doubt:
+            raise
+        run.note_lost(error)
+        if first == last:
+            missing(CleanupResult.UNANSWERED, f"requests of {first} could not be listed: {error}")
+            return []
+        middle = first + (last - first) // 2
+        return [*await listed(run, first, middle, missing), *await listed(run, middle + DAY, last, missing)]
+    run.note_answer()
+    for text in listing.unreadable:
+        missing(CleanupResult.KEPT, text)
+    return listing.learners
+
+
+async def of_days(run: CleanupRun, days: Collection[date], missing: Missing) -> set[RowId]:
+    """The rows in COMPLETE around these days; raises as `listed`."""
+    found: set[RowId] = set()
+    for first, last in _windows_with(days):
+        found |= {row_id(row) for row in await listed(run, first, last, missing)}
+    return found
+
+
+def _windows_with(days: Collection[date]) -> Sequence[tuple[date, date]]:
+    """The windows that have one of the days in them."""
+    spans = windows(min(days), max(days)) if days else ()
+    return [(first, last) for first, last in spans if any(first <= day <= last for day in days)]
+
+
+async def in_other_states(run: CleanupRun, states: Sequence[str], missing: Missing) -> dict[RowId, str]:
+    """The state of each row outside COMPLETE, in those of the states that the LMS has."""
+    rows = run.site.lms.rows
+    elsewhere = [each for each in await rows.known_states(states) if each != COMPLETE]
+    listing = await rows.queue(elsewhere, 0)
+    for text in listing.unreadable:
+        missing(CleanupResult.KEPT, text)
+    return {row_id(row): row.state for row in listing.learners}

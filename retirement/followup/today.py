@@ -1,0 +1,178 @@
+"""The page of the day: how many wait and how long, what services did since yesterday, and what a person has to do.
+
+Counts and LMS user ids only. `document` is for a machine, `markdown` for a person.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from retirement.followup.questions import is_overdue
+from retirement.learner import Learner
+from retirement.ledger import LearnerRecord
+from retirement.pipeline import ABORTED, COMPLETE, ERRORED
+from retirement.site import Site
+from retirement.site.watch import Watched, watch
+
+#: How far back the table of services looks.
+SPAN = timedelta(days=1)
+#: User ids that a row names; the others are counted.
+NAMED = 20
+#: Upper ends of the bars of the time that is left, in days; the last bar has the rest.
+BARS = (0, 3, 7, 14, 30)
+#: Signs of the longest bar.
+_WIDTH = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The site at one moment."""
+
+    now: datetime
+    states: Mapping[str, int]
+    errored: tuple[int, ...]
+    overdue: tuple[int, ...]
+    oldest: datetime | None  #: the request that waits longest
+    slack: Mapping[str, int]  #: learners by the time that is left to their deadline
+    services: Mapping[str, Mapping[str, int]]  #: attempts of the last day by outcome, or by the error's class
+    open_receipts: int
+    overdue_receipts: tuple[int, ...]
+    to_do: tuple[str, ...]  #: sentences about what waits for a person
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Plain values, for `--json`."""
+        return {
+            "at": self.now.isoformat(timespec="minutes"),
+            "states": dict(self.states),
+            "errored": list(self.errored),
+            "overdue": list(self.overdue),
+            "oldest_request": self.oldest.isoformat(timespec="minutes") if self.oldest else None,
+            "time_left": dict(self.slack),
+            "services": {name: dict(counts) for name, counts in self.services.items()},
+            "open_receipts": self.open_receipts,
+            "overdue_receipts": list(self.overdue_receipts),
+            "to_do": list(self.to_do),
+        }
+
+    def markdown(self, next_runs: Sequence[str] = ()) -> str:
+        """The page; `next_runs` are sentences on the schedules."""
+        return "\n".join([
+            f"# Retirements on {self.now:%Y-%m-%d %H:%M} UTC",
+            "",
+            *_list("What waits for a person", self.to_do),
+            *_table("Learners by state", ("state", "learners"), self.states.items()),
+            f"Oldest open request: {f'{self.oldest:%Y-%m-%d}' if self.oldest else 'none'}.",
+            "",
+            *_table("Time left to the deadline", ("days", "learners", ""), _bars(self.slack)),
+            *_table("Services, the last 24 hours", ("service", "what came of it"), _outcomes(self.services)),
+            f"Open receipts: {self.open_receipts}; overdue: {_named(self.overdue_receipts)}.",
+            "",
+            *_list("Next runs", next_runs),
+        ])  # fmt: skip
+
+
+async def today(site: Site) -> Today:
+    """Asks LMS and ledger; changes nothing. Raises `ServiceError` and `LedgerError`."""
+    watched, now = await watch(site), site.ledger.now()
+    waiting = [each for each in watched.learners if each.state not in (ABORTED, COMPLETE)]
+    overdue = _ids(waiting, lambda each: now > site.due_at(each))
+    errored = _ids(waiting, lambda each: each.state == ERRORED)
+    receipts = [each for each in await site.ledger.receipts.find(open_only=True) if each.operation]
+    late = tuple(each.id for each in receipts if is_overdue(site, each))
+    return Today(
+        now,
+        dict(sorted(Counter(each.state for each in watched.learners).items())),
+        errored,
+        overdue,
+        min((each.requested_at for each in waiting), default=None),
+        _slack(site, waiting, now),
+        _by_service(await site.ledger.learners.find(since=now - SPAN), now - SPAN),
+        len(receipts),
+        late,
+        (*_learners(watched, errored, overdue, late), *await _of_the_ledger(site, now)),
+    )
+
+
+def _ids(learners: Iterable[Learner], fits: Callable[[Learner], bool]) -> tuple[int, ...]:
+    return tuple(each.user_id for each in learners if fits(each))
+
+
+def _slack(site: Site, waiting: Iterable[Learner], now: datetime) -> dict[str, int]:
+    counts = Counter(_bar((site.due_at(each) - now).total_seconds() / 86_400) for each in waiting)
+    return {name: counts[name] for name in (*map(_name, BARS), "more") if counts[name]}
+
+
+def _bar(days: float) -> str:
+    return next((_name(end) for end in BARS if days <= end), "more")
+
+
+def _name(end: int) -> str:
+    return f"at most {end}" if end else "overdue"
+
+
+def _by_service(records: Iterable[LearnerRecord], since: datetime) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for record in records:
+        for attempt in record.attempts:
+            if attempt.ended_at and attempt.ended_at >= since:
+                found.setdefault(attempt.service, Counter())[attempt.outcome or attempt.error or "under way"] += 1
+    return dict(sorted(found.items()))
+
+
+def _learners(watched: Watched, errored: Sequence[int], overdue: Sequence[int], receipts: Sequence[int]) -> list[str]:
+    """What learners and receipts wait for a person, with the command that helps."""
+    facts = (
+        (errored, "ERRORED: fix the cause, then the deployment `redrive`, or `retirement redrive`"),
+        (overdue, "overdue: see `retirement status --user-id`"),
+        ([each.record.user_id for each in watched.unseen], "not to be seen in the LMS: `retirement status`"),
+        (receipts, "receipts overdue, by number: see `retirement verify --all`"),
+    )
+    return [f"{len(ids)} {text}: {_named(ids)}" for ids, text in facts if ids]
+
+
+async def _of_the_ledger(site: Site, now: datetime) -> list[str]:
+    questions = [each for each in await site.ledger.decisions.current() if each.is_open(now)]
+    down = await site.ledger.breakers.down()
+    return [
+        *(f"question {each.id} is open until {each.decision.expires_at:%Y-%m-%d %H:%M} UTC" for each in questions),
+        *(f"{each.service} is not called since {each.since:%Y-%m-%d %H:%M} UTC: {each.reason}" for each in down),
+        *(f"the schedule {each.schedule} is {each.sentence}" for each in await site.ledger.pauses.all()),
+    ]
+
+
+def _named(ids: Sequence[int]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return (", ".join(map(str, ids[:NAMED])) or "none") + more
+
+
+def _bars(slack: Mapping[str, int]) -> Iterable[tuple[str, int, str]]:
+    most = max(slack.values(), default=1)
+    return ((name, count, "█" * max(1, round(_WIDTH * count / most))) for name, count in slack.items())
+
+
+def _outcomes(services: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, str]]:
+    return ((name, ", ".join(f"{count} {what}" for what, count in counts.items())) for name, counts in services.items())
+
+
+def _list(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {_plain(line)}" for line in lines or ["nothing"]), ""]
+
+
+def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    found = [[_plain(str(cell)) for cell in row] for row in rows]
+    if not found:
+        return [f"## {title}", "", "none", ""]
+    return [
+        f"## {title}",
+        "",
+        *("| " + " | ".join(row) + " |" for row in (list(head), ["---"] * len(head), *found)),
+        "",
+    ]
+
+
+def _plain(text: str) -> str:
+    """What a person or a service has written, as text of a table or a list."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,0 +1,57 @@
+"""Learners whose steps had ended while their row said otherwise: it is read again until it says that they are retired.
+
+The row is left as it is: what answered in the place of the LMS is for an operator to find.
+"""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC
+
+from retirement.errors import Ending
+from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.selection import Selection
+from retirement.learner import Learner
+from retirement.ledger import LearnerRecord
+from retirement.pipeline import ABORTED, COMPLETE, ERRORED
+from retirement.pipeline.proof import doubt
+from retirement.site import Site
+
+
+async def asked_again(site: Site, chosen: Selection) -> AsyncGenerator[Finding, None]:
+    """A finding for each learner who is `unproved` in the ledger and has no finding yet.
+
+    Raises `ServiceError` and `LedgerError` where nothing can be read.
+    """
+    for record in await site.ledger.learners.find(endings=[Ending.UNPROVED]):
+        if chosen.is_left(record.user_id):
+            yield await _asked_again(site, record, dry_run=chosen.dry_run)
+
+
+async def _asked_again(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding:
+    row = await _row(site, record)
+    if why := doubt(site.pipeline, row, record):
+        return Finding(record.user_id, Verdict.UNPROVED, row.state if row else "gone", None, f"{why}: {_fix(row)}")
+    text = "the row says by now that the learner is retired"
+    if row and not dry_run:
+        lease = await site.ledger.learners.lease(row, due_at=record.due_at, pipeline=None)
+        await lease.end(Ending.RETIRED.value, text, row.state)
+    return Finding(record.user_id, Verdict.CLOSED, COMPLETE, None, text)
+
+
+async def _row(site: Site, record: LearnerRecord) -> Learner | None:
+    """The row of that very retirement. COMPLETE holds every learner who was ever retired, so it is asked by day."""
+    day = record.requested_at.astimezone(UTC).date()
+    states = [state for state in site.pipeline.lms_states if state not in (ABORTED, COMPLETE)]
+    complete, others = await site.lms.rows.by_date(COMPLETE, day, day), await site.lms.rows.queue(states, 0)
+    whose = (record.user_id, record.retirement_id)
+    rows = (*complete.learners, *others.learners)
+    return next((each for each in rows if (each.user_id, each.retirement_id) == whose), None)
+
+
+def _fix(row: Learner | None) -> str:
+    if row is None:
+        return "look in the LMS whether the account still has its own name"
+    if row.state == COMPLETE:
+        return "find out what answered in the LMS' place, then set the row to PENDING in its Django admin"
+    if row.state == ERRORED:
+        return "find out what answered in the LMS' place, then `retirement redrive`"
+    return "find out what answered in the LMS' place; the next queue run goes on from there"

@@ -1,0 +1,243 @@
+"""Decisions: what a guard asked a person about which learners, the answer, and the runs that acted on it.
+
+A question outlives the run that asked: another run asks it again under the same number. The first answer counts;
+later ones are entered as well, and change nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement
+
+from retirement.errors import ConfigError, StateConflict
+from retirement.ledger.access import Access
+from retirement.ledger.tables import Answer, Decision, Question, Way
+from retirement.ledger.transaction import Change, Changed, New, Transaction
+
+#: An answer that came after another one, or after the time to answer.
+LATE = "decision.late"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that a person can answer, and what came of it."""
+
+    decision: Decision
+    question: Question
+
+    @property
+    def id(self) -> int:
+        """The number of both."""
+        return self.decision.id
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether an answer would count."""
+        return self.decision.answer is None and now <= self.decision.expires_at
+
+    def counts(self, now: datetime) -> bool:
+        """Whether a run may act on the answer."""
+        until = self.question.counts_until
+        return until is not None and now < until
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person answered; `at_most` learners on a yes. Without `approver`: the time to answer ended."""
+
+    answer: Answer
+    approver: str | None
+    reason: str
+    at_most: int | None = None
+    by: Way | None = None
+
+
+class Decisions:
+    """Register questions of guards, their answers, and who acted on them."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def ask(
+        self,
+        run_id: str,
+        *,
+        trips: Sequence[str],
+        depth: int,
+        expires_at: datetime,
+        about: Collection[int] = (),
+        wanted: int = 0,
+    ) -> int:
+        """Registers what a guard asks a person; returns the number of the decision.
+
+        `about` are the learners of the question, by user id, and `wanted` how many of them the run would retire.
+        Without them it is a guard's stop that no person is asked about.
+        """
+
+        def ask(tx: Transaction) -> int:
+            number = tx.next_id
+            asked = Decision(
+                id=number,
+                run_id=run_id,
+                asked_at=tx.now,
+                trips=tuple(trips),
+                depth=depth,
+                expires_at=expires_at,
+            )
+            changes: list[Change] = [New(asked)]
+            if about:
+                changes.append(New(Question(id=number, user_ids=tuple(sorted(about)), wanted=wanted, run_id=run_id)))
+            return tx.enter("decision.asked", *changes, facts={"run_id": run_id})
+
+        return await self._access.write(ask)
+
+    async def answer(self, decision_id: int, said: Said, *, counts_for: timedelta = timedelta()) -> Decision:
+        """Registers the answer, on which runs may act for so long.
+
+        The same answer again changes nothing. Another one, and one that comes after the time to answer, is entered
+        too, and then `StateConflict` says what counts. Raises `ConfigError` for an unknown decision.
+        """
+
+        def decide(tx: Transaction) -> tuple[Decision, str]:
+            asked = tx.row(Decision, decision_id)
+            if asked is None:
+                raise ConfigError(f"there is no decision {decision_id}")
+            question = tx.row(Question, decision_id)
+            why = _too_late(asked, question, said, tx.now)
+            if not why:
+                return _made(tx, asked, question, said, tx.now + counts_for), ""
+            if _is_same(asked, question, said):
+                return asked, ""
+            if said.approver is not None:
+                tx.enter(LATE, facts={"decision": asked.id, "run_id": asked.run_id, **_facts(said)})
+            return asked, why
+
+        decision, conflict = await self._access.write(decide)
+        if conflict:
+            raise StateConflict(conflict)
+        return decision
+
+    async def take_up(self, decision_id: int, run_id: str) -> Asked:
+        """Registers that another run asks an open question now. Raises `StateConflict` where it is open no more."""
+
+        def take_up(tx: Transaction) -> Asked:
+            asked = _asked(tx, decision_id)
+            if not asked.is_open(tx.now):
+                raise StateConflict(f"question {decision_id} is open no more")
+            if asked.question.run_id == run_id:
+                return asked
+            question = replace(asked.question, run_id=run_id)
+            facts = {"run_id": run_id, "before": asked.question.run_id}
+            tx.enter("decision.taken_up", Changed(question), facts=facts)
+            return Asked(asked.decision, question)
+
+        return await self._access.write(take_up)
+
+    async def use(self, decision_id: int, run_id: str) -> Asked:
+        """Registers that a run acts on an answer. Raises `StateConflict` where the answer counts no more."""
+
+        def use(tx: Transaction) -> Asked:
+            asked = _asked(tx, decision_id)
+            if not asked.counts(tx.now):
+                raise StateConflict(f"the answer to question {decision_id} counts no more")
+            question = replace(asked.question, used_by=run_id, used_at=tx.now)
+            tx.enter("decision.used", Changed(question), facts={"run_id": run_id})
+            return Asked(asked.decision, question)
+
+        return await self._access.write(use)
+
+    async def find(self, *, run_id: str | None = None, open_only: bool = False) -> list[Decision]:
+        """The decisions, oldest first: all, those of one run, those without an answer."""
+        conditions: list[ColumnElement[bool]] = []
+        if run_id is not None:
+            conditions.append(Decision.run_id == run_id)
+        if open_only:
+            conditions.append(Decision.answer.is_(None))
+        return await self._access.read(lambda tx: tx.rows(Decision, *conditions))
+
+    async def one(self, decision_id: int) -> Asked:
+        """A question by its number. Raises `ConfigError` for an unknown one."""
+        return await self._access.read(lambda tx: _asked(tx, decision_id))
+
+    async def of_run(self, run_id: str) -> Asked | None:
+        """The newest question that a run asks, or has asked."""
+
+        def look(tx: Transaction) -> Asked | None:
+            first = [each.id for each in tx.rows(Decision, Decision.run_id == run_id)]
+            found = tx.rows(Question, (Question.run_id == run_id) | Question.id.in_(first))
+            return _asked(tx, found[-1].id) if found else None
+
+        return await self._access.read(look)
+
+    async def current(self) -> list[Asked]:
+        """The questions without an answer, in time or not, and the answers on which a run may act, oldest first."""
+
+        def look(tx: Transaction) -> list[Asked]:
+            open_ones = [each.id for each in tx.rows(Decision, Decision.answer.is_(None))]
+            found = tx.rows(Question, (Question.counts_until > tx.now) | Question.id.in_(open_ones))
+            return [_asked(tx, each.id) for each in found]
+
+        return await self._access.read(look)
+
+
+def question_scope(decision_id: int) -> str:
+    """The scope of the lease that a run has while it waits for an answer: as long as it is live, so is the run."""
+    return f"question:{decision_id}"
+
+
+def _asked(tx: Transaction, decision_id: int) -> Asked:
+    decision, question = tx.row(Decision, decision_id), tx.row(Question, decision_id)
+    if decision is None or question is None:
+        raise ConfigError(f"there is no question {decision_id}")
+    return Asked(decision, question)
+
+
+def _made(tx: Transaction, asked: Decision, question: Question | None, said: Said, until: datetime) -> Decision:
+    """Enters the answer that counts."""
+    made = replace(
+        asked, answer=said.answer, approver=said.approver, reason=said.reason, at_most=said.at_most, decided_at=tx.now
+    )
+    changes: list[Change] = [Changed(made)]
+    if question:
+        counts_until = until if said.approver is not None else None
+        changes.append(Changed(replace(question, answered_by=said.by, counts_until=counts_until)))
+    tx.enter("decision.made", *changes, facts={"run_id": asked.run_id})
+    return made
+
+
+def _too_late(asked: Decision, question: Question | None, said: Said, now: datetime) -> str:
+    """Why an answer does not count, "" where it does."""
+    if asked.answer:
+        return _first(asked, question)
+    if said.answer != "expired" and now > asked.expires_at:
+        return f"decision {asked.id} was to be answered until {_minute(asked.expires_at)}"
+    return ""
+
+
+def _first(asked: Decision, question: Question | None) -> str:
+    """The answer that counts, in a sentence."""
+    if asked.answer == "expired":
+        return f"decision {asked.id} has expired already: it was to be answered until {_minute(asked.expires_at)}"
+    by = f" by {question.answered_by}" if question and question.answered_by else ""
+    when = _minute(asked.decided_at) if asked.decided_at else "an unknown time"
+    return f"decision {asked.id} was {asked.answer} already, by {asked.approver} at {when}{by}"
+
+
+def _is_same(asked: Decision, question: Question | None, said: Said) -> bool:
+    """Whether this is the answer that counts, given once more: a run died after it had read a form."""
+    stored = (asked.answer, asked.approver, asked.reason, asked.at_most, question and question.answered_by)
+    return stored == (said.answer, said.approver, said.reason, said.at_most, said.by)
+
+
+def _facts(said: Said) -> dict[str, object]:
+    return {
+        "answer": said.answer,
+        "approver": said.approver,
+        "reason": said.reason,
+        "at_most": said.at_most,
+        "way": said.by,
+    }
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"

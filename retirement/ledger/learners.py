@@ -1,0 +1,150 @@
+"""What the ledger knows of a learner: the answers to an operator's questions."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from retirement.learner import Learner
+from retirement.ledger.access import Access
+from retirement.ledger.digests import Digests
+from retirement.ledger.history import History, history_since
+from retirement.ledger.learner_lease import LearnerLease
+from retirement.ledger.leases import Leases
+from retirement.ledger.runs import End, Run, begin, close
+from retirement.ledger.tables import Attempt, LearnerRecord
+from retirement.ledger.transaction import Transaction
+
+#: How many learners one statement asks for.
+_AT_ONCE = 500
+
+
+class Learners:
+    """Take the right to work on a learner, and ask what is known of them."""
+
+    def __init__(self, access: Access, leases: Leases) -> None:
+        self._access = access
+        self._leases = leases
+
+    async def lease(
+        self,
+        learner: Learner,
+        *,
+        due_at: datetime,
+        pipeline: str | None,
+        steps: Sequence[str] = (),
+        ends: Sequence[str] = (),
+    ) -> LearnerLease:
+        """Takes a learner and enters that a run has begun; `pipeline` names the pipeline of that run.
+
+        `steps` are the start states of its steps, by which they are named, and `ends` their end states.
+        None: this run takes no steps, so what the ledger knows of the last pipeline stays.
+        Raises `BusyElsewhere` while another run has the learner, and `LedgerError`.
+        """
+        run = Run(learner, due_at, pipeline, steps, ends)
+        began = await self._leases.keep(lambda tx: begin(tx, self._access, run), lambda began: began.lease)
+        return LearnerLease(self._access, self._leases, learner, began)
+
+    async def close_run(self, user_id: int, retirement_id: int, *, ending: str, reason: str, state: str) -> bool:
+        """Enters the end of a run that died without one; False where it has one by now, or is alive."""
+        end = End(ending, reason, state)
+        return await self._access.write(lambda tx: close(tx, user_id, retirement_id, end))
+
+    def domain_digest(self, email: str) -> str | None:
+        """The digest of an e-mail's domain, to count by; None where it has none."""
+        return self._access.digests.domain(email)
+
+    async def by_email(self, email: str) -> list[LearnerRecord]:
+        """Every retirement of the learner who had that e-mail, under any of the keys."""
+        return await self._digested(LearnerRecord.email_digest, [each.email(email) for each in self._keys])
+
+    async def by_username(self, username: str) -> list[LearnerRecord]:
+        """Every retirement of the learner who had that username, under any of the keys."""
+        return await self._digested(LearnerRecord.username_digest, [each.username(username) for each in self._keys])
+
+    async def unknown_keys(self) -> dict[str, int]:
+        """Retirements by the id of their key, where no key here is that one: no look-up finds them."""
+        ids = [each.key_id for each in self._keys]
+        statement = select(LearnerRecord.key_id, func.count()).where(LearnerRecord.key_id.not_in(ids))
+        statement = statement.group_by(LearnerRecord.key_id).order_by(LearnerRecord.key_id)
+        rows = await self._access.read(lambda tx: tx.connection.execute(statement).all())
+        return {each.key_id: each[1] for each in rows}
+
+    @property
+    def _keys(self) -> tuple[Digests, ...]:
+        return self._access.digests.every
+
+    async def _digested(
+        self, column: InstrumentedAttribute[str | None], digests: Sequence[str | None]
+    ) -> list[LearnerRecord]:
+        found = [each for each in digests if each is not None]
+        return await self._access.read(lambda tx: _find(tx, column.in_(found))) if found else []
+
+    async def newest(self, user_id: int) -> LearnerRecord | None:
+        """The newest retirement of a learner, None where there never was one."""
+        found = await self._access.read(lambda tx: _find(tx, LearnerRecord.user_id == user_id))
+        return found[-1] if found else None
+
+    async def retirements(self, user_ids: Collection[int]) -> list[LearnerRecord]:
+        """Every retirement of these learners, a second request as one of its own."""
+        return await self._access.read(lambda tx: _find(tx, LearnerRecord.user_id.in_(list(user_ids))))
+
+    async def find(
+        self,
+        *,
+        endings: Collection[str] | None = None,
+        step: str | None = None,
+        error: str | None = None,
+        since: datetime | None = None,
+    ) -> list[LearnerRecord]:
+        """The newest retirement of each learner, by user id: all, or those whose last run fits.
+
+        `endings` are how it ended, `step` and `error` (a class) what it failed with, `since` when it was last
+        active at the earliest.
+        """
+        later = aliased(LearnerRecord)
+        same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
+        conditions: list[ColumnElement[bool]] = [~exists().where(same)]
+        if endings is not None:
+            conditions.append(LearnerRecord.ending.in_(list(endings)))
+        if step is not None or error is not None:
+            conditions.append(_failure(step, error))
+        if since is not None:
+            active = func.coalesce(LearnerRecord.ended_at, LearnerRecord.began_at)
+            conditions.append(active >= since)
+        return await self._access.read(lambda tx: _find(tx, *conditions))
+
+    async def open_runs(self) -> list[LearnerRecord]:
+        """Retirements whose last run has no end: it is under way, or it died."""
+        return await self._access.read(lambda tx: _find(tx, LearnerRecord.ending.is_(None)))
+
+    async def history(self, since: datetime) -> History:
+        """How many learners were first seen and how many retired, each day since then."""
+        return await self._access.read(lambda tx: history_since(tx, since))
+
+
+def _failure(step: str | None, error: str | None) -> ColumnElement[bool]:
+    conditions = [
+        Attempt.user_id == LearnerRecord.user_id,
+        Attempt.retirement_id == LearnerRecord.retirement_id,
+        Attempt.fence == LearnerRecord.fence,
+        Attempt.error.is_not(None),
+    ]
+    if step is not None:
+        conditions.append(Attempt.step == step)
+    if error is not None:
+        conditions.append(Attempt.error == error)
+    return exists().where(*conditions)
+
+
+def _find(tx: Transaction, *conditions: ColumnElement[bool]) -> list[LearnerRecord]:
+    found = tx.rows(LearnerRecord, *conditions)
+    attempts: dict[tuple[int, int], list[Attempt]] = {}
+    user_ids = sorted({record.user_id for record in found})
+    for first in range(0, len(user_ids), _AT_ONCE):
+        for each in tx.rows(Attempt, Attempt.user_id.in_(user_ids[first : first + _AT_ONCE])):
+            attempts.setdefault((each.user_id, each.retirement_id), []).append(each)
+    for record in found:
+        record.attempts = tuple(attempts.get((record.user_id, record.retirement_id), []))
+    return found

@@ -1,0 +1,144 @@
+"""How a run on a learner begins and ends in the ledger."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from retirement.learner import Learner
+from retirement.ledger.access import Access
+from retirement.ledger.events import Event, event_of
+from retirement.ledger.holds import active_holds
+from retirement.ledger.leases import Lease, is_live, learner_scope, take
+from retirement.ledger.tables import Attempt, Entry, Hold, LearnerRecord, proved
+from retirement.ledger.transaction import Changed, New, Transaction
+
+#: The ending that makes a learner count as retired.
+RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that is to begin: on which learner, and with which pipeline; None: it takes no steps."""
+
+    learner: Learner
+    due_at: datetime
+    pipeline: str | None
+    steps: Sequence[str]
+    ends: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A run that has begun: its lease, and what earlier runs left.
+
+    `of_another_pipeline`: the LMS row stands where steps of another pipeline have brought it.
+    """
+
+    lease: Lease
+    finished: dict[str, str]
+    calls: dict[str, tuple[str, str]]  #: service and operation of those
+    holds: list[Hold]
+    of_another_pipeline: bool
+    ended_before: tuple[str, str] | None
+    #: Steps that runs have called; none where a run has ended retired, so that nothing is left to prove.
+    tried: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended, why, and in which state of the LMS."""
+
+    ending: str
+    reason: str
+    state: str
+
+
+def begin(tx: Transaction, access: Access, run: Run) -> Began:
+    """Takes a learner and enters that a run has begun. Raises `StateConflict` while another run has the learner."""
+    learner = run.learner
+    lease = take(tx, access, learner_scope(learner.user_id), f"learner {learner.user_id}")
+    before = tx.row(LearnerRecord, learner.user_id, learner.retirement_id)
+    row = _begun(tx, access, run, lease, before)
+    told = {"retirement": learner.retirement_id, "fence": lease.fence, "holder": lease.holder}
+    told |= {"taken_over": lease.taken_over}
+    if run.pipeline:
+        told |= {"steps": list(run.steps)}
+    if run.ends:
+        told |= {"ends": list(run.ends)}
+    tx.enter("run.began", Changed(row) if before else New(row), user_id=learner.user_id, facts=told)
+    return _since(tx, lease, run, before)
+
+
+def _begun(tx: Transaction, access: Access, run: Run, lease: Lease, before: LearnerRecord | None) -> LearnerRecord:
+    """A learner's row when a run begins: of earlier runs it keeps the times when the learner was seen and retired."""
+    learner, digests = run.learner, access.digests
+    return LearnerRecord(
+        user_id=learner.user_id,
+        retirement_id=learner.retirement_id,
+        requested_at=learner.requested_at,
+        due_at=run.due_at,
+        pipeline=run.pipeline or (before.pipeline if before else ""),
+        email_digest=digests.email(learner.email),
+        username_digest=digests.username(learner.username),
+        domain_digest=digests.domain(learner.email),
+        key_id=digests.key_id,
+        first_seen_at=before.first_seen_at if before else tx.now,
+        fence=lease.fence,
+        began_at=tx.now,
+        state=before.state if before else None,
+        retired_at=before.retired_at if before else None,
+    )
+
+
+def _since(tx: Transaction, lease: Lease, run: Run, before: LearnerRecord | None) -> Began:
+    """What earlier runs of this retirement left."""
+    attempts = attempts_of(tx, run.learner.user_id, run.learner.retirement_id)
+    changed = _has_another_pipeline(tx, run, attempts)
+    ended = (before.ending, before.reason or "") if before and before.ending else None
+    calls = {each.step: (each.service, each.operation) for each in attempts if each.is_proved}
+    tried = frozenset[str]() if before and before.retired_at else frozenset(each.step for each in attempts)
+    return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried)
+
+
+def _has_another_pipeline(tx: Transaction, run: Run, attempts: Sequence[Attempt]) -> bool:
+    """Whether steps were proved, and the last run that tried one had another pipeline than this run has.
+
+    A run that ended before its first step does not count, whatever pipeline it had: it need not have brought the LMS
+    row in line. Where no step was ever proved, what lies behind the row is the work of another driver.
+    """
+    if not (run.pipeline and any(each.outcome for each in attempts)):
+        return False
+    tried, learner = {each.fence for each in attempts}, run.learner
+    entries = tx.rows(Entry, Entry.user_id == learner.user_id, Entry.kind == "run.began")
+    for event in map(event_of, reversed(entries)):
+        is_mine = event.facts.get("retirement") == learner.retirement_id
+        if is_mine and event.facts.get("steps") and event.facts["fence"] in tried:
+            return _pipeline_of(event) != run.pipeline
+    return False
+
+
+def _pipeline_of(event: Event) -> str:
+    """The pipeline of a run that began, from the row that its entry tells."""
+    return next((str(row["pipeline"]) for table, _, row in event.rows if table == LearnerRecord.__tablename__), "")
+
+
+def close(tx: Transaction, user_id: int, retirement_id: int, end: End) -> bool:
+    """Enters the end of a run that died without one; False where it has one by now, or is alive."""
+    row = tx.row(LearnerRecord, user_id, retirement_id)
+    if row is None or row.ending is not None or is_live(tx, learner_scope(user_id)):
+        return False
+    facts = {"retirement": retirement_id, **asdict(end)}
+    tx.enter("run.closed", ended_with(tx, row, end), user_id=user_id, facts=facts)
+    return True
+
+
+def ended_with(tx: Transaction, row: LearnerRecord, end: End) -> Changed:
+    """A learner's row at the end of a run; a learner who was retired once stays so since then."""
+    retired_at = row.retired_at or (tx.now if end.ending == RETIRED else None)
+    after = replace(row, ending=end.ending, reason=end.reason, state=end.state, ended_at=tx.now, retired_at=retired_at)
+    return Changed(after)
+
+
+def attempts_of(tx: Transaction, user_id: int, retirement_id: int) -> list[Attempt]:
+    """The attempts of a retirement, oldest first."""
+    return tx.rows(Attempt, Attempt.user_id == user_id, Attempt.retirement_id == retirement_id)

@@ -1,0 +1,1 @@
+"""The reports to partners: claims, files, and the learners that are missing from a claim."""

@@ -1,0 +1,135 @@
+"""The one rule of what names a learner, and of what may be kept of a text.
+
+A text mentions a learner when all words of the username, the e-mail or the name follow one another in it, whatever
+signs stand between and around them. Every spelling counts: capitals, accents, the escapes of URLs (`%2B`, `+` for
+a blank) and of JSON (`\\u00ed`), one within the other as well. A part of a longer word is no mention.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
+
+from retirement.learner import Learner
+
+#: A text that says something and has no address in it, in clear or as in a URL; read alike by Python and by the
+#: browser that shows a form. No login, no article of a law and no reason needs an at sign.
+PATTERN = r"^(?![\s\S]*(?:@|%40))[\s\S]*\S"
+
+#: Ends the sentence that begins with what was refused.
+REFUSAL = "no text with an e-mail address in it, or with nothing in it, is kept"
+
+#: Letters of the shortest name that is looked for, unless a place says otherwise: shorter ones are words too often.
+SHORTEST = 3
+
+#: Words of which ids of services are made; a learner may be called so.
+KINDS_OF_RECORDS = frozenset({"lead", "contact"})
+
+#: Layers of escapes that are taken off a text.
+_LAYERS = 3
+
+_WORD = re.compile(r"[^\W_]+")
+_HEX = "[0-9a-fA-F]"
+#: Escapes of JSON and of Python's `repr`, however many backslashes stand before them.
+_ESCAPE = re.compile(rf"\\+(?:U({_HEX}{{8}})|[uU]({_HEX}{{4}})|[xX]({_HEX}{{2}})|[nrtbf\"'/])")
+_BETWEEN = r"(?:%[0-9a-f]{2}|\\+[nrtbf\"'/]|[\W_])+?"
+
+
+def keepable(text: str) -> bool:
+    """Whether a text that a person typed may be kept."""
+    return re.search(PATTERN, text) is not None
+
+
+def names_of(learner: Learner, *, shortest: int = SHORTEST) -> tuple[str, ...]:
+    """What a learner is called: username, e-mail and name, and what the account is called at present.
+
+    Without those that have fewer letters and digits than `shortest`, or none at all.
+    """
+    names = (learner.username, learner.email, learner.name, learner.current_username)
+    return tuple(dict.fromkeys(name for name in names if _length(name) >= max(shortest, 1)))
+
+
+def mentions(text: str, learner: Learner, *, shortest: int = SHORTEST) -> bool:
+    """Whether a text names a learner."""
+    return contains_name(text, names_of(learner, shortest=shortest))
+
+
+def id_mentions(text: str, learner: Learner) -> bool:
+    """Whether an id that a service made names a learner; neither a number nor a kind of record does."""
+    names = names_of(learner)
+    return contains_name(text, [name for name in names if not _is_part_of_ids(name)])
+
+
+def withheld(text: str, learners: Iterable[Learner]) -> str:
+    """What a person typed, or why it is not kept: it has an address in it, or names one of the learners."""
+    if text and not keepable(text):
+        return "withheld: it held an address"
+    if any(mentions(text, each) for each in learners):
+        return "withheld: it named a learner"
+    return text
+
+
+def contains_name(text: str, names: Iterable[str]) -> bool:
+    """Whether one of the names stands in a text, in any spelling."""
+    wanted = [_words(name) for name in names]
+    return any(name in reading for reading in map(_words, readings(text)) for name in wanted if name.strip())
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text as they are compared: without capitals and accents."""
+    return _WORD.findall(_folded(text))
+
+
+def readings(text: str) -> set[str]:
+    """The text as it stands, and as it reads without the escapes of URLs and of JSON."""
+    found, outer = {text}, {text}
+    for _ in range(_LAYERS):
+        outer = {read(each) for each in outer for read in (unquote, _unescaped)} - found
+        found |= outer
+    return found
+
+
+def spelling(name: str) -> str:
+    """A regular expression for a name as programs write it: in clear, in a URL, in JSON; for any letter case."""
+    words = (
+        "|".join(re.escape(form) for form in dict.fromkeys((word, quote(word), json.dumps(word)[1:-1])))
+        for word in _WORD.findall(name)
+    )
+    return _BETWEEN.join(f"(?:{word})" for word in words)
+
+
+def _words(text: str) -> str:
+    """The words with a blank around each, so that one such text is found in another only as whole words."""
+    return f" {' '.join(words_of(text))} "
+
+
+def _length(name: str) -> int:
+    return sum(map(len, _WORD.findall(name)))
+
+
+def _is_part_of_ids(name: str) -> bool:
+    word = name.strip().casefold()
+    return word.isdecimal() or word in KINDS_OF_RECORDS
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    plain = "".join(each for each in letters if not unicodedata.category(each).startswith("M"))
+    # The Turkish letter loses its capital's difference from i: `YILDIZ` is `Yıldız`.
+    return plain.casefold().replace("\N{LATIN SMALL LETTER DOTLESS I}", "i")
+
+
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
+    plain = _ESCAPE.sub(_character, text)
+    # Two escapes may be one character.
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _character(escape: re.Match[str]) -> str:
+    number = int(next((each for each in escape.groups() if each), "20"), 16)
+    return chr(number) if number <= 0x10FFFF else " "

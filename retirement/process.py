@@ -1,0 +1,160 @@
+"""The process that we are: where its files lie, a worker thread that signals cancel, and what is waited for.
+
+Signals arrive in the main thread only, and an event loop there is broken off wherever it is. So the command line
+and the flows of deployments run their work in a thread beside it: a signal is a cancellation and nothing else.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+#: What ends a process on purpose: Ctrl-C, a service manager, and a terminal that is closed.
+SIGNALS = tuple(signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__)
+
+#: Seconds that work has after a second signal; whatever it waits for then, the process ends.
+HURRY_SECONDS = 3.0
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def home() -> Path:
+    """The folder of this installation: RETIREMENT_HOME, else the platform's user data folder."""
+    chosen = os.environ.get("RETIREMENT_HOME")
+    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("openedx-retirement")
+    return folder.resolve()
+
+
+#: What a process that ends at once still has to do: each within moments, none may wait.
+last_acts: list[Callable[[], None]] = []
+
+#: Set where work was left alone that may never end: the process does not wait for its threads.
+left_alone = threading.Event()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that is waited for: its name in a sentence, and since when, by `time.monotonic`."""
+
+    what: str
+    since: float
+
+
+_waits: dict[object, Wait] = {}
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says for the length of the block what this process waits for; a command tells its operator (`waits`)."""
+    key = object()
+    _waits[key] = Wait(what, time.monotonic())
+    try:
+        yield
+    finally:
+        _waits.pop(key, None)
+
+
+def waits(longer_than: float) -> list[Wait]:
+    """What has been waited for so many seconds at least, each name once, the longest first."""
+    latest = time.monotonic() - longer_than
+    found: dict[str, Wait] = {}
+    for each in sorted(dict(_waits).values(), key=lambda wait: wait.since):
+        if each.since <= latest:
+            found.setdefault(each.what, each)
+    return list(found.values())
+
+
+class Beside:
+    """A body that runs in a thread and an event loop of its own, with the context of its caller."""
+
+    def __init__(
+        self,
+        body: Callable[[], Coroutine[Any, Any, Any]],
+        *,
+        loop_factory: LoopFactory | None = None,
+        at_once: Callable[[], None] | None = None,
+    ) -> None:
+        """`at_once` ends the process; it is called when the body still runs `HURRY_SECONDS` after a second signal.
+
+        Without it only the first signal counts, for one stop comes from several sides at a time.
+        """
+        self.told = False
+        self.told_by_signal = False
+        self._at_once = at_once
+        self._hurry: threading.Timer | None = None
+        self._body = body
+        self._loop_factory = loop_factory
+        self._ended: Future[Any] = Future()
+        self._task: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+
+    def start(self) -> "Future[Any]":
+        """Starts the body; its result or exception is the future's."""
+        context = copy_context()
+        threading.Thread(target=context.run, args=(self._work,), name="beside", daemon=True).start()
+        return self._ended
+
+    def tell(self) -> None:
+        """Cancels the body; a second time it has `HURRY_SECONDS` left, or is let be where nothing may end it."""
+        if self.told:
+            if self._at_once is None:
+                return
+            self._let_hurry(self._at_once)
+        self.told = True
+        if self._task:
+            loop, task = self._task
+            with suppress(RuntimeError):  # the loop has closed by itself meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+
+    @contextmanager
+    def told_by_signals(self) -> Iterator[None]:
+        """Takes the signals until the block ends; then they are again whose they were."""
+
+        def on_signal(_number: int, _frame: object) -> None:
+            self.told_by_signal = True
+            self.tell()
+
+        # A hangup that was to be ignored, as `nohup` has it, stays so.
+        taken = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, on_signal) for number in taken}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _let_hurry(self, at_once: Callable[[], None]) -> None:
+        if self._hurry is None:
+
+            def end() -> None:
+                if not self._ended.done():
+                    at_once()
+
+            self._hurry = threading.Timer(HURRY_SECONDS, end)
+            self._hurry.daemon = True
+            self._hurry.start()
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                self._ended.set_result(runner.run(self._main()))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
+            self._ended.set_exception(error)
+
+    async def _main(self) -> Any:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an event loop runs tasks")
+        self._task = (asyncio.get_running_loop(), task)
+        if self.told:  # before there was anything to cancel
+            raise asyncio.CancelledError
+        return await self._body()

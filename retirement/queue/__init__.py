@@ -1,0 +1,1 @@
+"""Which learners a queue run takes: the listing, the guard and the forecast."""

@@ -1,0 +1,164 @@
+"""What a person has said about a queue that a guard stopped: the question, its answer, and the learners of a yes.
+
+Ledger only: how a form is shown and a command asks is elsewhere. One question is open at a time. A run that finds
+it open asks it again under the same number, and a run that finds it answered acts on the answer, so that neither
+needs the run that asked. A yes covers the learners of its question and no other; those wait for a later run, whose
+guards judge them anew.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from retirement.config import GuardSettings
+from retirement.errors import GuardStopped, StateConflict
+from retirement.learner import Learner
+from retirement.ledger import Asked, Ledger, Said
+from retirement.privacy import withheld
+from retirement.queue.intake import Intake
+from retirement.site import Site
+
+
+@dataclass(frozen=True)
+class Consent:
+    """A yes: `left` more of these learners may be begun, and those again who were begun under it already."""
+
+    question: int
+    user_ids: frozenset[int]
+    begun: frozenset[int]
+    left: int
+
+    def batch(self, intake: Intake, limit: int) -> list[Learner]:
+        """At most `limit` learners of a queue that the yes lets through, least time left first."""
+        taken: list[Learner] = []
+        left = self.left
+        for learner in intake.only(self.user_ids).batch(intake.depth):
+            if len(taken) == limit:
+                break
+            if learner.user_id not in self.begun:
+                if not left:
+                    continue
+                left -= 1
+            taken.append(learner)
+        return taken
+
+
+async def consent_of(ledger: Ledger, asked: Asked) -> Consent:
+    """What is left of a yes: learners who were begun since then are counted, by whatever run."""
+    about, since = frozenset(asked.question.user_ids), asked.decision.decided_at
+    records = await ledger.learners.find(since=since) if since else []
+    begun = about & {each.user_id for each in records if since and each.began_at >= since}
+    return Consent(asked.id, about, begun, max((asked.decision.at_most or 0) - len(begun), 0))
+
+
+async def standing(ledger: Ledger, intake: Intake) -> Asked | None:
+    """The newest answer on which this run may act, None where there is none.
+
+    A yes that lets one of those through who wait; a no about all of them on which no run has acted.
+    """
+    for asked in reversed(await ledger.decisions.current()):
+        if asked.counts(ledger.now()) and await _applies(ledger, asked, intake):
+            return asked
+    return None
+
+
+async def _applies(ledger: Ledger, asked: Asked, intake: Intake) -> bool:
+    if asked.decision.answer == "rejected":
+        waiting = {each.user_id for each in intake.waiting}
+        return asked.question.used_by is None and waiting <= set(asked.question.user_ids)
+    consent = await consent_of(ledger, asked)
+    return consent.left > 0 and bool(consent.batch(intake, 1))
+
+
+async def question(ledger: Ledger, settings: GuardSettings, intake: Intake, run_id: str, wanted: int) -> Asked:
+    """The question that this run asks: the one that is open, else a new one about all who wait."""
+    for asked in reversed(await ledger.decisions.current()):
+        if asked.is_open(ledger.now()):
+            with suppress(StateConflict):  # it was answered just now
+                return await ledger.decisions.take_up(asked.id, run_id)
+            return await ledger.decisions.one(asked.id)
+        if asked.decision.answer is None:
+            await close(ledger, asked)
+    number = await ledger.decisions.ask(
+        run_id,
+        trips=[trip.sentence for trip in intake.trips],
+        depth=intake.depth,
+        expires_at=ledger.now() + timedelta(hours=settings.wait_hours),
+        about=[each.user_id for each in intake.waiting],
+        wanted=wanted,
+    )
+    return await ledger.decisions.one(number)
+
+
+async def stopped(ledger: Ledger, intake: Intake, run_id: str) -> GuardStopped:
+    """The stop of a run that asks no person, once the ledger has it."""
+    trips = [trip.sentence for trip in intake.trips]
+    number = await ledger.decisions.ask(run_id, trips=trips, depth=intake.depth, expires_at=ledger.now())
+    reason = "no person is asked here: guard.wait_hours is 0"
+    await ledger.decisions.answer(number, Said("expired", None, reason))
+    return GuardStopped(f"{_why(intake)}: nothing was called, and {reason}")
+
+
+async def act(ledger: Ledger, asked: Asked, intake: Intake, run_id: str) -> Consent:
+    """Enters that this run acts on an answer. Raises `GuardStopped` for every answer but a yes that counts."""
+    if asked.decision.answer in ("approved", "rejected"):
+        try:
+            asked = await ledger.decisions.use(asked.id, run_id)
+        except StateConflict as conflict:
+            raise GuardStopped(f"{_why(intake)}: nothing was called, since {conflict}") from None
+    if asked.decision.answer != "approved":
+        raise GuardStopped(f"{_why(intake)}: nothing was called, since {_no(asked)}")
+    return await consent_of(ledger, asked)
+
+
+async def close(ledger: Ledger, asked: Asked) -> Asked:
+    """The question once its time is over: entered as expired, unless an answer was faster."""
+    with suppress(StateConflict):  # a person was faster
+        await ledger.decisions.answer(asked.id, Said("expired", None, "no answer came in time"))
+    return await ledger.decisions.one(asked.id)
+
+
+async def answered(
+    ledger: Ledger, asked: Asked, said: Said, settings: GuardSettings, about: Collection[Learner]
+) -> None:
+    """Enters what a person said, without what would name one of the learners. Raises `StateConflict` for a late one."""
+    approver = withheld(said.approver or "", about)
+    kept = Said(said.answer, approver, withheld(said.reason, about), said.at_most, said.by)
+    await ledger.decisions.answer(asked.id, kept, counts_for=timedelta(hours=settings.answer_hours))
+
+
+async def nameable(site: Site, asked: Asked) -> list[Learner]:
+    """The learners of a question who are in the queue: what a person types must not name them."""
+    about = set(asked.question.user_ids)
+    listing = await site.lms.rows.queue(site.pipeline.queue_states, 0)
+    return [each for each in listing.learners if each.user_id in about]
+
+
+def how_to_answer(asked: Asked) -> str:
+    """The commands that answer a question."""
+    return (
+        f"`retirement approve {asked.id} --approver NAME --reason WHY` (with `--at-most N` for fewer than "
+        f"{asked.question.wanted}) or `retirement reject {asked.id} --approver NAME --reason WHY`, "
+        f"until {asked.decision.expires_at:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def left_open(asked: Asked, intake: Intake) -> GuardStopped:
+    """The stop of a run that does not wait for the answer: the next run acts on it."""
+    return GuardStopped(
+        f"{_why(intake)}: nothing was called; question {asked.id} waits for an answer in the ledger: "
+        f"{how_to_answer(asked)}; the next queue run acts on it"
+    )
+
+
+def _why(intake: Intake) -> str:
+    return "; ".join(trip.sentence for trip in intake.trips)
+
+
+def _no(asked: Asked) -> str:
+    if asked.decision.answer is None:
+        return f"the run was cancelled, or resumed without an answer to question {asked.id}, which stays open"
+    if asked.decision.answer == "rejected":
+        return f"the run was not approved (question {asked.id}: rejected)"
+    return f"the run was not approved (question {asked.id}: no answer came in time)"

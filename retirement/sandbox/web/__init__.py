@@ -1,0 +1,1 @@
+"""The platform behind HTTP: ASGI applications, control endpoints, sockets."""

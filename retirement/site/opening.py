@@ -1,0 +1,132 @@
+"""Opens the site that a configuration describes, and asks once whether it works."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+from retirement.config import Configuration, load
+from retirement.connectors.openedx import Forum, OpenEdxSettings
+from retirement.errors import ConfigError
+from retirement.ledger import Ledger, LedgerLocation
+from retirement.ledger import opened as opened_ledger
+from retirement.lms import Lms
+from retirement.process import home
+from retirement.site.deadlines import Deadlines
+from retirement.site.site import Site
+from retirement.wire.api import Api, Pool, Retry, pool
+from retirement.wire.auth import TokenSource, lms_tokens
+from retirement.wire.limits import SharedGate, Turn, shared_turns
+from retirement.wire.wiring import Wiring
+
+
+@asynccontextmanager
+async def opened(configuration: Configuration) -> AsyncIterator[Site]:
+    """The site that a configuration describes; closes connections and ledger at the end. Sends nothing.
+
+    Raises `LedgerError` and `ConfigError` where the ledger cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(
+            opened_ledger(
+                ledger_location(configuration),
+                lease_seconds=configuration.lease_seconds,
+                breaker_learners=configuration.breaker.learners,
+                breaker_seconds=configuration.breaker.seconds,
+                breaker_longest_seconds=configuration.breaker.longest_seconds,
+            )
+        )
+        tokens, wiring = await _wired(configuration, stack)
+        connectors = {
+            service: connector.connected(service, configuration.services[service], wiring)
+            for service, connector in configuration.connectors.items()
+        }
+        for each in connectors.values():
+            stack.push_async_callback(each.close)
+        yield Site(
+            pipeline=configuration.pipeline,
+            lms=Lms(wiring.api("LMS", configuration.lms.url, auth=wiring.jwt), configuration.pipeline.lms_states),
+            tokens=tokens,
+            connectors=connectors,
+            ledger=ledger,
+            deadlines=Deadlines(configuration.deadline_days, configuration.deadline_days_by_country),
+            lms_states=configuration.lms.states or (),
+            has_old_forum=_has_old_forum(configuration),
+            nights=configuration.breaker.nights,
+        )
+
+
+async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[TokenSource, Wiring]:
+    """What the connectors of a process talk through; one pool for each host, closed with the stack."""
+    lms, at_once = configuration.lms, configuration.queue.at_once
+    retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
+    pools: dict[str, Pool] = {}
+
+    def pool_of(url: str) -> Pool:
+        if url not in pools:
+            pools[url] = pool(url, at_once)
+        return pools[url]
+
+    async def close() -> None:
+        for each in pools.values():
+            await each.aclose()
+
+    stack.push_async_callback(close)
+    tokens = lms_tokens(Api("LMS", pool_of(lms.url), retry=retry), lms.client_id, lms.client_secret)
+    return tokens, Wiring(pool_of, tokens, retry=retry, gate=SharedGate)
+
+
+def ledger_location(configuration: Configuration) -> LedgerLocation:
+    """Where the ledger of a site is: what the configuration says, else a file of this installation."""
+    settings = configuration.ledger
+    url = settings.url.get_secret_value() if settings.url else home() / "ledger" / "ledger.sqlite"
+    anchor, key = (Path(path).expanduser() if path else None for path in (settings.anchor, settings.key))
+    return LedgerLocation(
+        url=url, anchor=anchor, key=key, keys=tuple(Path(path).expanduser() for path in settings.keys)
+    )
+
+
+def _has_old_forum(configuration: Configuration) -> bool:
+    settings = configuration.services["LMS"]
+    return isinstance(settings, OpenEdxSettings) and settings.forum is Forum.V2
+
+
+#: What the command line has opened and asked already, for the flow that it calls in this process.
+_ready: ContextVar[tuple[Configuration, Site]] = ContextVar("ready")
+
+
+@asynccontextmanager
+async def ready(
+    path: str | Path | None, secret_block: Callable[[str], str] | None = None, turn: Turn | None = None
+) -> AsyncIterator[tuple[Configuration, Site]]:
+    """A configuration and its site, loaded, opened and asked whether they work; once per process and run.
+
+    `turn` is what a run of an engine waits for before it asks a service that has limits.
+    Raises `ConfigError` and `ServiceError` before any learner is touched.
+    """
+    with shared_turns(turn):
+        if found := _ready.get(None):
+            yield found
+            return
+        configuration = load(path, secret_block=secret_block)
+        async with opened(configuration) as site:
+            try:
+                await site.preflight()
+            except ConfigError as error:
+                problems = (f"{configuration.source}: pipeline: {problem}" for problem in error.args)
+                raise ConfigError(*problems) from None
+            token = _ready.set((configuration, site))
+            try:
+                yield configuration, site
+            finally:
+                _ready.reset(token)
+
+
+@asynccontextmanager
+async def evidence(path: str | Path | None, secret_block: Callable[[str], str] | None = None) -> AsyncIterator[Ledger]:
+    """The ledger of the site that is ready in this process, else that of a configuration alone. Sends nothing."""
+    if found := _ready.get(None):
+        yield found[1].ledger
+        return
+    async with opened_ledger(ledger_location(load(path, secret_block=secret_block))) as ledger:
+        yield ledger

@@ -1,0 +1,41 @@
+"""The runs of queues and of learners, as a Prefect server knows them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests import patient
+from tests.patient import until
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The queue runs of one test, as the session's server knows them."""
+
+    api: str
+    earlier: frozenset[str]
+
+    def every(self) -> list[dict[str, Any]]:
+        """Those that this test has begun, the newest first."""
+        return [each for each in queue_runs(self.api) if each["id"] not in self.earlier]
+
+    def asking(self) -> str:
+        """Waits for the run that asks for an approval, and gives its id."""
+        found = until(lambda: [each["id"] for each in self.every() if each["state"]["type"] == "PAUSED"])
+        return str(found[0])
+
+    def state(self, run: str) -> str:
+        """The name of a run's state."""
+        return str(patient.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
+
+
+def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
+    """The runs of learners below one queue run; the server has those of other tests as well, killed ones too."""
+    body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
+    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return found
+
+
+def queue_runs(api: str) -> list[dict[str, Any]]:
+    body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
+    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return found

@@ -1,0 +1,183 @@
+"""What holds for each flow that there is, whatever it does: a new one is covered without a new test."""
+
+import asyncio
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Flow
+
+from retirement import flows
+from retirement.flows.deployments import OFFERS
+from retirement.ledger import opened
+from tests import patient
+from tests.flows.conftest import Command, Platform, sandbox
+from tests.flows.conftest import Flow as Run
+from tests.forks import ForkServer
+from tests.patient import PATIENCE, until
+
+SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
+
+#: Runs a flow as a worker does, then logs an address where Prefect's API log and the terminal would show it.
+RUN = """
+import asyncio, importlib, json, logging, sys
+from retirement.flows.kit.server import running
+
+async def main(module, name, parameters):
+    async with running():
+        flow = getattr(importlib.import_module(module), name)
+        state = await flow(**json.loads(parameters), return_state=True)
+        logging.getLogger("prefect.flow_runs").error("afterwards: %s", "zoe@canary.example")
+        print(json.dumps([state.type.value, state.name, state.message]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def every_flow() -> dict[str, Flow[Any, Any]]:
+    """The flows of the package by module and name."""
+    found = {}
+    for each in pkgutil.iter_modules(flows.__path__, f"{flows.__name__}."):
+        module = importlib.import_module(each.name)
+        for name, value in vars(module).items():
+            if isinstance(value, Flow) and value.fn.__module__ == each.name and not name.startswith("_"):
+                found[f"{each.name}:{name}"] = value
+    return found
+
+
+FLOWS = every_flow()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sandbox in which every flow has something to do, and what a flow may be given there."""
+
+    platform: Platform
+    values: dict[str, Any]
+
+    def parameters(self, flow: Flow[Any, Any]) -> dict[str, Any]:
+        """Those that a flow takes; one that is new and has no default fails here by its name."""
+        takes = inspect.signature(flow.fn).parameters
+        needs = {name for name, each in takes.items() if each.default is inspect.Parameter.empty}
+        assert needs <= self.values.keys()
+        return {name: value for name, value in self.values.items() if name in takes}
+
+    def working(self) -> set[str]:
+        """The learners in working states."""
+        return {name for name, state in self.platform.states().items() if state.startswith("RETIRING")}
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], engine: str, forks_with_prefect: ForkServer
+) -> Iterator[Place]:
+    """Learners who are done, with open receipts and partner rows, others who wait, and one in a working state."""
+    person = {"name": "Canary Person", "requested_days_ago": 40, "vendors": ["braze"]}
+    people = [{"username": f"done-canary-{n}", "state": "PENDING", **person} for n in range(2)]
+    people += [
+        {"username": f"next-canary-{n}", "state": "PENDING", **person, "requested_days_ago": 1} for n in range(3)
+    ]
+    people += [{"username": "early-canary", "state": "PENDING", **person, "requested_days_ago": 1}]
+    for each in people:
+        each["email"] = f"{each['username']}@canary.example"
+    folder = tmp_path_factory.mktemp("every-flow")
+    reports = folder / "reports"
+    reports.mkdir(mode=0o700)
+    with sandbox(folder, "--pipeline", "all", "--latency-ms", "100", seed={"learners": people}) as platform:
+        platform.configure(cleanup_days=0, lease_seconds=15, cool_off_days=7)
+        run = forks_with_prefect.start(
+            "-m", "retirement", "retire-queue", "--config", platform.config, environment=environment
+        )
+        assert forks_with_prefect.wait(run) == 0, run.said()
+        waiting = platform.user_id("next-canary-0")
+        config = str(platform.config)
+        values = {"config": config, "output": str(reports), "user_id": waiting, "every": True, "cool_off_days": 0}
+        values |= {"before_cool_off_is_over": "the account is a test account", "ask_first": False, "dry_run": False}
+        values |= {"service": "BRAZE", "until": "2999-12-31"}
+        yield Place(platform, values)
+
+
+def test_a_learner_in_the_cool_off_is_left_alone_and_an_unknown_id_is_no_success(place: Place, flow: Run) -> None:
+    """Whoever fills in the form erases nobody by a wrong number, and no learner whose days are not over."""
+    config, waiting = place.values["config"], place.platform.user_id("early-canary")
+    early = flow("retire_learner", user_id=waiting, config=config, ask_first=False)
+    unknown = flow("retire_learner", user_id=999_999, config=config, ask_first=False)
+    nameless = flow("retire_learner", config=config, ask_first=False)
+    assert place.platform.states()["early-canary"] == "PENDING"
+    reason = "an authority asks for it"
+    wanted = flow("retire_learner", user_id=waiting, config=config, before_cool_off_is_over=reason, ask_first=False)
+
+    assert (early.state, "cool-off" in early.message) == ("GuardStopped", True)
+    assert (unknown.state, "999999" in unknown.message) == ("Unknown", True)
+    assert (nameless.state, nameless.message.startswith("user_id: ")) == ("ConfigError", True)
+    assert wanted.state == "Retired"
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_that_is_told_to_stop_ends_as_stopped_and_leaves_nothing_half_done(
+    place: Place, environment: dict[str, str], engine: str, name: str
+) -> None:
+    """SIGTERM amid its requests, or while it asks: no lease is left, no row half moved, no learner in a log line."""
+    platform, before, flow = place.platform, len(place.platform.requests()), FLOWS[name]
+    parameters = json.dumps(place.parameters(FLOWS[name]))
+    # In an interpreter of its own: what is forked logs nothing but what is critical.
+    command = [sys.executable, "-c", RUN, *name.split(":"), parameters]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as run:
+        until(lambda: run.poll() is not None or len(platform.requests()) >= before + 4 or asks(engine, flow))
+        run.terminate()
+        out, err = run.communicate(timeout=PATIENCE)
+
+    assert run.returncode == 0, err
+    kind, state, message = json.loads(out.splitlines()[-1])
+    assert (kind, state) == ("CANCELLED", "Stopped") or kind == "COMPLETED", message
+    assert "[redacted]" in err
+    assert "canary" not in f"{out}{err}{message}"
+    assert place.working() == set()
+    assert asyncio.run(live_leases(platform)) == set()
+
+
+def asks(api: str, flow: Flow[Any, Any]) -> bool:
+    """Whether a run of this flow waits for a person."""
+    body = {"flows": {"name": {"any_": [flow.name]}}, "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+    return bool(patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json())
+
+
+async def live_leases(platform: Platform) -> set[str]:
+    async with opened(platform.ledger) as ledger:
+        return set(await ledger.leases.live())
+
+
+def test_what_was_stopped_is_finished_by_the_next_run(place: Place, retirement: Command) -> None:
+    """Each flow has been stopped once by now."""
+    assert retirement("retire-queue", "--cool-off-days", "0", "--config", place.platform.config).code == 0
+    assert set(place.platform.states().values()) <= {"COMPLETE"}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_a_flow_is_on_offer_and_its_form_says_what_each_field_is(name: str) -> None:
+    """Prefect shows the name of a parameter as its title, and the description below it."""
+    flow = FLOWS[name]
+
+    assert flow in [offer.flow for offer in OFFERS]
+    assert flow.description
+    for field in flow.parameters.properties.values():
+        assert field["description"].endswith(".")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_no_flow_judges_an_error_itself(path: Path) -> None:
+    """The states of errors stand once, and each flow goes through the door where they do."""
+    text = path.read_text(encoding="utf-8")
+
+    assert not re.search(r"except .*(RetirementError|Interrupted|GuardStopped|BusyElsewhere|Defect)", text)
+    assert text.count("\n@flow(") == text.count("return await ending(")

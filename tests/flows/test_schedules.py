@@ -1,0 +1,47 @@
+"""Schedules on the real engine, in real time: runs that no person asked for begin and end by themselves."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests import patient
+
+from .conftest import sandbox, until
+
+#: Each flow that is served with a schedule, and the setting that holds it.
+SCHEDULED = {"retire-queue": "schedule", "reconcile": "reconcile_schedule", "verify-erasure": "verify_schedule"}
+
+
+def scheduled_runs(api: str, flow: str) -> list[dict[str, Any]]:
+    """The runs of one flow that Prefect's scheduler has made, whatever became of them."""
+    body = {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    found = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return [each for each in found if each["auto_scheduled"]]
+
+
+def ended(api: str) -> dict[str, str]:
+    """The first state that a scheduled run of each flow has ended in."""
+    final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    states = {flow: [each["state"] for each in scheduled_runs(api, flow)] for flow in SCHEDULED}
+    return {
+        flow: next(each["type"] for each in found if each["type"] in final)
+        for flow, found in states.items()
+        if any(each["type"] in final for each in found)
+    }
+
+
+def test_each_schedule_fires_and_its_run_completes(tmp_path: Path, environment: dict[str, str], engine: str) -> None:
+    """The scheduler inserts runs by itself: where it cannot, only its own log says so, and everything else works."""
+    with sandbox(tmp_path, "--learners", "2") as platform:
+        platform.configure(**dict.fromkeys(SCHEDULED.values(), "* * * * *"))
+        serve = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
+        variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+        with subprocess.Popen(serve, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                until(lambda: len(ended(engine)) == len(SCHEDULED))
+            finally:
+                process.terminate()
+
+        assert ended(engine) == dict.fromkeys(SCHEDULED, "COMPLETED")
+        assert "PENDING" not in platform.states().values()
