@@ -71,15 +71,18 @@ async def _applies(ledger: Ledger, asked: Asked, intake: Intake) -> bool:
     return consent.left > 0 and bool(consent.batch(intake, 1))
 
 
-async def question(ledger: Ledger, settings: GuardSettings, intake: Intake, run_id: str, wanted: int) -> Asked:
-    """The question that this run asks: the one that is open, else a new one about all who wait."""
+async def open_question(ledger: Ledger) -> Asked | None:
+    """The question that waits for an answer; those whose time is over are closed. None where none is open."""
     for asked in reversed(await ledger.decisions.current()):
         if asked.is_open(ledger.now()):
-            with suppress(StateConflict):  # it was answered just now
-                return await ledger.decisions.take_up(asked.id, run_id)
-            return await ledger.decisions.one(asked.id)
+            return asked
         if asked.decision.answer is None:
             await close(ledger, asked)
+    return None
+
+
+async def new_question(ledger: Ledger, settings: GuardSettings, intake: Intake, run_id: str, wanted: int) -> Asked:
+    """A question of this run about all who wait; `wanted` are those whom it would retire."""
     number = await ledger.decisions.ask(
         run_id,
         trips=[trip.sentence for trip in intake.trips],
@@ -89,6 +92,13 @@ async def question(ledger: Ledger, settings: GuardSettings, intake: Intake, run_
         wanted=wanted,
     )
     return await ledger.decisions.one(number)
+
+
+async def taken_up(ledger: Ledger, asked: Asked, run_id: str) -> Asked:
+    """The question as this run asks it from here on, unless it was answered meanwhile."""
+    with suppress(StateConflict):
+        return await ledger.decisions.take_up(asked.id, run_id)
+    return await ledger.decisions.one(asked.id)
 
 
 async def stopped(ledger: Ledger, intake: Intake, run_id: str) -> GuardStopped:

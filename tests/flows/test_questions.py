@@ -1,14 +1,17 @@
 """Questions that outlive what asked them: a command that does not wait, a process and a server that are killed."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from retirement.errors import BusyElsewhere
+from retirement.ledger import Lease, Ledger, opened, question_scope
 from tests import patient
 from tests.flows.conftest import (
     HOLD_AN_ENGINE,
@@ -100,6 +103,41 @@ def test_an_answer_to_a_killed_run_counts_for_the_next(
         assert (runs.state(second), inputs(engine, second)) == ("GuardStopped", [])
         by_command = once_free(retirement, platform)
         assert (by_command.document["outcomes"], complete(platform)) == ({"retired": 2}, 3)
+
+
+def test_an_answer_is_not_lost_to_a_run_that_cannot_have_the_question_yet(
+    tmp_path: Path, engine: str, runs: Runs, retirement: Command, start: Start
+) -> None:
+    """A dead run's lease of the queue may end before its lease of the question: the form stays that of the dead run."""
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        asking_site(platform)
+        first = killed(runs, start, platform)
+        body = {"run_input": {"approve": True, "approver": "Ada Operator", "reason": "known", "how_many": 1}}
+        assert patient.post(f"{engine}/flow_runs/{first}/resume", json=body).json()["status"] == "ACCEPT"
+        refused = asyncio.run(while_the_question_is_held(platform, retirement))
+        by_form = once_free(retirement, platform)
+
+    assert (refused.code, "another run has question 1" in refused.err) == (4, True)
+    assert by_form.document["outcomes"] == {"retired": 1}
+
+
+async def while_the_question_is_held(platform: Platform, retirement: Command) -> Answer:
+    """What a queue run says while another process has the question, but not the queue."""
+    async with opened(platform.ledger) as ledger:
+        lease = await until_free(ledger, question_scope(1))
+        await ledger.leases.release(await until_free(ledger, "queue"))
+        command = ("retire-queue", "--json", "--config", platform.config)
+        refused: Answer = await asyncio.to_thread(retirement, *command)
+        await ledger.leases.release(lease)
+    return refused
+
+
+async def until_free(ledger: Ledger, scope: str) -> Lease:
+    """A lease once the dead run has it no more."""
+    while True:
+        with suppress(BusyElsewhere):
+            return await ledger.leases.take(scope, what=scope.replace(":", " "))
+        await asyncio.sleep(0.1)
 
 
 def killed(runs: Runs, start: Start, platform: Platform) -> str:

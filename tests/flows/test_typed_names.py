@@ -85,7 +85,7 @@ def test_an_id_that_no_database_can_keep_is_refused(retirement: Command) -> None
         assert (answer.code, "defect" in answer.err.lower()) == (2, False)
 
 
-def test_somebody_who_was_erased_stays_so_whatever_a_later_run_ended_with(tmp_path: Path, retirement: Command) -> None:
+def test_a_learner_who_was_erased_stays_so_whatever_a_later_run_ended_with(tmp_path: Path, retirement: Command) -> None:
     """And the answer says since when."""
 
     async def live(platform: Platform) -> None:
@@ -94,6 +94,9 @@ def test_somebody_who_was_erased_stays_so_whatever_a_later_run_ended_with(tmp_pa
                 lease = await ledger.learners.lease(
                     learner("zoe", "Zoe"), due_at=REQUESTED + timedelta(days=30), pipeline="p1"
                 )
+                if ending == "retired":
+                    await lease.intend("LMS", "LMS", "retirement_lms_retire")
+                    await lease.prove("LMS", "erased")
                 await lease.end(ending, "", "COMPLETE")
 
     with sandbox(tmp_path, "--learners", "1") as platform:

@@ -35,8 +35,11 @@ class Night:
     async def ask(self, wanted: int = 2) -> Asked:
         """What the next run asks."""
         self.runs += 1
-        guard = self.configuration.guard
-        return await consent.question(self.world.ledger, guard, await self.intake(), f"run-{self.runs}", wanted)
+        ledger, guard, run = self.world.ledger, self.configuration.guard, f"run-{self.runs}"
+        intake = await self.intake()
+        if asked := await consent.open_question(ledger):
+            return await consent.taken_up(ledger, asked, run)
+        return await consent.new_question(ledger, guard, intake, run, wanted)
 
     async def say(self, asked: Asked, answer: str = "approved", at_most: int | None = 2, reason: str = "known") -> None:
         """A person answers."""

@@ -51,6 +51,8 @@ def used(ledger: LedgerLocation) -> LedgerLocation:
     async def retire() -> None:
         async with opened(ledger, clock=Clock()) as open_one:
             lease = await begin(open_one)
+            await lease.intend("LMS", "LMS", "retirement_lms_retire")
+            await lease.prove("LMS", "erased")
             await lease.end("retired", "", "COMPLETE")
 
     asyncio.run(retire())

@@ -88,13 +88,10 @@ class Asking:
             return await consent.act(ledger, asked, intake, self.run_id)
         if not guard.wait_hours:
             raise await consent.stopped(ledger, intake, self.run_id)
-        asked, gone = await self._question(intake, most)
+        asked = await consent.open_question(ledger) or await self._new_question(intake, most)
         lease = await ledger.leases.take(question_scope(asked.id), what=f"question {asked.id}")
         try:
-            if gone:
-                await _harvest(self.site, guard, asked, gone)
-                await _end(gone, asked)
-                asked = await ledger.decisions.one(asked.id)
+            asked = await self._ours(await ledger.decisions.one(asked.id))
             self.tell(asked)
             if not self.waits and asked.decision.answer is None:
                 raise consent.left_open(asked, intake)
@@ -103,14 +100,21 @@ class Asking:
         finally:
             await ledger.leases.release(lease)
 
-    async def _question(self, intake: Intake, most: int) -> tuple[Asked, str]:
-        """The question to ask, and the run that asked it before this one, "" for none."""
-        ledger = self.site.ledger
-        before = {each.id: each.question.run_id for each in await ledger.decisions.current()}
+    async def _new_question(self, intake: Intake, most: int) -> Asked:
         wanted = min(most, len(intake.waiting))
-        asked = await consent.question(ledger, self.configuration.guard, intake, self.run_id, wanted)
-        gone = before.get(asked.id, self.run_id)
-        return asked, "" if gone == self.run_id else gone
+        return await consent.new_question(self.site.ledger, self.configuration.guard, intake, self.run_id, wanted)
+
+    async def _ours(self, asked: Asked) -> Asked:
+        """The question as this run asks it, once the ledger has what was typed for the dead run before it.
+
+        In this order: the ledger names one run, and the form of a run that it names no more is not found again.
+        """
+        before = asked.question.run_id
+        if before == self.run_id:
+            return asked
+        await _harvest(self.site, self.configuration.guard, asked, before)
+        await _end(before, asked)
+        return await consent.taken_up(self.site.ledger, asked, self.run_id)
 
     async def _answer(self, asked: Asked, learners: Collection[Learner]) -> Asked:
         """Waits for the first answer, by the form or in the ledger; the question as it stands then."""
