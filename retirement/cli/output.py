@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Collection, Iterable
+from itertools import zip_longest
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from retirement.cli.streams import Stream
 out, err = Stream("stdout"), Stream("stderr")
 #: Columns of a table in a pipe, where no terminal says how wide it is: no row is folded.
 PIPE_COLUMNS = 4096
+#: Characters of the longest word that a narrow table leaves whole; a state of an LMS has 30 at most.
+LONGEST_WORD = 40
 
 
 def _width(stream: IO[str] | None) -> int | None:
@@ -45,10 +48,15 @@ def tables(headings: Iterable[str], rows: Collection[Iterable[object]], *, title
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[object]], *, title: str | None = None) -> Table:
-    """A table whose long cells are folded and whose missing cells are empty."""
+    """A table whose missing cells are empty; sentences are folded, and a word (a state, a day) only where it is long.
+
+    In a terminal that is too narrow for its words the table is wider than the terminal.
+    """
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     made = Table(title=title, title_justify="left")
-    for heading in headings:
-        made.add_column(heading, overflow="fold")
-    for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+    for heading, column in zip_longest(headings, zip(*cells, strict=True)):
+        longest = max((len(word) for cell in column or () for word in cell.split()), default=0)
+        made.add_column(heading, overflow="fold", min_width=min(longest, LONGEST_WORD))
+    for row in cells:
+        made.add_row(*row)
     return made

@@ -15,11 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from retirement.errors import RetirementError, ServiceError, Transient
-from retirement.ledger import Claim, Lease
+from retirement.ledger import Claim, Lease, not_retired
 from retirement.ledger.claims import BEGUN, DELIVERED, SEALED, WRITTEN
 from retirement.partners.files import Destination, Reported, SealedClaim, per_org, read, user_ids_of
 from retirement.partners.unreported import UnreportedLearners, note_namesakes
+from retirement.pipeline import COMPLETE
 from retirement.site import Batch, Site
+from retirement.site.watch import locate_all
 
 #: Claims that one run makes at most: one that is lost, one that shows who was in it, one that has them again.
 ROUNDS = 4
@@ -35,7 +37,8 @@ class Delivery:
     without_org: int = 0  #: of those, learners of no organisation: no report is due
     again: int = 0  #: rows of learners who were in an earlier report
     queued_again: list[int] = field(default_factory=list)  #: learners whose rows were in an answer that was lost
-    nothing: int = 0  #: learners without a row in the queue of the LMS, so no report is due
+    never_queued: list[int] = field(default_factory=list)  #: the LMS had no organisation of these learners
+    not_retired: dict[int, str] = field(default_factory=dict)  #: learners in a report, and where their row is
     lost: list[str] = field(default_factory=list)  #: why claims of this run were lost
     left: dict[int, str] = field(default_factory=dict)  #: learners whose report is still due, and why
     problems: list[str] = field(default_factory=list)  #: what else the next run has to do, or a person
@@ -62,6 +65,7 @@ async def deliver(site: Site, batch: Batch, destination: Destination) -> Deliver
     try:
         await run.finish_earlier()
         await run.claim_until_complete()
+        await run.look_who_is_not_retired()
     except RetirementError as error:
         run.delivery.error = error
     finally:
@@ -83,6 +87,8 @@ class _Run:
         self._has_unknown = False
         #: The answer of the claim before was lost.
         self._lost_before = False
+        #: Learners in the files of this run.
+        self._told: list[int] = []
 
     async def finish_earlier(self) -> None:
         """Closes claims whose run stopped before the answer, and delivers what was kept. No other run has the lease."""
@@ -106,6 +112,17 @@ class _Run:
             if self._has_unknown or not await unreported.queue_again(claim):
                 return
         self.delivery.problems.append("learners were queued again and are in no claim yet; the next run has them")
+
+    async def look_who_is_not_retired(self) -> None:
+        """Finds those whom partners are told of though their retirement has not ended: the step comes before others."""
+        known = await self.ledger.learners.retirements(self._told)
+        retired = {each.user_id for each in known} - {each.user_id for each in not_retired(known)}
+        asked = set(self._told) - retired
+        rows = await locate_all(self.site, asked) if asked else {}
+        for user_id in sorted(asked):
+            row = rows.get(user_id)
+            if row is None or row.state != COMPLETE:
+                self.delivery.not_retired[user_id] = f"the row is {row.state}" if row else "the LMS has no row"
 
     async def _claimed(self) -> int | None:
         """The number of a new claim, None where its answer was lost. Raises where the one before was lost too."""
@@ -164,6 +181,7 @@ class _Run:
         files = sealed.destination.write(claim.id, claim.began_at.date(), new)
         await self.ledger.claims.written(claim.id, files)
         self.delivery.add(files, new, again=len(rows) - len(new))
+        self._told += [row.user_id for row in new]
         await self._clear(claim, rows)
 
     async def _in_earlier(self, claim: Claim) -> set[int]:
@@ -197,7 +215,8 @@ def summary(delivery: Delivery) -> str:
         "without an organisation": delivery.without_org,
         "reported before": delivery.again,
         "queued again": len(set(delivery.queued_again)),
-        "without a report due": delivery.nothing,
+        "never queued, since the LMS has no organisation of them": len(delivery.never_queued),
+        "not retired yet": len(delivery.not_retired),
         "still due": len(delivery.left),
     }
     return ", ".join([*parts, *(f"{count} {what}" for what, count in counted.items() if count)])
@@ -213,7 +232,8 @@ def document(delivery: Delivery) -> dict[str, Any]:
         "without_organisation": delivery.without_org,
         "reported_before": delivery.again,
         "queued_again": sorted(set(delivery.queued_again)),
-        "nothing_to_report": delivery.nothing,
+        "never_queued": sorted(delivery.never_queued),
+        "not_retired": {str(user_id): why for user_id, why in sorted(delivery.not_retired.items())},
         "claims_lost": delivery.lost,
         "errors": [
             *(str(delivery.error).splitlines() if delivery.error else []),

@@ -37,7 +37,7 @@ class Results(Protocol):
     """Where the results go: user ids and numbers."""
 
     queued_again: list[int]
-    nothing: int
+    never_queued: list[int]
     left: dict[int, str]
 
 
@@ -93,9 +93,9 @@ class UnreportedLearners:
         return await self._site.lms.partner_queue.delete_one(row.username)
 
     async def _settle_as_nothing(self, receipts: Sequence[tuple[int, Learner]]) -> None:
-        for receipt, _ in receipts:
+        for receipt, row in receipts:
             await self._site.ledger.receipts.checked(receipt, result=NOTHING)
-            self._results.nothing += 1
+            self._results.never_queued.append(row.user_id)
 
     async def _enter_again(self, receipt: int, row: Learner) -> None:
         """Puts one learner into the queue again and settles the question, unless that has to wait."""

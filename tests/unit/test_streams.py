@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import pytest
 import typer
+from rich.console import Console
 
 from retirement.cli import output
 from retirement.cli.command import Call, command
@@ -150,3 +151,25 @@ def test_a_byte_order_mark_before_a_piped_name_is_not_part_of_it(monkeypatch: py
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfzoe-canary-0001\r\n")))
 
     assert asked_for("--username", "-") == "zoe-canary-0001"
+
+
+@pytest.mark.parametrize("width", [20, 33, 80])
+def test_a_narrow_table_folds_sentences_and_no_words(width: int) -> None:
+    """A state, a day and a number are looked for with Ctrl-F and copied."""
+    text = io.StringIO()
+    rows = [["104", "RETIRING_ENROLLMENTS", "the service did not answer in time", "2026-11-02"], [None, "x", "y", "z"]]
+
+    console = Console(file=text, soft_wrap=True, width=width)
+    console.print(output.table(["learner", "state", "reason", "due"], rows))
+
+    shown = text.getvalue()
+    assert all(word in shown for row in rows for cell in row if cell for word in cell.split())
+
+
+def test_a_word_without_end_is_folded() -> None:
+    """No column is as wide as what a service may write."""
+    text = io.StringIO()
+
+    Console(file=text, soft_wrap=True, width=80).print(output.table(["reason"], [["x" * 500]]))
+
+    assert max(map(len, text.getvalue().splitlines())) <= 80
