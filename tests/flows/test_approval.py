@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from retirement.ledger import Said
 from tests import patient
-from tests.patient import PATIENCE
+from tests.patient import PATIENCE, until
 
 YES = {"approve": True, "approver": "Ada Operator", "reason": "the campus closed a programme", "how_many": 3}
 NO = {"approver": "Ada Operator", "reason": "no programme was closed"}
@@ -33,9 +32,7 @@ class Asked:
 
     def until(self, *types: str) -> "Asked":
         """Waits until the run's state is of one of these types."""
-        deadline = time.monotonic() + PATIENCE
-        while self.state()["type"] not in types:
-            assert time.monotonic() < deadline, f"the run is still {self.state()}"
+        until(lambda: self.state()["type"] in types)
         return self
 
     def said(self) -> tuple[str, list[Said]]:
@@ -75,10 +72,8 @@ def python(environment: dict[str, str], api: str, *arguments: str) -> Iterator["
 def asked(environment: dict[str, str], api: str, name: str, seconds: float = PATIENCE) -> Iterator[Asked]:
     """A run in a process without runner, as the command line makes it, that has asked."""
     with python(environment, api, name, str(seconds)):
-        found: list[dict[str, Any]] = []
-        while not found:
-            body = {"flow_runs": {"name": {"any_": [name]}}}
-            found = patient.post(f"{api}/flow_runs/filter", json=body).json()
+        body = {"flow_runs": {"name": {"any_": [name]}}}
+        found = until(lambda: patient.post(f"{api}/flow_runs/filter", json=body).json())
         yield Asked(api, found[0]["id"]).until("PAUSED")
 
 
@@ -86,8 +81,7 @@ def asked(environment: dict[str, str], api: str, name: str, seconds: float = PAT
 def server(environment: dict[str, str], engine: str) -> Iterator["subprocess.Popen[bytes]"]:
     """The flow that asks as a deployment."""
     with python(environment, engine, "serve") as process:
-        while patient.get(f"{engine}/deployments/name/ask-somebody/here").status_code != 200:
-            pass
+        until(lambda: patient.get(f"{engine}/deployments/name/ask-somebody/here").status_code == 200)
         yield process
 
 

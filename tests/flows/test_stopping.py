@@ -21,9 +21,8 @@ WAITING = "_COMPLETE"
 
 
 def until(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
-    """Asks the sandbox again and again; it is what takes its time."""
-    while process.poll() is None and not reached():
-        pass
+    """Asks the sandbox again and again, until the process has ended."""
+    patient.until(lambda: process.poll() is not None or reached())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
