@@ -39,6 +39,14 @@ async def main():
 asyncio.run(main())
 """
 
+#: A shell starts commands in the background with Ctrl-C ignored, and so would be what these tests start.
+WITH_SIGNALS = """
+import os, signal, sys
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "retirement", *sys.argv[1:]])
+"""
+
 #: Runs a flow in a process of its own, as a worker does, and prints its state.
 RUN_A_FLOW = """
 import asyncio, importlib, json, sys

@@ -14,20 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import without_ours
+from tests.flows.conftest import WITH_SIGNALS, without_ours
 from tests.ledgers import place_file
 from tests.patient import PATIENCE, until
 
 #: Seconds that the manual promises, on a machine that may be ten times slower.
 PROMISED = 50.0
-
-#: A shell starts commands in the background with Ctrl-C ignored, and so would be what these tests start.
-WITH_SIGNALS = """
-import os, signal, sys
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(number, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, "-m", "retirement", *sys.argv[1:]])
-"""
 
 CONFIG = """\
 lms: {{url: "http://127.0.0.1:{port}", client_id: id, client_secret: secret}}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests import patient
-from tests.flows.conftest import Command, Platform, sandbox
+from tests.flows.conftest import WITH_SIGNALS, Command, Platform, sandbox
 from tests.patient import PATIENCE
 
 WAITING = "_COMPLETE"
@@ -31,7 +31,7 @@ def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
 ) -> None:
     """Exit code 1, every learner waits in a state that the queue lists, and the next run retires all."""
     with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
-        command = [sys.executable, "-m", "retirement", "retire-queue", "--config", str(platform.config)]
+        command = [sys.executable, "-c", WITH_SIGNALS, "retire-queue", "--config", str(platform.config)]
         with subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as run:
