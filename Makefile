@@ -70,7 +70,7 @@ bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, b
 chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is what CI runs
+night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is two of few learners
 	@$(BIN)/python -m tests.night $(NIGHT_ARGS)
 
 contract: $(VENV)/.installed-dev ## every operation of every connector in every situation, as a table

@@ -19,6 +19,7 @@ from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
 from retirement.flows.hold import hold
 from retirement.flows.kit.dead_runs import TAG, watch_for_silence
+from retirement.flows.kit.loss import or_lost
 from retirement.flows.kit.schedules import Schedules as KeptSchedules
 from retirement.flows.kit.watchdog import Watchdog
 from retirement.flows.partner_report import partner_report
@@ -113,7 +114,7 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
     seconds that Prefect's runner gives is killed, and its learners are left to the reconciler.
 
     No deployment has a concurrency limit: Prefect takes a paused run's place away after five minutes and then
-    kills the run. The ledger's leases do the job.
+    kills the run. The ledger's leases do the job. Raises `EngineLost` where the server or its database is gone.
     """
     # It would pause them as well, and nobody could tell that from a pause by hand.
     runner = Runner(pause_on_shutdown=False)
@@ -135,6 +136,10 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
                 serving.cancel()
             await serving
             raise
+        except Exception as error:
+            if (told := await or_lost(error)) is error:
+                raise
+            raise told from None
         finally:
             watching.cancel()
             await kept.stop(served)

@@ -1,4 +1,4 @@
-"""`make night`: a site lives through three nights by itself, with accidents; `--short` is what CI runs.
+"""`make night`: a site lives through three nights by itself, with accidents; `--short` are two of few learners.
 
     python -m tests.night [--short]
 
@@ -39,7 +39,7 @@ def main() -> int:
         wrong = played.everyone_is_where_they_should_be()
     for each in wrong:
         timeline.say(f"WRONG: {each}")
-    timeline.say(f"{length.learners} learners, {len(wrong)} problems, {played.service.restarts} restarts of serve")
+    timeline.say(f"{length.learners} learners, {len(wrong)} problems, {len(played.service.ends)} restarts of serve")
     return 1 if wrong else 0
 
 

@@ -17,6 +17,7 @@ import httpx
 from prefect.server.schemas.schedules import CronSchedule
 
 from retirement.config.cron import timed
+from retirement.errors import ExitCode
 from retirement.ledger import LearnerRecord, opened, verify
 from tests import patient
 from tests.flows.conftest import Platform
@@ -227,6 +228,8 @@ class Nights:
             wrong.append(f"the ledger: {problem.sentence}")
         if (retired := self.retired()) != self.length.learners:
             wrong.append(f"{retired} of {self.length.learners} are retired")
+        # Loss of the server or of its database is an error of its own, and no defect.
+        wrong += [f"serve has ended with {code}" for code in self.service.ends if code != ExitCode.MISCONFIGURED]
         status = self.command("status")
         wrong += [f"{name}: {status[name]}" for name in ("errored", "paused_schedules", "overdue") if status[name]]
         wrong += [f"open: {each}" for each in status["questions"] if each["answer"] == "open"]

@@ -61,7 +61,7 @@ class Service:
         self._command = [sys.executable, "-m", "retirement", "serve", "--port", str(port), "--config", str(config)]
         self._wanted, self.ready, self._keeper = False, threading.Event(), threading.Thread()
         self.process: subprocess.Popen[str] | None = None
-        self.restarts = 0
+        self.ends: list[int] = []
 
     def start(self) -> None:
         """Starts it, and returns when it says that it is ready."""
@@ -91,7 +91,7 @@ class Service:
                 for line in process.stdout or ():
                     self._heard(line.rstrip())
             if self._wanted:
-                self.restarts += 1
+                self.ends.append(process.returncode)
                 self.timeline.say(f"serve has ended with {process.returncode}, and is started again")
 
     def _heard(self, line: str) -> None:

@@ -54,13 +54,20 @@ async def unless_lost(work: Awaitable[Result], stop: Stop, ended: Callable[[], b
         raise lost
     except (RetirementError, asyncio.CancelledError):
         raise
-    except Exception:
-        if await ask():
+    except Exception as error:
+        if (told := await or_lost(error, ask)) is error:
             raise
         process.left_alone.set()
-        raise EngineLost("Prefect's server does not answer any more; its records are incomplete") from None
+        raise told from None
     finally:
         watch.cancel()
+
+
+async def or_lost(error: Exception, ask: Ask = _is_alive) -> Exception:
+    """What to say of an error of Prefect's client: `EngineLost` while the server is away, else the error itself."""
+    if await ask():
+        return error
+    return EngineLost("Prefect's server, or its database, does not answer any more; its records are incomplete")
 
 
 async def _until(ended: Callable[[], bool]) -> None:
