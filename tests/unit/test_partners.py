@@ -19,7 +19,7 @@ from retirement.partners.files import COLUMNS, Destination
 
 from .batches import batch_of
 from .doubles import PERSONAL, USERNAME, Died, Forward, World, holder, line
-from .reporting import CLEAN, ORGS, PIPELINE, TAKE, WAITS, due, flags, lose_a_claim, queued, sent, told
+from .reporting import CLEAN, ORGS, TAKE, WAITS, due, flags, lose_a_claim, queued, sent, told
 
 pytestmark = pytest.mark.anyio
 
@@ -57,43 +57,6 @@ async def test_every_organisation_gets_one_file_with_its_learners(
     first = (folder / f"campus.example_OrgB_{day}_claim-{claim.id}.csv").read_text(encoding="utf-8").splitlines()
     assert first[0] == ",".join(COLUMNS)
     assert (len(delivery.never_queued), sent(world, TAKE)) == (1, 1)
-
-
-async def test_a_report_says_who_of_its_learners_is_not_retired_yet(
-    world: World, folder: Path, place: Destination
-) -> None:
-    """The row says it, where the ledger has nothing of a learner; and who was never queued is named too."""
-    site = await queued(world)
-    other = await world.learner(site, "cyn")
-
-    delivery = await partners.deliver(site, batch_of(site), place)
-    found = partners.document(delivery)
-
-    assert delivery.not_retired == {world.user_ids["bo"]: f"the row is {WAITS}"}
-    assert (delivery.never_queued, found["never_queued"]) == ([other.user_id], [other.user_id])
-    assert "1 never queued, since the LMS has no organisation of them, 1 not retired yet" in found["summary"]
-    assert found["errors"] == []
-
-
-async def test_learners_of_another_driver_are_judged_by_their_rows(
-    world: World, folder: Path, place: Destination
-) -> None:
-    """COMPLETE is retired; a row that was deleted meanwhile is told as that."""
-    states = {"ann": "COMPLETE", "ben": WAITS, "gil": "COMPLETE"}
-    enrolled = [{"org": "OrgA", "active": True}]
-    world.seed(*(holder(name, enrollments=enrolled) for name in states), states=PIPELINE.lms_states)
-    site = world.site(PIPELINE)
-    for name, state in states.items():
-        learner = await world.learner(site, name)
-        await world.force(name, "RETIRING_PARTNERS")
-        await site.connectors["LMS"].perform("retirement_partner_queue", learner)
-        await world.force(name, state)
-    assert await site.lms.cleanup.delete(["gil"])
-
-    delivery = await partners.deliver(site, batch_of(site), place)
-
-    expected = {world.user_ids["ben"]: f"the row is {WAITS}", world.user_ids["gil"]: "the LMS has no row"}
-    assert (delivery.learners, delivery.not_retired) == (3, expected)
 
 
 async def test_a_second_run_tells_nobody_twice(world: World, folder: Path, place: Destination) -> None:
