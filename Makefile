@@ -12,6 +12,7 @@ DEMO_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
 NIGHT_ARGS ?=
+PLAIN_ARGS ?=
 HOSTILE_ARGS ?=
 SEEDS ?= 1000
 #: The test that sees a scheduled run: Prefect's scheduler fails silently with a SQLAlchemy that it does not know.
@@ -22,8 +23,12 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reor
 #: Tests with commands, servers and browsers in processes of their own, which `make test` leaves to `make check`.
 IN_PROCESSES := tests/flows tests/chaos tests/browser
 
+#: Puts the lower end of a library's range in pyproject.toml into the environment of `make lock`.
+install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install \
+  "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs bench chaos night contract hostile simulate mutants measure browser lock clean
+.PHONY: help install demo test check lint types format docs bench chaos night plain contract hostile simulate mutants measure browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -73,6 +78,9 @@ chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and
 night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is two of few learners
 	@$(BIN)/python -m tests.night $(NIGHT_ARGS)
 
+plain: $(VENV)/.installed-dev ## each deployment by a schedule on a plain Prefect server with a worker, on SQLite and on PostgreSQL; PLAIN_ARGS
+	@$(BIN)/python -m tests.plain $(PLAIN_ARGS)
+
 contract: $(VENV)/.installed-dev ## every operation of every connector in every situation, as a table
 	@$(BIN)/python -m tests.contract
 
@@ -94,17 +102,21 @@ browser: # a Chromium for the tests of pages, from the system's packages when we
 	    apt-get -qq update >/dev/null && apt-get -qq install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
 	  echo "no Chromium here and none can be installed: the tests of pages will be skipped"
 
-lock: ## resolve the newest versions into constraints.txt; schedules have to fire with both ends of SQLAlchemy's range
+lock: ## resolve the newest versions into constraints.txt; schedules have to fire at both ends of Prefect's and SQLAlchemy's ranges
 	@rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install -e '.[dev]'
 	@{ echo "# What the tests ran with; written by make lock."; \
 	   $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
-	@echo "the newest SQLAlchemy of our range: schedules have to fire …"
+	@echo "the newest of our ranges: schedules have to fire, and each deployment has to run on a plain server …"
 	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
+	@$(VENV)-lock/bin/python -m tests.plain
 	@echo "the oldest SQLAlchemy of our range: schedules have to fire …"
-	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install \
-	  "$$(sed -n 's/.*"\(sqlalchemy\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
+	@$(call install_oldest,sqlalchemy)
 	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
+	@echo "the oldest Prefect of our range, with it: schedules have to fire, and each deployment has to run …"
+	@$(call install_oldest,prefect)
+	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
+	@$(VENV)-lock/bin/python -m tests.plain
 	@rm -rf $(VENV)-lock
 
 clean: ## remove .venv and caches

@@ -11,6 +11,7 @@ import yaml
 
 from retirement.config import load
 from retirement.flows.deployments import OFFERS
+from tests.plain.scheduled import plans
 
 from .source import ROOT
 
@@ -61,6 +62,11 @@ def test_queue_reconciler_and_follow_up_are_scheduled() -> None:
     scheduled = [each["name"] for each in PREFECT["deployments"] if each.get("schedules")]
 
     assert scheduled == ["queue", "reconcile", "verify"]
+
+
+def test_make_plain_has_a_scheduled_run_of_every_deployment() -> None:
+    """A deployment that is added here is seen to run on a server of one's own."""
+    assert plans(len, Path()).keys() == {each.name for each in OFFERS}
 
 
 def test_no_deployment_has_a_concurrency_limit() -> None:

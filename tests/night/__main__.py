@@ -52,7 +52,7 @@ def nights(length: Length, timeline: Timeline) -> Iterator[Nights]:
     try:
         with sandbox(home, "--latency-ms", "20", seed=seed(length)) as platform:
             service = Service(home, platform.config, free_port(), timeline)
-            played = Nights(platform, service, Watch(service), length, home)
+            played = Nights(platform, service, Watch(service.api, timeline), length, home)
             try:
                 played.begin()
                 yield played

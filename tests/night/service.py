@@ -124,6 +124,34 @@ class Service:
                     each.kill()
         self.timeline.say(f"SIGKILL to the worker of {run}")
 
+
+@dataclass
+class Watch:
+    """The runs that no run is above, with every change of their states on the timeline."""
+
+    api: str
+    timeline: Timeline
+    states: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    flows: dict[str, str] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """One look; what has changed is said."""
+        for each in self.asked("flows/filter", {}):
+            self.flows[each["id"]] = each["name"]
+        body = {
+            "sort": "EXPECTED_START_TIME_DESC",
+            "limit": 200,
+            "flow_runs": {"parent_task_run_id": {"is_null_": True}},
+        }
+        for run in reversed(self.asked("flow_runs/filter", body)):
+            state = run["state"] or {"type": "SCHEDULED", "name": "none", "message": None}
+            known, self.states[run["id"]] = self.states.get(run["id"]), state["name"]
+            self.runs[run["id"]] = run
+            if state["type"] != "SCHEDULED" and state["name"] not in (known, *_ON_THE_WAY):
+                text = f": {state['message']}" if state["message"] else ""
+                self.timeline.say(f"{run['name']} is {state['name']}{text}"[:200])
+
     def asked(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What the server answers; nothing while it is away."""
         try:
@@ -132,33 +160,6 @@ class Service:
         except httpx.HTTPError:
             return []
         return found
-
-
-@dataclass
-class Watch:
-    """The runs that no run is above, with every change of their states on the timeline."""
-
-    service: Service
-    states: dict[str, str] = field(default_factory=dict)
-    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    flows: dict[str, str] = field(default_factory=dict)
-
-    def look(self) -> None:
-        """One look; what has changed is said."""
-        for each in self.service.asked("flows/filter", {}):
-            self.flows[each["id"]] = each["name"]
-        body = {
-            "sort": "EXPECTED_START_TIME_DESC",
-            "limit": 200,
-            "flow_runs": {"parent_task_run_id": {"is_null_": True}},
-        }
-        for run in reversed(self.service.asked("flow_runs/filter", body)):
-            state = run["state"] or {"type": "SCHEDULED", "name": "none", "message": None}
-            known, self.states[run["id"]] = self.states.get(run["id"]), state["name"]
-            self.runs[run["id"]] = run
-            if state["type"] != "SCHEDULED" and state["name"] not in (known, *_ON_THE_WAY):
-                text = f": {state['message']}" if state["message"] else ""
-                self.service.timeline.say(f"{run['name']} is {state['name']}{text}"[:200])
 
     def flow(self, run: Mapping[str, Any]) -> str:
         return self.flows.get(run["flow_id"], "?")

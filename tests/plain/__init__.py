@@ -1,0 +1,1 @@
+"""The deployments of `prefect.yaml` on a plain Prefect server with a process worker: `make plain`."""
