@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from retirement.flows.deployments import OFFERS
 from tests import patient
 from tests.flows.conftest import Platform
@@ -103,7 +105,11 @@ class Rehearsal:
 
     def _answer(self, run: Mapping[str, Any], form: Mapping[str, Any]) -> None:
         body = {"run_input": dict(form)}
-        patient.post(f"{self.plain.api}/flow_runs/{run['id']}/resume", json=body).raise_for_status()
+        taken = patient.post(f"{self.plain.api}/flow_runs/{run['id']}/resume", json=body)
+        if taken.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            # SQLite is locked for a moment; a person presses the button again.
+            return
+        taken.raise_for_status()
         self._asked.add(run["id"])
         self.plain.timeline.say(f"a person has submitted the form of {run['name']}")
 
