@@ -12,7 +12,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
+from prefect.exceptions import PrefectHTTPStatusError
 
 from retirement.errors import EngineLost
 from retirement.flows.kit import loss
@@ -116,6 +118,21 @@ async def test_an_error_of_prefects_client_is_the_loss_only_while_the_server_is_
         await loss.unless_lost(broken(), Stop(), lambda: True, away)
     with pytest.raises(ConnectionError):
         await loss.unless_lost(broken(), Stop(), lambda: True, there)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [None, 409, 500, 503])
+async def test_a_failure_of_the_server_is_the_loss_though_it_is_back_when_it_is_asked(status: int | None) -> None:
+    """Its watchdog starts it again within seconds; what the server refuses is no loss."""
+    request = httpx.Request("POST", "http://prefect.example/api/flow_runs")
+    error: Exception = httpx.ConnectError("refused", request=request)
+    if status:
+        error = PrefectHTTPStatusError("failed", request=request, response=httpx.Response(status, request=request))
+
+    async def there() -> bool:
+        return True
+
+    assert isinstance(await loss.or_lost(error, there), EngineLost) is (status != 409)
 
 
 @pytest.mark.anyio

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import httpx
 from prefect.settings import get_current_settings
 
 from retirement import process
@@ -64,10 +65,20 @@ async def unless_lost(work: Awaitable[Result], stop: Stop, ended: Callable[[], b
 
 
 async def or_lost(error: Exception, ask: Ask = _is_alive) -> Exception:
-    """What to say of an error of Prefect's client: `EngineLost` while the server is away, else the error itself."""
-    if await ask():
+    """What to say of an error of Prefect's client: `EngineLost` where the server fails or is away, else the error.
+
+    A server that was away may be back when it is asked, so its own failure counts whatever it says then.
+    """
+    if not _is_failure(error) and await ask():
         return error
-    return EngineLost("Prefect's server, or its database, does not answer any more; its records are incomplete")
+    return EngineLost("Prefect's server, or its database, fails or does not answer; its records are incomplete")
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether no answer came, or one that says that the server, and not the request, is at fault."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error, httpx.TransportError)
 
 
 async def _until(ended: Callable[[], bool]) -> None:
