@@ -36,6 +36,13 @@ async def is_alive(api_url: str) -> bool:
         return False
 
 
+def is_failure(error: Exception) -> bool:
+    """Whether a client's error says that no answer came, or that the server is at fault and not the request."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error, httpx.TransportError)
+
+
 async def require_server(api_url: str, environ: Mapping[str, str] | None = None) -> None:
     """Raises `ConfigError` where no Prefect server takes requests of ours at this address."""
     if not await is_up(api_url):

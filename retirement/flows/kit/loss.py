@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-import httpx
 from prefect.settings import get_current_settings
 
 from retirement import process
 from retirement.errors import EngineLost, RetirementError
-from retirement.flows.kit.health import is_alive
+from retirement.flows.kit.health import is_alive, is_failure
 from retirement.process import waiting
 from retirement.site import Stop
 from retirement.site.stopping import survive
@@ -69,16 +68,9 @@ async def or_lost(error: Exception, ask: Ask = _is_alive) -> Exception:
 
     A server that was away may be back when it is asked, so its own failure counts whatever it says then.
     """
-    if not _is_failure(error) and await ask():
+    if not is_failure(error) and await ask():
         return error
     return EngineLost("Prefect's server, or its database, fails or does not answer; its records are incomplete")
-
-
-def _is_failure(error: Exception) -> bool:
-    """Whether no answer came, or one that says that the server, and not the request, is at fault."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
-    return isinstance(error, httpx.TransportError)
 
 
 async def _until(ended: Callable[[], bool]) -> None:
