@@ -1,6 +1,7 @@
 """YAML with positions: every value knows its line and the key that an operator would call it by."""
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ _UNRENDERED = (
     "`/edx/app/retirement_service/config.yml`, Tutor's stands below `$(tutor config printroot)/env/plugins/retirement`"
 )
 _QUOTED = re.compile(r"(?P<mark>['\"])(?P<text>.*?)(?P=mark)", re.DOTALL)
+_ESCAPE = re.compile(r"\\U([0-9A-Fa-f]{8})")
 _OCTAL = re.compile(r"[-+]?0[0-9_]+")
 _TEXT_TAGS = ("str", "timestamp", "binary", "value", "merge")
 
@@ -130,6 +132,11 @@ def _parsed(text: str, problems: Problems) -> Node | None:
         raise _NoDocumentError(f"is no YAML: {_reason(error)}", _line(error, text)) from None
     except RecursionError:
         raise _NoDocumentError("is nested too deeply") from None
+    except (OverflowError, ValueError):
+        # The parser makes a character of any number that stands behind a backslash.
+        number = next((each for each in _ESCAPE.finditer(text) if int(each[1], 16) > sys.maxunicode), None)
+        line = text.count("\n", 0, number.start()) + 1 if number else 1
+        raise _NoDocumentError("is no YAML: it holds an escape (\\U…) that is no character", line) from None
 
 
 def _mapping_of(node: Node | None) -> Node:

@@ -127,6 +127,8 @@ async def _moved(
     aim = await aiming(site, row, lease.finished, record)
     if aim.target is None:
         return _finding(row, Verdict.LEFT, aim.text)
+    if aim.target != COMPLETE:
+        await lease.reopen(row.state)
     if aim.again:
         await lease.void(aim.again, aim.note)
     await lease.moved(row.state, aim.target, aim.note)

@@ -78,6 +78,8 @@ async def _expire(site: Site, decision: int, *, dry_run: bool) -> bool:
 async def _close(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding | None:
     """A run that the ledger never saw end, of a learner who stands in no working state: it died at the very end."""
     row = await locate(site, record.user_id)
+    if row and row.retirement_id != record.retirement_id:
+        row = None  # a later request, which says nothing of how this one ended
     state = row.state if row else "gone"
     text = "the run had ended without a word"
     ending = retired_or_not(site, row, record).value if row and state == COMPLETE else Verdict.CLOSED.value

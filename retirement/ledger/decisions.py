@@ -12,11 +12,14 @@ from sqlalchemy import ColumnElement
 
 from retirement.errors import ConfigError, StateConflict
 from retirement.ledger.access import Access
-from retirement.ledger.tables import Answer, Decision, Question, Way
+from retirement.ledger.events import event_of
+from retirement.ledger.tables import Answer, Decision, Entry, Question, Way
 from retirement.ledger.transaction import Change, Changed, New, Transaction
 
 #: An answer that came after another one, or after the time to answer.
 LATE = "decision.late"
+#: The answer that counts.
+MADE = "decision.made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,10 @@ class Decisions:
 
         return await self._access.read(look)
 
+    async def begun_since(self, decision_id: int) -> frozenset[int]:
+        """The learners on whom runs have begun after the answer, by the order of the entries: a clock may go back."""
+        return await self._access.read(lambda tx: _begun_since(tx, decision_id))
+
     async def current(self) -> list[Asked]:
         """The questions without an answer, in time or not, and the answers on which a run may act, oldest first."""
 
@@ -183,6 +190,18 @@ class Decisions:
 def question_scope(decision_id: int) -> str:
     """The scope of the lease that a run has while it waits for an answer: as long as it is live, so is the run."""
     return f"question:{decision_id}"
+
+
+def _begun_since(tx: Transaction, decision_id: int) -> frozenset[int]:
+    later = tx.rows(Entry, Entry.seq > decision_id, Entry.kind.in_([MADE, "run.began"]))
+    numbers = (each.seq for each in later if each.kind == MADE and _is_about(each, decision_id))
+    answered = next(numbers, None)
+    return frozenset(each.user_id for each in later if answered and each.seq > answered and each.user_id is not None)
+
+
+def _is_about(entry: Entry, decision_id: int) -> bool:
+    rows = event_of(entry).rows
+    return any((table, key) == (Decision.__tablename__, [decision_id]) for table, key, _ in rows)
 
 
 def _asked(tx: Transaction, decision_id: int) -> Asked:
@@ -201,7 +220,7 @@ def _made(tx: Transaction, asked: Decision, question: Question | None, said: Sai
     if question:
         counts_until = until if said.approver is not None else None
         changes.append(Changed(replace(question, answered_by=said.by, counts_until=counts_until)))
-    tx.enter("decision.made", *changes, facts={"run_id": asked.run_id})
+    tx.enter(MADE, *changes, facts={"run_id": asked.run_id})
     return made
 
 

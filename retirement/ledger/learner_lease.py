@@ -42,6 +42,7 @@ class LearnerLease:
         #: How the run before ended, and why; None where there was none, or it has died.
         self.ended_before = began.ended_before
         self.tried = began.tried  #: what of this retirement has been called, unless it has ended retired
+        self._was_retired = began.was_retired
         self._access = access
         self._leases = leases
         self._open: dict[str, int] = {}
@@ -155,6 +156,22 @@ class LearnerLease:
 
         await self._access.write(void)
         self.finished = {step: outcome for step, outcome in self.finished.items() if step not in names}
+
+    async def reopen(self, state: str) -> None:
+        """Enters that a retirement which had ended retired is open again, since the LMS row is back in `state`.
+
+        From here on every step needs its proof once more before the learner counts as retired. Raises `LeaseLost`.
+        """
+        if not self._was_retired:
+            return
+
+        def reopen(tx: Transaction) -> None:
+            self._fence(tx)
+            if row := tx.row(LearnerRecord, self.user_id, self.retirement_id):
+                self._enter(tx, "learner.reopened", Changed(replace(row, retired_at=None)), state=state)
+
+        await self._access.write(reopen)
+        self._was_retired = False
 
     async def moved(self, before: str, after: str, reason: str) -> None:
         """Enters that the LMS row is about to be moved by force. Raises `LeaseLost`."""

@@ -42,6 +42,7 @@ class Began:
     ended_before: tuple[str, str] | None
     #: Steps that runs have called; none where a run has ended retired, so that nothing is left to prove.
     tried: frozenset[str]
+    was_retired: bool  #: whether a run has ended retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ def _since(tx: Transaction, lease: Lease, run: Run, before: LearnerRecord | None
     changed = _has_another_pipeline(tx, run, attempts)
     ended = (before.ending, before.reason or "") if before and before.ending else None
     calls = {each.step: (each.service, each.operation) for each in attempts if each.is_proved}
-    tried = frozenset[str]() if before and before.retired_at else frozenset(each.step for each in attempts)
-    return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried)
+    was_retired = before is not None and before.retired_at is not None
+    tried = frozenset[str]() if was_retired else frozenset(each.step for each in attempts)
+    return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried, was_retired)
 
 
 def _has_another_pipeline(tx: Transaction, run: Run, attempts: Sequence[Attempt]) -> bool:

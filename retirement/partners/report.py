@@ -20,6 +20,7 @@ from retirement.ledger.claims import BEGUN, DELIVERED, SEALED, WRITTEN
 from retirement.partners.files import Destination, Reported, SealedClaim, per_org, read, user_ids_of
 from retirement.partners.unreported import UnreportedLearners, note_namesakes
 from retirement.pipeline import COMPLETE
+from retirement.pipeline.proof import doubt
 from retirement.site import Batch, Site
 from retirement.site.watch import locate_all
 
@@ -120,9 +121,11 @@ class _Run:
         asked = set(self._told) - retired
         rows = await locate_all(self.site, asked) if asked else {}
         for user_id in sorted(asked):
-            row = rows.get(user_id)
+            row, record = rows.get(user_id), await self.ledger.learners.newest(user_id)
             if row is None or row.state != COMPLETE:
                 self.delivery.not_retired[user_id] = f"the row is {row.state}" if row else "the LMS has no row"
+            elif record and (why := doubt(self.site.pipeline, row, record)):
+                self.delivery.not_retired[user_id] = why
 
     async def _claimed(self) -> int | None:
         """The number of a new claim, None where its answer was lost. Raises where the one before was lost too."""

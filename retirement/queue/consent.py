@@ -46,9 +46,8 @@ class Consent:
 
 async def consent_of(ledger: Ledger, asked: Asked) -> Consent:
     """What is left of a yes: learners who were begun since then are counted, by whatever run."""
-    about, since = frozenset(asked.question.user_ids), asked.decision.decided_at
-    records = await ledger.learners.find(since=since) if since else []
-    begun = about & {each.user_id for each in records if since and each.began_at >= since}
+    about = frozenset(asked.question.user_ids)
+    begun = about & await ledger.decisions.begun_since(asked.id)
     return Consent(asked.id, about, begun, max((asked.decision.at_most or 0) - len(begun), 0))
 
 

@@ -108,6 +108,8 @@ def _nothing_to_do(row: Learner, pipeline: Pipeline, lease: LearnerLease) -> tup
 async def _placed(start: Start, row: Learner, holds: Sequence[Hold]) -> LearnerRun:
     """The run at the place where the earlier ones have left the learner."""
     pipeline, lease = start.site.pipeline, start.lease
+    # A restored backup or an operator has taken a row back that was COMPLETE.
+    await lease.reopen(row.state)
     if lease.of_another_pipeline and (other := called_otherwise(pipeline, lease.calls)):
         await lease.void(other, "the step calls another service or operation by now")
     again = behind(pipeline, row.state, lease.finished)

@@ -97,6 +97,16 @@ def test_control_characters(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", ["FFFFFFFF", "00110000", "7fffffff"])
+def test_an_escape_that_is_no_character(desk: Desk, number: str) -> None:
+    """The parser itself fails over it; the line is told, and escapes that are characters are none of it."""
+    text = LMS + f'timezone: "\\U0001F600"\nschedule: "\\U{number}"\n'
+
+    assert desk.problems(text) == [
+        f"retirement.yaml:{line_of(text, 'schedule')}: file: is no YAML: it holds an escape (\\U…) that is no character"
+    ]
+
+
 def test_a_huge_file(desk: Desk) -> None:
     """It is not even parsed."""
     assert desk.problems("# " + "x" * 300_000) == [

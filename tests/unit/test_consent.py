@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from retirement.config import Configuration
-from retirement.errors import GuardStopped, StateConflict
+from retirement.errors import Ending, GuardStopped, StateConflict
 from retirement.ledger import Asked, Said
 from retirement.queue import consent
 from retirement.queue.consent import Consent
@@ -189,3 +189,19 @@ async def test_a_run_that_does_not_wait_says_how_to_answer(world: World, tmp_pat
     assert f"`retirement approve {asked.id} --approver NAME --reason WHY` (with `--at-most N`" in text
     assert f"`retirement reject {asked.id} " in text
     assert f"until {asked.decision.expires_at:%Y-%m-%d %H:%M} UTC; the next queue run acts on it" in text
+
+
+async def test_a_clock_that_goes_back_lets_no_more_learners_through_than_were_agreed_to(
+    world: World, tmp_path: Path
+) -> None:
+    """Learners begun under the answer count by the order of the entries, and those before it do not."""
+    seed(world, 4)
+    night = Night(world, tmp_path)
+    asked = await night.ask(wanted=1)
+    await world.retire(night.site, "dana-3")
+    await night.say(asked, at_most=1)
+    world.calendar.pass_by(minutes=-30)
+    (first,) = await night.names(await night.act())
+    assert (await world.retire(night.site, first)).ending is Ending.RETIRED
+
+    assert (first, await night.standing()) == ("dana-0", None)

@@ -53,3 +53,14 @@ async def test_learners_of_another_driver_are_judged_by_their_rows(world: World,
 
     expected = {world.user_ids["ben"]: f"the row is {WAITS}", world.user_ids["gil"]: "the LMS has no row"}
     assert (delivery.learners, delivery.not_retired) == (3, expected)
+
+
+async def test_a_row_that_others_made_complete_is_told_as_not_retired(world: World, place: Destination) -> None:
+    """The account was never erased, and an operator set the row to COMPLETE."""
+    site = await queued(world)
+    await world.force("bo", "COMPLETE")
+
+    delivery = await partners.deliver(site, batch_of(site), place)
+
+    (why,) = delivery.not_retired.values()
+    assert why == "the row is COMPLETE, and the account does not have the retired username"
