@@ -104,7 +104,13 @@ MUTANTS = (
         "if row is None or row.state == CLOSED:\n        return False\n    if _waits",
         "return False\n    if _waits",
     ),
-    Mutant("a look before a forced move", "lms/rows.py", "doubtful = force or state == ERRORED", "doubtful = False"),
+    Mutant(
+        "a look before a forced move",
+        "lms/rows.py",
+        "doubtful = force or state == ERRORED",
+        "doubtful = False",
+        test="tests/unit/test_moves.py::test_a_forced_move_that_is_done_already_sends_nothing",
+    ),
     Mutant("the read-back after a lost move", "lms/rows.py", "lost = lost or error.in_doubt", "lost = False"),
     Mutant(
         "a request that was taken back",
