@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from retirement.learner import Learner
 from retirement.ledger.access import Access
@@ -11,7 +11,11 @@ from retirement.ledger.holds import active_holds
 from retirement.ledger.leases import Lease, is_live, learner_scope, take
 from retirement.ledger.tables import Attempt, Entry, Hold, LearnerRecord, proved
 from retirement.ledger.transaction import Changed, New, Transaction
+from retirement.pipeline import ABORTED, COMPLETE
 
+#: Requests under one number that were made within so long are the same: a database may have rounded the time.
+_SAME_REQUEST = timedelta(seconds=2)
+ANOTHER_REQUEST = "the LMS has given the number of that request to another one"
 #: The ending that makes a learner count as retired.
 RETIRED = "retired"
 
@@ -59,14 +63,16 @@ def begin(tx: Transaction, access: Access, run: Run) -> Began:
     learner = run.learner
     lease = take(tx, access, learner_scope(learner.user_id), f"learner {learner.user_id}")
     before = tx.row(LearnerRecord, learner.user_id, learner.retirement_id)
-    row = _begun(tx, access, run, lease, before)
+    row, void = _begun(tx, access, run, lease, before), _void(tx, run, before)
+    if void:
+        row = replace(row, retired_at=None)
     told = {"retirement": learner.retirement_id, "fence": lease.fence, "holder": lease.holder}
     told |= {"taken_over": lease.taken_over}
     if run.pipeline:
         told |= {"steps": list(run.steps)}
     if run.ends:
         told |= {"ends": list(run.ends)}
-    tx.enter("run.began", Changed(row) if before else New(row), user_id=learner.user_id, facts=told)
+    tx.enter("run.began", Changed(row) if before else New(row), *void, user_id=learner.user_id, facts=told)
     return _since(tx, lease, run, before)
 
 
@@ -89,6 +95,20 @@ def _begun(tx: Transaction, access: Access, run: Run, lease: Lease, before: Lear
         state=before.state if before else None,
         retired_at=before.retired_at if before else None,
     )
+
+
+def _void(tx: Transaction, run: Run, before: LearnerRecord | None) -> list[Changed]:
+    """What makes proofs of another request void: an LMS that comes back from a backup gives its numbers out again.
+
+    A row that has ended keeps them: a move of the LMS may have changed its times, and nothing follows from it.
+    """
+    learner = run.learner
+    if before is None or learner.state in (ABORTED, COMPLETE):
+        return []
+    if abs(before.requested_at - learner.requested_at) < _SAME_REQUEST:
+        return []
+    rows = [each for each in attempts_of(tx, learner.user_id, learner.retirement_id) if each.is_proved]
+    return [Changed(replace(each, voided_at=tx.now, void_reason=ANOTHER_REQUEST)) for each in rows]
 
 
 def _since(tx: Transaction, lease: Lease, run: Run, before: LearnerRecord | None) -> Began:

@@ -11,7 +11,7 @@ from retirement.errors import Ending
 from retirement.followup.move_back import Verdict
 from retirement.followup.reconcile import reconcile
 from retirement.ledger.extract import extract
-from retirement.pipeline import COMPLETE, PENDING
+from retirement.pipeline import COMPLETE, PENDING, Pipeline, Step
 from retirement.site import Site
 from retirement.site.address import was_erased
 from retirement.site.watch import watch
@@ -20,6 +20,15 @@ from .doubles import World, holder
 from .test_made_complete import EMAIL, LINE, refusing
 
 pytestmark = pytest.mark.anyio
+
+#: Two steps at a time: one that fails leaves the row in PENDING, whatever the other has proved.
+GRAPH = Pipeline(
+    (
+        Step("RETIRING_CREDENTIALS", "CREDENTIALS_COMPLETE", "CREDENTIALS", "replace_usernames", ()),
+        Step("RETIRING_MISC", "MISC_COMPLETE", "LMS", "retirement_lms_retire_misc", ()),
+        Step("RETIRING_LMS", "LMS_COMPLETE", "LMS", "retirement_lms_retire", ("RETIRING_CREDENTIALS", "RETIRING_MISC")),
+    )
+)
 
 
 async def failed_again(world: World) -> Site:
@@ -104,3 +113,22 @@ async def test_a_dead_run_of_an_earlier_request_is_not_retired_with_the_later_on
     endings = {each.retirement_id: each.ending for each in await world.ledger.learners.retirements([bo.user_id])}
     assert endings == {earlier.retirement_id: "closed", bo.retirement_id: "retired"}
     assert (await was_erased(site, EMAIL)).erased is True
+
+
+@pytest.mark.parametrize("days", [0, 1], ids=["the-same-request", "another-request"])
+async def test_a_number_that_the_lms_gives_out_again_is_another_request(world: World, days: int) -> None:
+    """The LMS came back from a backup, and the learner asked anew: what was proved before is done again."""
+    world.seed(holder("bo", email=EMAIL), states=GRAPH.lms_states)
+    world.sandbox.arm([{"service": "credentials", "path": "replace_usernames", "status": 503, "times": 99}])
+    first = await world.retire(world.site(GRAPH), "bo")
+    assert first.ending is Ending.PARKED, first
+    world.sandbox.arm([])
+    (record,) = await world.ledger.learners.find()
+    assert (world.state("bo"), set(record.finished)) == (PENDING, {"RETIRING_MISC"})
+    world.age(-days, "created")
+
+    report = await world.retire(world.site(GRAPH), "bo")
+
+    misc = next(each.result for each in report.steps if each.step == "RETIRING_MISC")
+    assert (report.ending, misc) == (Ending.RETIRED, "erased" if days else "skipped")
+    assert (await world.ledger.verify()).ok
