@@ -129,12 +129,14 @@ class Rows:
     async def cancel(self, learner: Learner) -> None:
         """Takes back the request of a learner in PENDING. Never sent twice: a lost reply is read back.
 
-        Raises `StateConflict` when the learner is further on or the request gone, and `Misconfigured` when the
-        worker may not: retiring and cancelling are two permissions (contract, section 1.2).
+        Raises `StateConflict` when the learner is further on or the request gone, `Refused` when it is there still,
+        and `Misconfigured` when the worker may not: to cancel is a permission of its own (contract, section 1.2).
         """
         _require_pending(learner, learner)
         try:
-            await self._api.post(CANCEL, json={"retirement_id": learner.retirement_id}, once=True, judge=_cancelled)
+            reply = await self._api.post(
+                CANCEL, json={"retirement_id": learner.retirement_id}, once=True, judge=_cancelled
+            )
         except (Transient, Refused) as error:
             if error.consequence.passes and not error.in_doubt:
                 raise
@@ -143,6 +145,9 @@ class Rows:
                 return
             _require_pending(learner, row)
             raise
+        # A learner who is told that the account stays would be erased by the next run.
+        if await self.refresh(learner) is not None:
+            raise reply.refused("it says that it cancelled, and the request is there still")
 
     async def clock(self) -> datetime | None:
         """What time it is at the LMS, by its `Date` header; None where a proxy takes that away."""

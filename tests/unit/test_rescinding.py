@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from retirement.errors import Ending, Misconfigured, StateConflict
+from retirement.errors import Ending, Misconfigured, Refused, StateConflict
 from retirement.followup.cancel import cancel
 from retirement.followup.reconcile import reconcile
 from retirement.learner import Learner
@@ -130,6 +130,24 @@ async def test_a_cancellation_comes_too_late_once_the_run_has_begun(world: World
     report = await retire(site, learner)
 
     assert (report.ending, refused) == (Ending.RETIRED, [400])
+
+
+async def test_a_cancellation_that_did_nothing_is_not_told_as_one(world: World) -> None:
+    """Else the next run would erase a learner who was told that the account stays."""
+    world.seed(holder(), states=LINE.lms_states)
+    site = world.site(LINE)
+
+    async def around(request: httpx.Request, forward: Forward) -> httpx.Response:
+        if "cancel_retirement" in request.url.path:
+            return httpx.Response(200, json={"success": True})
+        return await forward(request)
+
+    world.around = around
+    with pytest.raises(Refused, match="the request is there still"):
+        await cancel(site, world.user_ids[USERNAME])
+
+    (record,) = await world.ledger.learners.find()
+    assert (record.ending, world.state(USERNAME)) == ("not-cancelled", "PENDING")
 
 
 async def test_an_operator_cancels_for_a_learner_who_waits(world: World) -> None:
