@@ -106,6 +106,10 @@ COMMANDS = (
     ),
     LateCommand("hold", "hold:app", "Legal or operational reasons not to erase, with an end."),
     LateCommand("breaker", "breaker:app", "Stop calling a service, or call it again."),
+    LateCommand(
+        "automations", "automations:app", "What the Prefect server does by itself: end dead runs, tell operators."
+    ),
+    LateCommand("notifications", "notifications:app", "The channels by which operators are told."),
     LateCommand("ledger", "ledger:app", "The evidence: create, upgrade and verify it."),
     LateCommand("config", "config:app", "Show, convert and check configuration files."),
 )

@@ -34,6 +34,8 @@ EXAMPLES = {
     "reject": ("reject 12 --approver dpo --reason 'nobody announced this'",),
     "pause": ("pause queue --by oncall --reason 'the forum is being moved'",),
     "resume": ("resume queue --by oncall --reason 'the forum is back'",),
+    "automations": ("automations apply",),
+    "notifications": ("notifications test",),
     "hold": (
         "hold add --user-id 4711 --basis 'Art. 17(3)(e)' --until 2026-12-31 --by dpo",
         "hold list",

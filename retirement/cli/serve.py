@@ -9,15 +9,16 @@ from typing import Annotated
 
 import typer
 
+from retirement.cli.automations import ui_url
 from retirement.cli.command import Call, command
 from retirement.cli.next_times import lines
 from retirement.cli.output import console, errors
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError
-from retirement.flows.kit.server import restart, running
+from retirement.flows.kit.server import PrefectServer, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
-from retirement.process import home
+from retirement.process import home, waiting
 from retirement.reports import DONE
 from retirement.site import ledger_location
 
@@ -35,11 +36,13 @@ async def serve(
     async with running(port) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
+        from retirement.flows.kit import troubles
 
         console.print(f"UI: {engine.ui_url}")
         for line in [*lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
         with suppress(asyncio.CancelledError):  # it was stopped, which is how it ends
+            await _put_automations(chosen, engine)
             await serve_all(
                 Schedules(
                     queue=chosen.schedules.get("schedule"),
@@ -54,9 +57,28 @@ async def serve(
                     home() / "healthy",
                     restart=partial(restart, engine) if engine.is_ours else None,
                     log=log if engine.is_ours else None,
+                    notify=lambda silent, now: troubles.tell(
+                        engine.api_url, troubles.of_schedules(silent, now, chosen.notifications)
+                    ),
                 ),
             )
     return DONE
+
+
+async def _put_automations(configuration: Configuration, engine: PrefectServer) -> None:
+    """Puts them on the server, and sends a test message to each channel that it did not know. Raises `ConfigError`."""
+    from retirement.flows.kit.automations import apply
+    from retirement.flows.kit.channels import send_tests
+
+    with waiting("Prefect's server to take the automations"):
+        applied = await apply(
+            configuration.notifications, source=configuration.source, ui_url=ui_url(configuration, engine)
+        )
+        for arrival in await send_tests(applied.new_channels, configuration.source):
+            errors.print(arrival.sentence)
+    if configuration.notifications:
+        names = ", ".join(each.name for each in configuration.notifications)
+        console.print(f"notifications: {names}; `retirement notifications test` sends a message to each")
 
 
 async def _pauses(configuration: Configuration) -> list[str]:

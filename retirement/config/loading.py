@@ -1,6 +1,7 @@
 """From a path to a `Configuration`: every check, in the order in which one depends on another."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from retirement.config.services import Services, Telling
 from retirement.config.settings import (
     SCHEDULES,
     BreakerSettings,
+    ChannelSettings,
     Configuration,
     DatabaseSettings,
     GeneralSettings,
@@ -82,6 +84,12 @@ def _path_problem(path: str) -> str | None:
     return None if path.isprintable() else "holds characters that no path has"
 
 
+def _channel_problem(url: str) -> str | None:
+    """What shows without Apprise, which takes seconds to load: it is asked when a channel is used."""
+    text = "is no Apprise URL, such as mailtos://USER:PASSWORD@example.com; a block of Prefect is given as block:"
+    return None if re.match(r"[A-Za-z][\w+.-]*://\S", url) else text
+
+
 def _schedule_problem(name: str, values: Mapping[str, Any]) -> str | None:
     zone = values.get("timezone")
     return cron.problem_of(values[name], zone if isinstance(zone, str) else None)
@@ -114,6 +122,7 @@ class _Loader:
             "ledger": self._ledger(),
             "databases": self._databases(),
         }
+        channels = self._notifications()
         general = self._general()
         steps, services = self._pipeline(lms)
         if self._problems or not (lms and general and steps and all(sections.values())):
@@ -124,6 +133,7 @@ class _Loader:
             lms=lms,
             **general.model_dump(),
             **sections,
+            notifications=channels,
             services=services,
             connectors=self._meant(steps),
             pipeline=steps,
@@ -227,6 +237,28 @@ class _Loader:
                 text = f"must be at most breaker.longest_seconds, which is {breaker.longest_seconds:g}"
             self._problems.add(place.line, place.key, text)
         return breaker
+
+    def _notifications(self) -> tuple[ChannelSettings, ...]:
+        """The channels that can be read; what is wrong with others is among the problems."""
+        node = self._section("notifications")
+        if problem := node.unlike(list, "must be a list of channels, such as [{name: oncall, url: …}]"):
+            self._problems.add(node.line, node.key, problem)
+        checks = {"url": lambda values: _channel_problem(values["url"])}
+        found: dict[str, ChannelSettings] = {}
+        for each in node.items:
+            if not (read := self._sections.read(ChannelSettings, each, "notifications", checks)):
+                continue
+            if (read.url is None) == (read.block is None):
+                what = "has neither url nor block; give one of them" if read.url is None else "has url and block"
+                self._problems.add(each.line, each.key, what if read.url is None else f"{what}; keep one of them")
+            if read.on == ():
+                on = each.at(("on",))
+                self._problems.add(on.line, on.key, "is empty; give a value or remove the key")
+            if read.name in found:
+                name = each.at(("name",))
+                self._problems.add(name.line, name.key, "is the name of another channel too; give each its own")
+            found[read.name] = read
+        return tuple(found.values())
 
     def _steps(self) -> tuple[list[Placed], set[str]]:
         """The steps that can be read, and the names of those that cannot."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr
 from retirement.config import databases
 from retirement.config.draft import ROW
 from retirement.config.references import escaped, is_reference
-from retirement.config.settings import Configuration, DatabaseSettings, LedgerSettings
+from retirement.config.settings import ChannelSettings, Configuration, DatabaseSettings, LedgerSettings
 from retirement.pipeline import Pipeline
 
 MASK = "**********"
@@ -95,6 +95,8 @@ class _Writer:
             "cleanup_days": configuration.cleanup_days,
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
             "timezone": self.line(configuration.timezone),
+            "ui_url": self.line(configuration.ui_url),
+            "notifications": [self.channel(each) for each in configuration.notifications] or None,
             "services": self.services(configuration),
             "pipeline": self.steps(configuration.pipeline),
         }
@@ -132,6 +134,10 @@ class _Writer:
         """As of the ledger's address only the password is a secret."""
         given = stores.given().items()
         return {name: self._address(url, "databases", name, "database", "password") for name, url in given} or None
+
+    def channel(self, channel: ChannelSettings) -> Any:
+        """A channel; the variable of its secret is named after it and not after its place in the list."""
+        return self.plain(channel, "notifications", channel.name)
 
     def _address(self, url: str, *place: str) -> str:
         return databases.without_password(url, self.secret(place), self.text)

@@ -13,7 +13,7 @@ from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.problems import Problems, close_to, nearest, shown
 from retirement.config.references import References
-from retirement.config.settings import DOMAIN, STATE, TEXT
+from retirement.config.settings import ADDRESS, BLOCK, CHANNEL, DOMAIN, STATE, TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Told the values of a section, says what is wrong with one of them.
@@ -25,11 +25,15 @@ _SHAPES = {
     TEXT: "must be one line without space at its ends",
     DOMAIN: "is no domain; write what stands after the @, such as example.com",
     STATE: "is no name of a state; use letters, digits and `_`",
+    CHANNEL: "is no name of a channel; use small letters, digits and single `-`",
+    BLOCK: "is no notification block; write TYPE/NAME, such as slack-webhook/oncall",
+    ADDRESS: "is no address of a page; it begins with https:// or http://",
 }
 
 _PLAIN_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "string_type": lambda _: "must be text",
     "string_too_short": lambda _: "is empty; give a value",
+    "string_too_long": lambda limit: f"has more than {limit['max_length']} characters; shorten it",
     "string_pattern_mismatch": lambda given: _SHAPES.get(given["pattern"], "has not the form that is due"),
     "int_type": lambda _: "must be a whole number",
     "int_parsing": lambda _: "must be a whole number",

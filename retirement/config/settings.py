@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
@@ -16,6 +17,12 @@ TEXT = r"^\S(?:.*\S)?$"
 STATE = r"^[\w.-]+$"
 #: What stands after the @ of an e-mail address.
 DOMAIN = r"^[\w-]+(?:\.[\w-]+)*$"
+#: The name of a channel is part of names in Prefect.
+CHANNEL = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+#: A block of Prefect by the slug of its type and its own name.
+BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
+#: An address of a page.
+ADDRESS = r"^https?://\S+$"
 #: What runs on a schedule, by the name of its deployment, and the key whose value is its cron line.
 SCHEDULED = {
     "queue": "schedule",
@@ -28,6 +35,9 @@ SCHEDULES = tuple(SCHEDULED.values())
 
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
+Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
+Block = Annotated[str, StringConstraints(pattern=BLOCK)]
+Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
 Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
 Country = Annotated[str, AfterValidator(country)]
 Days = Annotated[int, Field(ge=1, le=365)]
@@ -177,6 +187,61 @@ class DatabaseSettings(_Settings):
         return {name: url.get_secret_value() for name, url in found if url is not None}
 
 
+class Occasion(StrEnum):
+    """What operators are told of."""
+
+    FAILED = "failed"  #: a run ended as failed
+    CRASHED = "crashed"  #: the process of a run is gone
+    PAUSED = "paused"  #: a run asks, or has left its question in the ledger
+    DEADLINE = "deadline"  #: learners have little time left to their deadline, or none
+    BREAKER = "breaker"  #: a service is not called for hours
+    RECEIPT = "receipt"  #: a service should have confirmed an erasure by now
+    SCHEDULE = "schedule"  #: a scheduled run does not come
+
+
+class ChannelSettings(_Settings):
+    """Where operators are told what happens: an address of Apprise, or a block of Prefect."""
+
+    name: Channel = Field(description="What the channel is called in messages and in Prefect, such as `oncall`.")
+    url: SecretStr | None = Field(
+        default=None, description="Apprise URL, such as `mailtos://…`; it is a secret: `${NAME}`, `file:PATH`."
+    )
+    block: Block | None = Field(
+        default=None, description="A notification block on the Prefect server instead, as `TYPE/NAME`."
+    )
+    on: tuple[Occasion, ...] | None = Field(
+        default=None,
+        description="Occasions: `failed`, `crashed`, `paused`, `deadline`, `breaker`, `receipt`, `schedule`; "
+        "left out: all.",
+    )
+    deadline_days: float = Field(
+        default=3, ge=0, le=365, description="`deadline`: at most so many days are left to a learner's deadline."
+    )
+    breaker_hours: float = Field(
+        default=4, ge=0, le=720, description="`breaker`: a service is not called for so many hours."
+    )
+    schedule_minutes: float = Field(
+        default=10, ge=1, le=1440, description="`schedule`: a scheduled run is missing for so many minutes."
+    )
+    repeat_hours: float = Field(
+        default=20, ge=1, le=720, description="A trouble that lasts is told again after so many hours."
+    )
+
+    @property
+    def occasions(self) -> tuple[Occasion, ...]:
+        """What this channel is told of."""
+        return self.on or tuple(Occasion)
+
+    def threshold(self, occasion: Occasion) -> float:
+        """How much has to be there of a trouble before this channel is told; 0 where it is told of any."""
+        given = {
+            Occasion.DEADLINE: self.deadline_days,
+            Occasion.BREAKER: self.breaker_hours,
+            Occasion.SCHEDULE: self.schedule_minutes,
+        }
+        return given.get(occasion, 0.0)
+
+
 class GeneralSettings(_Settings):
     """What stands at the top level of our own dialect beside the sections."""
 
@@ -216,6 +281,10 @@ class GeneralSettings(_Settings):
         description="Time zone in which cron lines are read, such as `Europe/Madrid`; `CRON_TZ=ZONE` before a line "
         "gives it one of its own; none: UTC.",
     )
+    ui_url: Address | None = Field(
+        default=None,
+        description="Address of Prefect's UI for the links of notifications; none: that of the server itself.",
+    )
 
 
 class StepSettings(_Settings):
@@ -253,6 +322,8 @@ class Configuration:
     cleanup_days: int
     cleanup_schedule: str | None
     timezone: str | None
+    ui_url: str | None
+    notifications: tuple[ChannelSettings, ...]
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline

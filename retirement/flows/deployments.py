@@ -18,8 +18,8 @@ from retirement.flows.cleanup import cleanup
 from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
 from retirement.flows.hold import hold
-from retirement.flows.kit.dead_runs import TAG, watch_for_silence
 from retirement.flows.kit.loss import or_lost
+from retirement.flows.kit.names import TAG
 from retirement.flows.kit.schedules import Schedules as KeptSchedules
 from retirement.flows.kit.watchdog import Watchdog
 from retirement.flows.partner_report import partner_report
@@ -120,7 +120,6 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
     runner = Runner(pause_on_shutdown=False)
     async with get_client() as client:
         with waiting("Prefect's server to take the deployments"):
-            await watch_for_silence()
             await _pause_former()
             kept = await KeptSchedules.read(client)
             served = await _offer_all(runner, kept, schedules, tell)

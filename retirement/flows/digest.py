@@ -23,7 +23,7 @@ async def digest(config: Config = None) -> State[Any]:
 
 
 async def _write(path: str | None) -> State[Any]:
-    async with ready(path, secret_block) as (_, site):
+    async with ready(path, secret_block) as (configuration, site):
         found = await today(site)
-        await show_today(found)
+        await show_today(found, configuration.notifications)
     return Completed(name="Written", message="; ".join(found.to_do) or "nothing waits for a person")

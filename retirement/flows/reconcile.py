@@ -55,7 +55,7 @@ async def _reconcile(config: str | None, findings: list[Finding]) -> State[Any]:
         await finish_or_stop(collect(findings, followup.reconcile(site, watched=watched), stop), stop)
         live = await site.ledger.leases.live()
         await bury(lambda user_id: learner_scope(user_id) in live, live=live, own=_own_run())
-        await write_today(site)
+        await write_today(site, configuration.notifications)
     summary = await show_findings(findings) or reports.nothing_stuck(watched)
     if any(each.verdict in _FAILURES for each in findings):
         return Failed(name="SomeFailed", message=summary)

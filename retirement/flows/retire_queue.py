@@ -134,7 +134,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             await _retire_all(run.tasks, configuration, run, lease)
             if not batch.stop:
                 run.behind = await left_behind(site, batch, unfinished, {each.user_id for each in run.reports})
-                await write_today(site)
+                await write_today(site, configuration.notifications)
 
         try:
             await unless_lost(work(), batch.stop, lambda: not (run.tasks and run.tasks.under_way))

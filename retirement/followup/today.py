@@ -40,6 +40,8 @@ class Today:
     open_receipts: int
     overdue_receipts: tuple[int, ...]
     to_do: tuple[str, ...]  #: sentences about what waits for a person
+    time_left: Mapping[int, timedelta]  #: to the deadline, of each learner who waits and whom no hold keeps wholly
+    down: Mapping[str, datetime]  #: services that are not called, and since when
 
     @property
     def document(self) -> dict[str, Any]:
@@ -68,7 +70,7 @@ class Today:
             "",
             *_table("Time left to the deadline", ("days", "learners", ""), _bars(self.slack)),
             *_table("Services, the last 24 hours", ("service", "what came of it"), _outcomes(self.services)),
-            f"Open receipts: {self.open_receipts}; overdue: {_named(self.overdue_receipts)}.",
+            f"Open receipts: {self.open_receipts}; overdue: {named(self.overdue_receipts)}.",
             "",
             *_list("Next runs", next_runs),
         ])  # fmt: skip
@@ -93,7 +95,18 @@ async def today(site: Site) -> Today:
         len(receipts),
         late,
         (*_learners(watched, errored, overdue, late), *await _of_the_ledger(site, now)),
+        await _time_left(site, watched, now),
+        {each.service: each.since for each in await site.ledger.breakers.down()},
     )
+
+
+async def _time_left(site: Site, watched: Watched, now: datetime) -> dict[int, timedelta]:
+    """Least first. A hold on an organisation counts as none: the LMS would have to be asked for each learner."""
+    holds = [each for each in await site.ledger.holds.find() if each.service is None]
+    due = {each.user_id: site.due_at(each) for each in watched.learners if each.state not in (ABORTED, COMPLETE)}
+    due |= {each.record.user_id: each.record.due_at for each in watched.unseen}
+    left = {user_id: at - now for user_id, at in due.items() if not any(hold.is_on(user_id, ()) for hold in holds)}
+    return dict(sorted(left.items(), key=lambda each: each[1]))
 
 
 def _ids(learners: Iterable[Learner], fits: Callable[[Learner], bool]) -> tuple[int, ...]:
@@ -130,7 +143,7 @@ def _learners(watched: Watched, errored: Sequence[int], overdue: Sequence[int], 
         ([each.record.user_id for each in watched.unseen], "not to be seen in the LMS: `retirement status`"),
         (receipts, "receipts overdue, by number: see `retirement verify --all`"),
     )
-    return [f"{len(ids)} {text}: {_named(ids)}" for ids, text in facts if ids]
+    return [f"{len(ids)} {text}: {named(ids)}" for ids, text in facts if ids]
 
 
 async def _of_the_ledger(site: Site, now: datetime) -> list[str]:
@@ -143,7 +156,8 @@ async def _of_the_ledger(site: Site, now: datetime) -> list[str]:
     ]
 
 
-def _named(ids: Sequence[int]) -> str:
+def named(ids: Sequence[int]) -> str:
+    """The first of these ids, and how many more there are."""
     more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
     return (", ".join(map(str, ids[:NAMED])) or "none") + more
 

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from docs.generate import pages
 from retirement.config import (
     BreakerSettings,
+    ChannelSettings,
     DatabaseSettings,
     GeneralSettings,
     GuardSettings,
@@ -32,6 +33,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("retry.", RetrySettings),
     ("breaker.", BreakerSettings),
     ("databases.", DatabaseSettings),
+    ("notifications[].", ChannelSettings),
     ("pipeline[].", StepSettings),
 ]
 KINDS = {
@@ -94,5 +96,9 @@ def test_the_configuration_in_the_document_loads(desk: Desk) -> None:
     assert (desk.load(sample).dialect, len(desk.load(sample).pipeline)) == ("own", 3)
     ledger = DOCUMENT.partition("## The ledger")[2].partition("```yaml\n")[2].partition("```")[0]
     assert desk.load(sample + ledger, RETIREMENT_LEDGER_PASSWORD="p").ledger.anchor == "/mnt/anchor/head"
+    channels = DOCUMENT.partition("## Notifications")[2].partition("```yaml\n")[2].partition("```")[0]
+    (desk.folder / "privacy-mail.url").write_text("mailto://mail.example.com")
+    found = desk.load(sample + channels, ONCALL_URL="json://example.com").notifications
+    assert [each.name for each in found] == ["oncall", "privacy", "team"]
     assert "RETIREMENT_CLIENT_SECRET" in sample
     assert ENVIRON.keys() == {"RETIREMENT_CLIENT_SECRET"}

@@ -16,7 +16,9 @@ import pytest
 import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from retirement.flows.kit.dead_runs import ENDS, JOBS, bury, silence_automations, watch_for_silence
+from retirement.flows.kit.automations import apply, silence_automations
+from retirement.flows.kit.dead_runs import bury
+from retirement.flows.kit.names import ENDS, JOBS
 from retirement.flows.retire_learner import Ending
 from tests import patient
 from tests.flows.conftest import Platform, sandbox
@@ -72,7 +74,7 @@ def test_the_shipped_automation_is_the_one_that_serve_makes() -> None:
 def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:
     """However often somebody starts to serve, and after a change of its seconds."""
     for seconds in (700, 700, 800):
-        asyncio.run(watch_for_silence(seconds))
+        asyncio.run(apply(seconds=seconds))
 
     assert [each["trigger"]["within"] for each in automations(api)] == [800, 800]
 
@@ -85,7 +87,7 @@ def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[
     subprocess.run(
         [sys.executable, "-m", *command], env={**environment, "PREFECT_API_URL": api}, check=True, capture_output=True
     )
-    asyncio.run(watch_for_silence())
+    asyncio.run(apply())
 
     assert [each["trigger"]["within"] for each in automations(api)] == [600, 600]
 
@@ -99,7 +101,7 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
             name = f"{api}/deployments/name/retire-queue/queue-here"
             until(lambda: patient.get(name).status_code == 200)
             until(lambda: bool(automations(api)))
-            asyncio.run(watch_for_silence(10))
+            asyncio.run(apply(seconds=10))
             body = {"state": {"type": "SCHEDULED"}}
             deployment = patient.get(name).json()["id"]
             queue = patient.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).json()
@@ -119,7 +121,7 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
 
 def test_a_run_that_died_before_its_first_heartbeat_becomes_crashed(api: str) -> None:
     """All that the server has ever heard of it is that it runs, or that a worker took it; of any flow of ours."""
-    asyncio.run(watch_for_silence(10))
+    asyncio.run(apply(seconds=10))
     silent = [made(api, "retire-learner", kind, parameters={"user_id": 900_700}) for kind in ("RUNNING", "PENDING")]
     silent += [made(api, flow, kind, tags=["retirement"]) for flow in JOBS for kind in ("RUNNING", "PENDING")]
     foreign = [made(api, flow) for flow in JOBS]

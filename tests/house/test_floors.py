@@ -35,6 +35,7 @@ MOST_ROOMS = 24
 #: Every package of others that the product imports, and who may.
 OWNERS = {
     "alembic": ("retirement.ledger",),
+    "apprise": ("retirement.flows.kit.channels",),
     "cronsim": ("retirement.config",),
     "cryptography": ("retirement.connectors.salesforce.assertion", "retirement.ledger", "retirement.sandbox"),
     "fasteners": ("retirement.flows.kit.server",),

@@ -5,7 +5,9 @@ from retirement.config.draft import Draft, moved
 from retirement.config.problems import Problems, nearest, shown
 from retirement.config.settings import SCHEDULES, GeneralSettings
 
-SECTIONS = ("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "services", "pipeline")
+SECTIONS = (
+    *("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "notifications", "services", "pipeline"),
+)
 KEYS = (*SECTIONS, *GeneralSettings.model_fields)
 #: Keys of earlier releases, and what they are called now.
 FORMER = {"archive_days": "cleanup_days", "archive_schedule": "cleanup_schedule"}

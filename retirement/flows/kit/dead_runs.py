@@ -1,8 +1,9 @@
 """Runs whose process was killed, or was never begun by its worker: Prefect would call them Running or Pending for ever.
 
-They end in two ways. An automation on the server sets a run to Crashed that has sent no sign of life for a while;
-and where the ledger knows that no process holds the learner or the job any more, `bury` ends the run at once.
-Neither touches a learner: what a dead run left behind is found in the LMS and the ledger.
+They end in two ways. An automation on the server sets a run to Crashed that has sent no sign of life for a while
+(`retirement.flows.kit.automations`); and where the ledger knows that no process holds the learner or the job any
+more, `bury` ends the run at once. Neither touches a learner: what a dead run left behind is found in the LMS and the
+ledger.
 """
 
 import inspect
@@ -17,121 +18,17 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFi
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events.schemas.automations import AutomationCore
-from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-from retirement import errors
-from retirement.errors import Ending, RetirementError
+from retirement.flows.kit.names import JOBS, TAG
 
-#: The flows of ours that work on learners; on a shared server all others are left alone.
-FLOWS = ("retire-learner", "retire-queue")
-#: Our other flows, by the lease that a run of them has; None where it has none. Their names are common words, so a
-#: run is ours only where it has our tag.
-JOBS = {
-    "reconcile": None,
-    "verify-erasure": "verify",
-    "cleanup": "archive",
-    "partner-report": "partner-report",
-    **dict.fromkeys(("redrive", "hold", "breaker", "doctor", "digest")),
-}
-#: The tag of every deployment of ours.
-TAG = "retirement"
-
-#: Seconds of silence that mean death: three of Prefect's heartbeats, which come every 180 seconds, and one minute.
-SILENT_SECONDS = 600
 #: A run without a lease is taken for dead only after so long.
 UNLEASED = timedelta(hours=6)
+#: What the state of a run says that is taken for dead.
+MESSAGE = "no sign of life: the process of this run is gone"
 _OPEN = [StateType.RUNNING, StateType.PENDING]
 
-#: States in which a run waits for others than its process.
-_WAITS = ("AwaitingConcurrencySlot", "AwaitingRetry", "Paused", "Suspended")
-#: Names of final states, Prefect's and ours. Events carry the name of a state and not its type; a name that is
-#: missing here costs an attempt to crash a run that has ended, which Prefect refuses.
-_ERRORS = (each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, RetirementError))
-ENDS = tuple(
-    dict.fromkeys(
-        (
-            *("Completed", "Failed", "Cancelled", "Crashed", "SomeFailed", "Unknown"),
-            *("Reconciled", "Verified", "SomeUnconfirmed", "CleanedUp", "SomeKept", "Reported", "SomeDue"),
-            *(
-                "Previewed",
-                "Redriven",
-                "Placed",
-                "NotPlaced",
-                "Released",
-                "NotReleased",
-                "Open",
-                "Closed",
-                "NotChanged",
-            ),
-            *("Closed", "NotChanged", "Well", "Unwell", "Written"),
-            *(ending.state for ending in Ending),
-            *(error.consequence.state or error.__name__ for error in _ERRORS),
-        )
-    )
-)
-
-_MESSAGE = "no sign of life: the process of this run is gone"
-_OF_LEARNERS: dict[str, Any] = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
-_OF_JOBS: list[dict[str, Any]] = [
-    {"prefect.resource.role": "flow", "prefect.resource.name": list(JOBS)},
-    {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"},
-]
-
 IsAlive = Callable[[int], Awaitable[bool] | bool]
-
-
-def silence_automations(seconds: int = SILENT_SECONDS) -> list[dict[str, Any]]:
-    """The automations in the form that `prefect automation create --from-file` reads below `automations`."""
-    return [
-        _automation("openedx-retirement: silent runs", _OF_LEARNERS, seconds),
-        _automation("openedx-retirement: silent jobs", _OF_JOBS, seconds),
-    ]
-
-
-def _automation(name: str, related: dict[str, Any] | list[dict[str, Any]], seconds: int) -> dict[str, Any]:
-    return {
-        "name": name,
-        "description": "A run of the retirement flows that has sent no heartbeat for this long is taken for Crashed.",
-        "enabled": True,
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "match": {"prefect.resource.id": "prefect.flow-run.*"},
-            "match_related": related,
-            "for_each": ["prefect.resource.id"],
-            # The server says Pending and Running itself: a run may be killed before its first heartbeat is out, and
-            # a worker before it has begun the run.
-            "after": [f"prefect.flow-run.{event}" for event in ("Pending", "Running", "heartbeat")],
-            "expect": [f"prefect.flow-run.{event}" for event in ("Running", "heartbeat", *_WAITS, *ENDS)],
-            "threshold": 1,
-            "within": seconds,
-        },
-        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": _MESSAGE}],
-    }
-
-
-async def watch_for_silence(seconds: int | None = None) -> None:
-    """Puts the automations on the server, or brings those that are there up to date.
-
-    `seconds` of silence are by default `SILENT_SECONDS`, and more where this process' heartbeats are rarer.
-    """
-    heartbeat = get_current_settings().flows.heartbeat_frequency or 0
-    async with get_client() as client:
-        for wanted in silence_automations(seconds or max(SILENT_SECONDS, 3 * heartbeat + 60)):
-            await _put(client, AutomationCore.model_validate(wanted))
-
-
-async def _put(client: PrefectClient, automation: AutomationCore) -> None:
-    found = await client.read_automations_by_name(automation.name)
-    if not found:
-        await client.create_automation(automation)
-    for number, each in enumerate(found):
-        if number:
-            await client.delete_automation(each.id)
-        else:
-            await client.update_automation(each.id, automation)
 
 
 async def bury(
@@ -240,5 +137,5 @@ def _below(queue: FlowRun) -> FlowRunFilter:
 
 
 async def _end(client: PrefectClient, run: FlowRun) -> bool:
-    result: OrchestrationResult[Any] = await client.set_flow_run_state(run.id, Crashed(message=_MESSAGE))
+    result: OrchestrationResult[Any] = await client.set_flow_run_state(run.id, Crashed(message=MESSAGE))
     return result.status is SetStateStatus.ACCEPT

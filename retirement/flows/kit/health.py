@@ -68,12 +68,29 @@ async def _require_permission(api_url: str, given: Mapping[str, str]) -> None:
 
 async def asked(api_url: str, path: str, body: Mapping[str, Any]) -> Any:
     """What a server answers to a question. Raises `EngineLost` where it does not."""
+    answer = await _answer(api_url, path, dict(body))
+    try:
+        return answer.json()
+    except ValueError:
+        raise _lost(api_url) from None
+
+
+async def told(api_url: str, path: str, body: Any) -> None:
+    """Tells a server something to which it has no answer. Raises `EngineLost` where it does not take it."""
+    await _answer(api_url, path, body)
+
+
+async def _answer(api_url: str, path: str, body: Any) -> httpx.Response:
     try:
         async with _client(api_url, seconds=LOADED_SECONDS) as client:
-            answer = await client.post(f"{api_url}/{path}", json=dict(body), headers=_signed(os.environ))
-            return answer.raise_for_status().json()
-    except (*_SILENCE, ValueError):
-        raise EngineLost(f"the Prefect server at {api_url} does not answer") from None
+            answer = await client.post(f"{api_url}/{path}", json=body, headers=_signed(os.environ))
+            return answer.raise_for_status()
+    except _SILENCE:
+        raise _lost(api_url) from None
+
+
+def _lost(api_url: str) -> EngineLost:
+    return EngineLost(f"the Prefect server at {api_url} does not answer")
 
 
 def _signed(given: Mapping[str, str]) -> dict[str, str]:

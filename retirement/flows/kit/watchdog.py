@@ -6,7 +6,7 @@ the server's API only and imports nothing of Prefect, so that `retirement status
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,8 @@ LATE = timedelta(seconds=60)
 #: rarely that is, for a server that plans no runs, and for one that does not answer.
 LOOKS_BEFORE_RESTART = 4
 RESTART_EVERY = timedelta(hours=1)
+#: Between two events of the same silence; an operator is told of them more rarely.
+TELL_EVERY = timedelta(minutes=1)
 GONE_EVERY = timedelta(minutes=3)
 
 _ERROR = re.compile(r"^[\d:.]+ \| (?:ERROR|CRITICAL)\s*\| (?P<words>.*)")
@@ -161,6 +163,10 @@ class Watchdog:
     restart: Callable[[], Awaitable[None]] | None = None  #: None: the server is not ours
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     log: EngineLog | None = None
+    #: Told the schedules by name that are silent, since when and why, and the time now. Raises `EngineLost`.
+    notify: Callable[[Mapping[str, tuple[datetime, str]], datetime], Awaitable[None]] | None = None
+    _silent: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    _notified: datetime | None = None
     _told: set[str] = field(default_factory=set)
     _bad_looks: int = 0
     _restarted: datetime | None = None
@@ -194,8 +200,20 @@ class Watchdog:
             found = await self.look(now)
         except RetirementError as error:
             return [str(error)], _GONE
-        problems = [problem for each in found if (problem := each.problem(now))]
+        silent = {each.name: problem for each in found if (problem := each.problem(now))}
+        problems = list(silent.values())
+        await self._pass_on(silent, now)
         return problems, _IDLE if any("no next run" in each for each in problems) else None
+
+    async def _pass_on(self, silent: Mapping[str, str], now: datetime) -> None:
+        """Has operators told of what is silent, and since when."""
+        self._silent = {name: (self._silent.get(name, (now, ""))[0], text) for name, text in silent.items()}
+        if self.notify and self._silent and (self._notified is None or now - self._notified >= TELL_EVERY):
+            self._notified = now
+            try:
+                await self.notify(self._silent, now)
+            except RetirementError as error:
+                self.tell(f"operators are not told: {error}")
 
     def _say(self, problems: Sequence[str]) -> None:
         """Says what is wrong since this look, and what is over."""
