@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from tests import patient
 from tests.flows.conftest import HOLD_AN_ENGINE
+from tests.flows.runs import shows_a_form
 from tests.patient import PATIENCE
 
 SCREENSHOTS = Path("build-output")
@@ -41,9 +42,10 @@ def asking(api: str, *types: str) -> dict[str, Any]:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         body = {"flow_runs": {"name": {"any_": [NAME]}, "state": {"type": {"any_": types}}}}
-        if found := patient.post(f"{api}/flow_runs/filter", json=body).json():
-            run: dict[str, Any] = found[0]
-            return run
+        run: dict[str, Any]
+        for run in patient.post(f"{api}/flow_runs/filter", json=body).json():
+            if types != ("PAUSED",) or shows_a_form(api, run):
+                return run
     raise TimeoutError(f"the run has not become one of {types}")
 
 

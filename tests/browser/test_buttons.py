@@ -21,6 +21,7 @@ from tests import patient
 from tests.browser.buttons import ASKING, BELOW, BUTTONS, FLOWS, MANUAL, NOT_OFFERED, PAGE, WITH_A_FORM, page
 from tests.browser.pages import Ui
 from tests.flows.conftest import Platform, sandbox
+from tests.flows.runs import shows_a_form
 from tests.flows.test_manual import SAID, Forms, task
 from tests.flows.test_watchdog import free_port, serving
 from tests.patient import PATIENCE, until
@@ -72,8 +73,9 @@ class Stage:
         """Opens the form of that kind on the page of a run, once it is there."""
 
         def asks() -> bool:
-            state = (self.ui.run(run) or {})["state"]
-            return state["type"] == "PAUSED" and str(state["state_details"]["pause_key"]).startswith(form)
+            found = self.ui.run(run) or {}
+            kind = str(found["state"]["state_details"]["pause_key"])
+            return kind.startswith(form) and shows_a_form(self.ui.api, found)
 
         until(asks)
         self.ui.open_run(run)
@@ -142,7 +144,7 @@ class Stage:
         address = f"{self.ui.api}/deployments/{self.ui.deployment('queue')['id']}/create_flow_run"
         patient.post(address, json={"state": {"type": "SCHEDULED"}}).raise_for_status()
         run = self.ui.begun("queue", before)
-        self.ui.reached(run, "PAUSED")
+        until(lambda: shows_a_form(self.ui.api, self.ui.run(run) or {}))
         return run
 
 

@@ -20,12 +20,21 @@ class Runs:
 
     def asking(self) -> str:
         """Waits for the run that asks for an approval, and gives its id."""
-        found = until(lambda: [each["id"] for each in self.every() if each["state"]["type"] == "PAUSED"])
+        found = until(lambda: [each["id"] for each in self.every() if shows_a_form(self.api, each)])
         return str(found[0])
 
     def state(self, run: str) -> str:
         """The name of a run's state."""
         return str(patient.get(f"{self.api}/flow_runs/{run}").raise_for_status().json()["state"]["name"])
+
+
+def shows_a_form(api: str, run: dict[str, Any]) -> bool:
+    """Whether a run is paused and its form is there, which comes a moment after the pause."""
+    if run["state"]["type"] != "PAUSED":
+        return False
+    body = {"prefix": "paused-", "limit": 9}
+    found = patient.post(f"{api}/flow_runs/{run['id']}/input/filter", json=body).raise_for_status().json()
+    return any(each["key"].endswith("-description") for each in found)
 
 
 def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:

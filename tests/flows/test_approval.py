@@ -14,6 +14,7 @@ import pytest
 
 from retirement.ledger import Said
 from tests import patient
+from tests.flows.runs import shows_a_form
 from tests.patient import PATIENCE, until
 
 YES = {"approve": True, "approver": "Ada Operator", "reason": "the campus closed a programme", "how_many": 3}
@@ -31,8 +32,14 @@ class Asked:
         return found
 
     def until(self, *types: str) -> "Asked":
-        """Waits until the run's state is of one of these types."""
-        until(lambda: self.state()["type"] in types)
+        """Waits until the run's state is of one of these types, and shows its form where it is paused."""
+
+        def reached() -> bool:
+            state = self.state()
+            shown = state["type"] != "PAUSED" or shows_a_form(self.api, {"id": self.flow_run, "state": state})
+            return state["type"] in types and shown
+
+        until(reached)
         return self
 
     def said(self) -> tuple[str, list[Said]]:

@@ -114,6 +114,21 @@ def test_a_run_that_went_on_without_the_form_or_was_cancelled_is_asked_for_anew(
     assert sorted(each["state"]["type"] for each in forms.runs(card)) == ["CANCELLED", "PAUSED"]
 
 
+def test_a_pause_whose_form_never_came_is_asked_for_anew(engine: str) -> None:
+    """The follow-up may die between the two; a run that is paused without a form cannot be answered."""
+    forms, card = Forms(engine), task()
+    forms.opened(card)
+    (run,) = forms.runs(card)
+    for each in forms.inputs(card):
+        patient.delete(f"{engine}/flow_runs/{run['id']}/input/{each['key']}").raise_for_status()
+    assert forms.submit(card, **SAID) == "REJECT"
+
+    forms.opened(card)
+    assert [each["id"] for each in forms.runs(card)] == [run["id"]]
+    assert forms.submit(card, **SAID) == "ACCEPT"
+    assert len(forms.answers(card)) == 1
+
+
 def test_evidence_from_elsewhere_ends_the_form(engine: str) -> None:
     """Such as that of the command line; a reference that nobody knows is no mistake."""
     forms, card = Forms(engine), task()

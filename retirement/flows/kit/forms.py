@@ -60,13 +60,13 @@ class Forms(Generic[Fields]):
         state: State[None] = Paused(timeout_seconds=seconds, pause_key=f"{self.key}-{uuid4().hex}", message=why)
         keys: dict[str, str] = {str(use): key for use, key in keyset_from_paused_state(state).items()}
         state.state_details.run_input_keyset = keys
-        # The form is there before the pause that leads to it.
-        for use, what in (("schema", (fields or self.fields).model_json_schema()), ("description", text)):
-            # By this client: those that Prefect's own `save` opens outlive the event loop that they were opened in.
-            await client.create_flow_run_input(run, key=keys[use], value=json.dumps(what))
         answer = await client.set_flow_run_state(run, state)
         if answer.status is not SetStateStatus.ACCEPT:
             raise RuntimeError("Prefect does not let this run pause")
+        # After the pause, for which Prefect 3.9 deletes what is there; until then it accepts no answer. By this client:
+        # those that Prefect's own `save` opens outlive the event loop that they were opened in.
+        for use, what in (("schema", (fields or self.fields).model_json_schema()), ("description", text)):
+            await client.create_flow_run_input(run, key=keys[use], value=json.dumps(what))
 
     async def submitted(self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None) -> list[Fields]:
         """What was submitted and fits the fields, by default those of every form of the kind."""
@@ -78,20 +78,14 @@ class Forms(Generic[Fields]):
         for each in await self._inputs(client, run):
             await client.delete_flow_run_input(run, each.key)
 
-    async def schema(self, client: PrefectClient, run: FlowRun) -> dict[str, Any] | None:
-        """The JSON schema of the form that a run shows now; None where it shows none of this kind."""
-        key = self._keys(run).get("schema", "")
-        if not key.startswith(self._prefix):
-            return None
-        found: dict[str, Any] = json.loads(await client.read_flow_run_input(run.id, key))
-        return found
+    async def stands(self, client: PrefectClient, run: FlowRun) -> bool:
+        """Whether a run shows a form of this kind; what showed it may have died between the pause and the form."""
+        paused = run.state is not None and run.state.is_paused()
+        return paused and any(each.key.endswith("-description") for each in await self._inputs(client, run.id))
 
     @property
     def _prefix(self) -> str:
         return f"paused-{self.key}-"
-
-    def _keys(self, run: FlowRun) -> dict[str, str]:
-        return (run.state.state_details.run_input_keyset if run.state else None) or {}
 
     async def _inputs(self, client: PrefectClient, run: UUID) -> list[FlowRunInput]:
         found: list[FlowRunInput] = await client.filter_flow_run_input(

@@ -105,6 +105,8 @@ async def open_tasks(open_receipts: Iterable[OpenTask]) -> None:
                 continue
             # What died before it asked, went on without the form, or says that it is not done.
             await _forms.forget(client, run.id)
+            if _is_paused(run):
+                await client.set_flow_run_state(run.id, Running())
             await _forms.show(client, run.id, task.question)
 
 
@@ -115,7 +117,7 @@ async def _new_run(client: PrefectClient, task: OpenTask) -> FlowRun:
 
 async def _is_answered_or_asks(client: PrefectClient, run: FlowRun) -> bool:
     """Whether the form of a run is there, or was submitted as done."""
-    return _is_paused(run) or await _evidence(client, run) is not None
+    return await _forms.stands(client, run) or await _evidence(client, run) is not None
 
 
 async def answers() -> list[Evidence]:
