@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from retirement.flows.deployments import OFFERS
 from tests import patient
 from tests.flows.conftest import Platform
@@ -64,7 +62,7 @@ def plans(ids: Callable[[str], int], reports: Path) -> dict[str, Plan]:
         "learner": Plan(1, early),
         "redrive": Plan(2, {"user_id": ids("errored-canary-1"), "dry_run": False}),
         "hold": Plan(2, {"user_id": ids("held-canary-1"), "until": "2999-12-31"}, form=BASIS),
-        "breaker": Plan(2, {"service": "CREDENTIALS"}, form=BASIS),
+        "breaker": Plan(2, {"service": "CREDENTIALS", "stop_calling": False}, form=BASIS),
         "partner-report": Plan(2, {"output": str(reports)}),
         "verify": Plan(2),
         "cleanup": Plan(3),
@@ -106,12 +104,12 @@ class Rehearsal:
     def _answer(self, run: Mapping[str, Any], form: Mapping[str, Any]) -> None:
         body = {"run_input": dict(form)}
         taken = patient.post(f"{self.plain.api}/flow_runs/{run['id']}/resume", json=body)
-        if taken.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            # SQLite is locked for a moment; a person presses the button again.
-            return
-        taken.raise_for_status()
-        self._asked.add(run["id"])
-        self.plain.timeline.say(f"a person has submitted the form of {run['name']}")
+        if taken.is_success and taken.json()["status"] == "ACCEPT":
+            self._asked.add(run["id"])
+            self.plain.timeline.say(f"a person has submitted the form of {run['name']}")
+        else:
+            # SQLite is locked for a moment, or the form is not there yet; a person presses the button again.
+            self.plain.timeline.say(f"the form of {run['name']} is not taken: {taken.text[-200:]}")
 
     def _scheduled(self) -> list[dict[str, Any]]:
         """The runs that Prefect's scheduler has made of our deployments and that have begun."""
