@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -127,6 +128,29 @@ async def test_our_own_engine_that_was_killed_is_started_again(tmp_path: Path) -
     for _ in range(LOOKS_BEFORE_RESTART):
         await stage.dog.turn()
     assert stage.restarts == [NOW, stage.now]
+
+
+@pytest.mark.anyio
+async def test_operators_are_told_since_when_a_schedule_is_silent_and_once_a_minute(tmp_path: Path) -> None:
+    """A server that does not take it is a line more, and the watchdog goes on."""
+    stage, told = Stage(tmp_path, ours=False), list[tuple[dict[str, datetime], datetime]]()
+
+    async def notify(silent: Mapping[str, tuple[datetime, str]], now: datetime) -> None:
+        told.append(({name: since for name, (since, _) in silent.items()}, now))
+        if len(told) > 2:
+            raise EngineLost("the Prefect server does not answer")
+
+    stage.dog.notify = notify
+    await stage.dog.turn()
+    stage.seen = [schedule(next=None)]
+    for _ in range(9):
+        await stage.dog.turn()
+        stage.now += timedelta(seconds=15)
+
+    minutes = [NOW + timedelta(minutes=each) for each in range(3)]
+    assert told == [({"retire-queue/queue-here": NOW}, minute) for minute in minutes]
+    assert stage.said[-1] == "operators are not told: the Prefect server does not answer"
+    assert stage.restarts == []
 
 
 def test_errors_of_the_engine_are_said_once_each_and_counted(tmp_path: Path) -> None:
