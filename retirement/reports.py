@@ -1,7 +1,7 @@
 """What runs have come to, as rows and sentences for artifacts, the terminal and `--json`. Nothing personal."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -20,18 +20,26 @@ DONE, SOME_FAILED, MISCONFIGURED = ExitCode.DONE, ExitCode.SOME_FAILED, ExitCode
 _FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
 
 
-def table(reports: Iterable[Report]) -> list[dict[str, Any]]:
-    """One row per learner: those who need an operator first, and the long text of the steps last."""
+def table(reports: Iterable[Report], pages: Mapping[int, str]) -> list[dict[str, Any]]:
+    """One row per learner, those who need an operator first; `pages` are the addresses of the learners' runs."""
     return [
         {
             "learner": report.user_id,
             "outcome": report.ending.value,
+            "run": f"[open]({pages[report.user_id]})" if report.user_id in pages else "",
+            "failed step": report.failed_step,
             "reason": report.reason,
+            "steps": steps(report),
             "seconds": round(report.seconds, 2),
-            "steps": " ".join(f"{step.step}:{step.result}" for step in report.steps),
         }
         for report in sorted(reports, key=lambda report: (report.ending in _FINE, report.user_id))
     ]
+
+
+def steps(report: Report) -> str:
+    """What the steps came to and how often; the run has each of them."""
+    counts = Counter(step.result for step in report.steps)
+    return ", ".join(f"{count} {result}" for result, count in counts.items()) or "none"
 
 
 def summary(reports: Sequence[Report]) -> str:
@@ -62,6 +70,7 @@ def document(report: Report) -> dict[str, Any]:
         "user_id": report.user_id,
         "outcome": report.ending.value,
         "reason": report.reason,
+        "failed_step": report.failed_step,
         "seconds": round(report.seconds, 3),
         "steps": [
             {"step": step.step, "result": step.result, "seconds": round(step.seconds, 3)} for step in report.steps

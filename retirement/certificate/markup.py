@@ -6,10 +6,11 @@ from retirement.certificate.sections import Section, sections, title, verdict
 from retirement.certificate.statements import Certificate
 
 _STYLE = (
-    "body{font:1rem/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;"
+    "body{font:1rem/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem;"
     "color:#1a1a1a;background:#fff}"
-    "table{border-collapse:collapse;width:100%;margin:1rem 0}"
-    "th,td{border:1px solid #767676;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:break-word}"
+    "table{border-collapse:collapse;width:100%;margin:1rem 0;font-size:.9rem}"
+    "th,td{border:1px solid #767676;padding:.3rem .5rem;text-align:left;vertical-align:top}"
+    "td{overflow-wrap:anywhere}"
     ".verdict{padding:.75rem 1rem;border:3px solid #1a1a1a;font-weight:bold}"
     "@media print{body{margin:0;max-width:none}}"
 )

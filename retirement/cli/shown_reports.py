@@ -1,6 +1,5 @@
 """The reports of learners' runs as a table, and where the runs are in Prefect's UI."""
 
-from collections import Counter
 from collections.abc import Mapping
 
 from rich.table import Table
@@ -8,6 +7,7 @@ from rich.table import Table
 from retirement.cli.output import console
 from retirement.flows.kit.server import PrefectServer, ends_with_us
 from retirement.pipeline.endings import Report
+from retirement.reports import steps
 
 #: Columns of a terminal on which there is room for the demo's cases.
 WIDE = 110
@@ -38,10 +38,5 @@ def reports_table(found: list[Report], cases: Mapping[int, str] | None = None) -
 
 def _cells(report: Report, cases: Mapping[int, str] | None) -> list[str]:
     case = [] if cases is None else [cases.get(report.user_id, "")]
-    cells = (str(report.user_id), _steps(report), report.ending.value, f"{report.seconds:.2f}")
+    cells = (str(report.user_id), steps(report), report.ending.value, f"{report.seconds:.2f}")
     return [*cells, *case, report.reason]
-
-
-def _steps(report: Report) -> str:
-    counts = Counter(step.result for step in report.steps)
-    return ", ".join(f"{count} {result}" for result, count in counts.items()) or "none"

@@ -7,6 +7,7 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from retirement.flows.kit.artifacts import show_rows
+from retirement.flows.kit.certificates import show_certificates
 from retirement.flows.kit.ending import ending, run_name, state_of
 from retirement.flows.kit.parameters import Config, Output
 from retirement.flows.kit.secret_blocks import secret_block
@@ -30,6 +31,9 @@ async def _deliver(output: Path, config: str | None) -> State[Any]:
         batch = site.batch()
         destination = partners.destination(output, configuration.lms.url)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
+        # Others were retired by another driver: the ledger certifies nothing of them.
+        ours = await site.ledger.learners.retirements([*delivery.told, *delivery.never_queued])
+        await show_certificates(site.ledger, {each.user_id for each in ours})
     summary = await _show(delivery)
     if batch.stop and delivery.error:
         return state_of(delivery.error, summary)

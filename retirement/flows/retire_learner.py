@@ -23,10 +23,12 @@ from retirement.flows.kit.choosing import Choosing, name_run, require_user_id, u
 from retirement.flows.kit.ending import ending, run_name
 from retirement.flows.kit.helping import WHAT_TO_DO, show_help
 from retirement.flows.kit.loss import unless_lost
+from retirement.flows.kit.names import TAG
 from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Config, Reason, UserId
 from retirement.flows.kit.records import wait_for_records
 from retirement.flows.kit.redaction import known
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.learner import Learner
 from retirement.pipeline.endings import Report
@@ -89,6 +91,7 @@ async def _retire(tasks: QueueTasks, learner: Learner) -> State[Any]:
             report = tasks.reports[user_id] = await finish_or_stop(work, batch.stop)
     finally:
         tasks.under_way.discard(user_id)
+    await tag_run([report], site.pipeline)
     if report.ending is Ending.RETIRED:
         await show_certificates(site.ledger, [user_id])
     if report.ending is Ending.ERRORED:
@@ -110,7 +113,7 @@ async def run_learner(
         flow_id=await tasks.flow_id(client, retire_learner),
         name=name,
         parameters=parameters,
-        tags=[f"queue:{queue_run}"] if queue_run else [],
+        tags=[TAG, "learner"],
         parent_task_run_id=place.id if place else None,
         state=to_state_create(Pending()),
     )

@@ -25,12 +25,13 @@ from retirement.config import Configuration
 from retirement.errors import Defect, Ending, EngineLost, LeaseLost, RetirementError, StateConflict
 from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
-from retirement.flows.kit.artifacts import show_findings, show_forecast, show_services
+from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services
 from retirement.flows.kit.ending import ending, run_name
 from retirement.flows.kit.loss import unless_lost, until_it_answers
 from retirement.flows.kit.parameters import Config, CoolOffDays, Limit
 from retirement.flows.kit.paused import unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.flows.kit.today import write_today
 from retirement.flows.kit.tries import earlier_tries, ledger_id
@@ -59,6 +60,7 @@ class QueueRun:
     depth: int = 0
     batch: int = 0
     reports: list[Report] = field(default_factory=list)
+    pages: dict[int, str] = field(default_factory=dict)  #: of the learners' runs in the UI
     flow_run_id: str = ""
     ledger_id: str = ""  #: of this try; the run may have been tried before
     before: str = ""  #: what the tries before this one came to
@@ -253,21 +255,23 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
             await progress
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
-    await acreate_table_artifact(
-        key="retirement-queue", table=reports.table(run.reports), description=reports.summary(run.reports)
-    )
+    rows = reports.table(run.reports, run.pages)
+    await acreate_table_artifact(key="retirement-queue", table=rows, description=reports.summary(run.reports))
     await show_services(await ledger.breakers.down())
+    await tag_run(run.reports, tasks.site.pipeline)
 
 
 async def _retire_one(tasks: QueueTasks, user_id: int, run: QueueRun) -> Report:
     try:
-        report, _ = await run_learner(tasks, user_id, _client(), UUID(run.flow_run_id))
+        report, made = await run_learner(tasks, user_id, _client(), UUID(run.flow_run_id))
     except Exception as error:  # noqa: BLE001 - Prefect failed, not the learner; the others go on
         if report := tasks.reports.get(user_id):
             return report
         if await until_it_answers():
             return Report(user_id, Ending.STOPPED, "Prefect's server was away; nothing was called", (), 0.0)
         return Report(user_id, Ending.STRANDED, f"the flow run broke: {Defect.at(error)}", (), 0.0)
+    if page := page_of(made):
+        run.pages[user_id] = page
     return report or Report(user_id, Ending.STRANDED, "the flow run ended before the learner was through", (), 0.0)
 
 

@@ -52,7 +52,7 @@ async def _verify(config: str | None, answers: list[Checked], *, every: bool) ->
             await finish_or_stop(asking, batch.stop)
             await show_certificates(site.ledger, {each.user_id for each in answers if each.what in _PROVING})
             # Last: a form that is odd keeps no service from being asked.
-            await _forms(site)
+            await show_certificates(site.ledger, await _forms(site))
     summary = await _show(answers) or reports.checked_summary(answers)
     if any(each.troubles for each in answers):
         return Failed(name="SomeUnconfirmed", message=summary)
@@ -64,18 +64,22 @@ async def _show(answers: list[Checked]) -> str:
     return await show_rows("retirement-verification", rows, reports.checked_summary(answers))
 
 
-async def _forms(site: Site) -> None:
-    """Takes over what people have said in the UI, and makes the forms that are missing."""
+async def _forms(site: Site) -> set[int]:
+    """Takes over what people have said in the UI, and makes the forms that are missing; whose receipts are settled."""
+    settled = set()
     receipts = _by_reference(await site.ledger.receipts.find())
     for answer in await manual.answers():
         # Others are of another site that uses this server.
         if receipt := receipts.get(answer.reference):
             await _take_over(site, receipt, answer)
+            settled.add(receipt.user_id)
     left = _by_reference(await site.ledger.receipts.find(open_only=True))
     # The evidence of these was given on the command line.
     for reference in await manual.references() & (receipts.keys() - left.keys()):
         await manual.settle(reference)
+        settled.add(receipts[reference].user_id)
     await manual.open_tasks(manual.tasks_of(left.values(), site.connectors))
+    return settled
 
 
 def _by_reference(receipts: Iterable[Receipt]) -> dict[str, Receipt]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from retirement.connectors import Outcome
+from retirement.followup.chart import Bar, chart
 from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord
@@ -22,8 +24,6 @@ SPAN = timedelta(days=1)
 NAMED = 20
 #: Upper ends of the bars of the time that is left, in days; the last bar has the rest.
 BARS = (0, 3, 7, 14, 30)
-#: Signs of the longest bar.
-_WIDTH = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,10 @@ class Today:
             *_table("Learners by state", ("state", "learners"), self.states.items()),
             f"Oldest open request: {f'{self.oldest:%Y-%m-%d}' if self.oldest else 'none'}.",
             "",
-            *_table("Time left to the deadline", ("days", "learners", ""), _bars(self.slack)),
+            *_table("Time left to the deadline", ("days", "learners"), self.slack.items()),
+            *_picture("Learners by days left", _left(self.slack)),
             *_table("Services, the last 24 hours", ("service", "what came of it"), _outcomes(self.services)),
+            *_picture("Attempts by service, those that failed last", _attempts(self.services)),
             f"Open receipts: {self.open_receipts}; overdue: {named(self.overdue_receipts)}.",
             "",
             *_list("Next runs", next_runs),
@@ -162,9 +164,22 @@ def named(ids: Sequence[int]) -> str:
     return (", ".join(map(str, ids[:NAMED])) or "none") + more
 
 
-def _bars(slack: Mapping[str, int]) -> Iterable[tuple[str, int, str]]:
-    most = max(slack.values(), default=1)
-    return ((name, count, "█" * max(1, round(_WIDTH * count / most))) for name, count in slack.items())
+def _left(slack: Mapping[str, int]) -> list[Bar]:
+    return [Bar(name, 0, count) if name == _name(0) else Bar(name, count, 0) for name, count in slack.items()]
+
+
+def _attempts(services: Mapping[str, Mapping[str, int]]) -> list[Bar]:
+    """What is no outcome of a call is an error."""
+    good = {each.value for each in Outcome}
+    found = []
+    for name, counts in services.items():
+        well = sum(count for what, count in counts.items() if what in good)
+        found.append(Bar(name, well, sum(counts.values()) - well))
+    return found
+
+
+def _picture(title: str, bars: Sequence[Bar]) -> list[str]:
+    return [chart(title, bars), ""] if bars else []
 
 
 def _outcomes(services: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, str]]:

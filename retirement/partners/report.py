@@ -35,6 +35,7 @@ class Delivery:
     files: dict[str, int] = field(default_factory=dict)  #: written by this run, with the learners in each
     orgs: Counter[str] = field(default_factory=Counter)  #: learners in the reports to each organisation
     learners: int = 0  #: that were in the claims delivered
+    told: list[int] = field(default_factory=list)  #: learners in the files of this run
     without_org: int = 0  #: of those, learners of no organisation: no report is due
     again: int = 0  #: rows of learners who were in an earlier report
     queued_again: list[int] = field(default_factory=list)  #: learners whose rows were in an answer that was lost
@@ -88,8 +89,6 @@ class _Run:
         self._has_unknown = False
         #: The answer of the claim before was lost.
         self._lost_before = False
-        #: Learners in the files of this run.
-        self._told: list[int] = []
 
     async def finish_earlier(self) -> None:
         """Closes claims whose run stopped before the answer, and delivers what was kept. No other run has the lease."""
@@ -116,9 +115,9 @@ class _Run:
 
     async def look_who_is_not_retired(self) -> None:
         """Finds those whom partners are told of though their retirement has not ended: the step comes before others."""
-        known = await self.ledger.learners.retirements(self._told)
+        known = await self.ledger.learners.retirements(self.delivery.told)
         retired = {each.user_id for each in known} - {each.user_id for each in not_retired(known)}
-        asked = set(self._told) - retired
+        asked = set(self.delivery.told) - retired
         rows = await locate_all(self.site, asked) if asked else {}
         for user_id in sorted(asked):
             row, record = rows.get(user_id), await self.ledger.learners.newest(user_id)
@@ -184,7 +183,7 @@ class _Run:
         files = sealed.destination.write(claim.id, claim.began_at.date(), new)
         await self.ledger.claims.written(claim.id, files)
         self.delivery.add(files, new, again=len(rows) - len(new))
-        self._told += [row.user_id for row in new]
+        self.delivery.told += [row.user_id for row in new]
         await self._clear(claim, rows)
 
     async def _in_earlier(self, claim: Claim) -> set[int]:

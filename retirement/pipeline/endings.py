@@ -26,6 +26,7 @@ class Report:
     reason: str
     steps: tuple[StepReport, ...]
     seconds: float
+    failed_step: str = ""  #: the step whose failure decided the ending
 
     @property
     def without_proof(self) -> list[str]:

@@ -54,7 +54,7 @@ async def _run_steps(run: LearnerRun, perform: Perform) -> None:
                 await perform(step)
                 undone.remove(step.name)
         except Exception as error:  # noqa: BLE001 - whatever wraps a step, only this learner may suffer
-            _note(run, as_ours(error))
+            _note(run, step, as_ours(error))
         finally:
             ended[step.name].set()
 
@@ -63,7 +63,7 @@ async def _run_steps(run: LearnerRun, perform: Perform) -> None:
             group.create_task(when_ready(step))
 
 
-def _note(run: LearnerRun, error: RetirementError) -> None:
+def _note(run: LearnerRun, step: Step, error: RetirementError) -> None:
     if run.failure is None or error.consequence.weight > run.failure.consequence.weight:
-        run.failure = error
+        run.failure, run.failed_step = error, step.name
     run.batch.note_failure(error, run.learner.user_id)

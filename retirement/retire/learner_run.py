@@ -47,7 +47,9 @@ class Start:
     lease: LearnerLease
     began: float
 
-    async def end(self, ending: Ending, reason: str, state: str, steps: tuple[StepReport, ...] = ()) -> Report:
+    async def end(
+        self, ending: Ending, reason: str, state: str, steps: tuple[StepReport, ...] = (), failed_step: str = ""
+    ) -> Report:
         """Gives the lease back and says so in the ledger; `state` is that of the row, as far as this run knows."""
         user_id = self.lease.user_id
         self.batch.forum_lane.leave(user_id)
@@ -56,16 +58,17 @@ class Start:
         except LedgerError as error:
             # What was done stands; the open run in the ledger is closed by the reconciler.
             self.batch.note_failure(error, user_id)
-        return Report(user_id, ending, reason, steps, self.site.clock() - self.began)
+        return Report(user_id, ending, reason, steps, self.site.clock() - self.began, failed_step)
 
 
 class LearnerRun:
-    """One run of one learner. `failure` is what went wrong, or what weighs most of it; `engine` weighs."""
+    """One run of one learner. `failure` is what went wrong, or what weighs most of it, and where; `engine` weighs."""
 
     def __init__(self, start: Start, learner: Learner, row: Row, done: frozenset[str], held: frozenset[str]) -> None:
         self.site, self.batch, self.lease = start.site, start.batch, start.lease
         self.learner = learner
         self.failure: RetirementError | None = None
+        self.failed_step = ""
         self._start = start
         self._row = row
         self._done = done  #: steps that an earlier run has finished
@@ -246,4 +249,4 @@ class LearnerRun:
 
     async def _end(self, ending: Ending, reason: str) -> Report:
         steps = tuple(self._reports[step.name] for step in self.site.pipeline if step.name in self._reports)
-        return await self._start.end(ending, reason, self._row.state, steps)
+        return await self._start.end(ending, reason, self._row.state, steps, self.failed_step)

@@ -27,14 +27,22 @@ class Preview:
     @property
     def lines(self) -> list[str]:
         """What there is to know, one fact a line."""
-        calls = [f"{step.name} ({step.service}: {step.operation})" for step in self.steps]
+        return [*self.facts, f"steps that a run would do: {', '.join(self.calls) or 'none'}"]
+
+    @property
+    def calls(self) -> list[str]:
+        """The steps that a run would do, each with its service and operation."""
+        return [f"{step.name} ({step.service}: {step.operation})" for step in self.steps]
+
+    @property
+    def facts(self) -> list[str]:
+        """How the learner stands, one fact a line."""
         return [
             f"requested {self.requested_at:%Y-%m-%d %H:%M} UTC, due {self.due_at:%Y-%m-%d}",
             _cool_off(self.cool_off_until),
             f"state in the LMS: {self.state}",
             f"holds: {'; '.join(self.holds) or 'none'}",
             *(["another run has the learner now"] if self.busy else []),
-            f"steps that a run would do: {', '.join(calls) or 'none'}",
         ]
 
 

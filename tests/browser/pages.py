@@ -9,6 +9,7 @@ from typing import Any
 from playwright.sync_api import Locator, Page
 
 from tests import patient
+from tests.flows.runs import shows_a_form
 from tests.patient import until
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -61,6 +62,21 @@ class Ui:
         found = patient.get(f"{self.api}/flow_run_states/", params={"flow_run_id": run}).raise_for_status().json()
         return [str(each["name"]) for each in sorted(found, key=lambda state: str(state["timestamp"]))]
 
+    def started(self, name: str, **given: Any) -> str:
+        """A run of a deployment with these parameters, by the API; its id."""
+        body = {"state": {"type": "SCHEDULED"}, "parameters": given}
+        return str(self.asked(f"deployments/{self.deployment(name)['id']}/create_flow_run", body)["id"])
+
+    def asks(self, run: str, form: str = "") -> None:
+        """Waits until a run shows a form, of that kind."""
+
+        def shown() -> bool:
+            found = self.run(run) or {}
+            kind = str(found["state"]["state_details"]["pause_key"])
+            return kind.startswith(form) and shows_a_form(self.api, found)
+
+        until(shown)
+
     def runs_of(self, name: str) -> set[str]:
         """The runs of a deployment that people have started."""
         body = {"deployments": {"id": {"any_": [self.deployment(name)["id"]]}}}
@@ -93,3 +109,16 @@ class Ui:
         """Waits for the run of a deployment that was not there before."""
         (run,) = until(lambda: self.runs_of(name) - before)
         return str(run)
+
+
+def switch_on(form: Locator) -> None:
+    """Turns the first switch of a form on."""
+    found = form.get_by_role("switch").or_(form.get_by_role("checkbox")).first
+    found.locator("xpath=ancestor-or-self::label[1]").click()
+
+
+def painted(page: Page) -> None:
+    """Waits for the graph of a run, whose data is there."""
+    page.wait_for_selector("canvas")
+    # It is painted on the canvas some frames later, and nothing tells when.
+    page.wait_for_timeout(3000)

@@ -17,11 +17,10 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from retirement.ledger import verify
-from tests import patient
 from tests.browser.buttons import ASKING, BELOW, BUTTONS, FLOWS, MANUAL, NOT_OFFERED, PAGE, WITH_A_FORM, page
-from tests.browser.pages import Ui
+from tests.browser.pages import Ui, switch_on
 from tests.flows.conftest import Platform, sandbox
-from tests.flows.runs import shows_a_form
+from tests.flows.runs import learners_runs
 from tests.flows.test_manual import SAID, Forms, task
 from tests.flows.test_watchdog import free_port, serving
 from tests.patient import PATIENCE, until
@@ -71,13 +70,7 @@ class Stage:
 
     def _asked(self, run: str, form: str) -> None:
         """Opens the form of that kind on the page of a run, once it is there."""
-
-        def asks() -> bool:
-            found = self.ui.run(run) or {}
-            kind = str(found["state"]["state_details"]["pause_key"])
-            return kind.startswith(form) and shows_a_form(self.ui.api, found)
-
-        until(asks)
+        self.ui.asks(run, form)
         self.ui.open_run(run)
         self.ui.button("Resume").click()
         self.ui.page.get_by_role("dialog").get_by_text("learner").first.wait_for()
@@ -126,32 +119,17 @@ class Stage:
         learner = {"user_id": self.platform.user_id("canary-10"), "ask_first": False}
         given = {"learner": learner, "verify": {"every": True}, "cleanup": {"dry_run": False}}
         given |= {"partner-report": {"output": str(self.folder)}}
-        body = {"state": {"type": "SCHEDULED"}, "parameters": given.get(name, {})}
-        address = f"{self.ui.api}/deployments/{self.ui.deployment(name)['id']}/create_flow_run"
-        run = str(patient.post(address, json=body).raise_for_status().json()["id"])
+        run = self.ui.started(name, **given.get(name, {}))
         self.ui.reached(run, "RUNNING")
         return run
 
     def asking(self) -> str:
         """A queue run that asks, since more learners wait than are usual."""
         self.platform.configure(queue={"threshold": 1, "limit": 1})
-        run = self.started_asking()
+        run = self.ui.started("queue")
+        self.ui.asks(run)
         self.platform.configure(queue={"threshold": 300, "limit": 1})
         return run
-
-    def started_asking(self) -> str:
-        before = self.ui.runs_of("queue")
-        address = f"{self.ui.api}/deployments/{self.ui.deployment('queue')['id']}/create_flow_run"
-        patient.post(address, json={"state": {"type": "SCHEDULED"}}).raise_for_status()
-        run = self.ui.begun("queue", before)
-        until(lambda: shows_a_form(self.ui.api, self.ui.run(run) or {}))
-        return run
-
-
-def switch_on(form: Locator) -> None:
-    """Turns the first switch of a form on."""
-    found = form.get_by_role("switch").or_(form.get_by_role("checkbox")).first
-    found.locator("xpath=ancestor-or-self::label[1]").click()
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +264,7 @@ def test_a_manual_step_takes_its_answer(stage: Stage) -> None:
 
 def test_buttons_that_do_not_fit_are_not_there(stage: Stage) -> None:
     """A learner's run below a queue run has no deployment: it is not retried, copied, cancelled or suspended."""
-    body = {"flow_runs": {"tags": {"all_": [f"queue:{stage.run[ASKING]}"]}}}
-    below = stage.run[BELOW] = str(stage.ui.asked("flow_runs/filter", body)[0]["id"])
+    below = stage.run[BELOW] = str(learners_runs(stage.ui.api, stage.run[ASKING])[0]["id"])
     for kind in (BELOW, MANUAL):
         stage.ui.open_run(stage.run[kind])
         stage.ui.page.locator(".p-icon-button-menu").first.click()

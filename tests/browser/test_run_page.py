@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 
 from retirement.sandbox.pipelines import PIPELINES
 from tests import patient
+from tests.browser.pages import painted
 
 SCREENSHOTS = Path("build-output")
 
@@ -41,10 +42,8 @@ def test_the_graph_of_a_run_shows_the_nine_steps_by_name(page: Page, demo: dict[
     graph = patient.get(f"{ui}/api/flow_runs/{found[0]['id']}/graph-v2").json()
 
     page.goto(f"{ui}/runs/flow-run/{found[0]['id']}")
-    page.wait_for_selector("canvas")
     page.get_by_text("9 Task runs").wait_for()
-    # The graph is painted on the canvas some frames after its data is there, and nothing tells when.
-    page.wait_for_timeout(3000)
+    painted(page)
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "learner-run.png")
     page.get_by_text("Task Runs", exact=True).click()

@@ -39,7 +39,7 @@ def shows_a_form(api: str, run: dict[str, Any]) -> bool:
 
 def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
     """The runs of learners below one queue run; the server has those of other tests as well, killed ones too."""
-    body = {"flow_runs": {"tags": {"all_": [f"queue:{queue}"]}}}
+    body = {"flow_runs": {"parent_flow_run_id": {"any_": [queue]}}}
     found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
     return found
 

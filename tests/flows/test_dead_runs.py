@@ -50,6 +50,12 @@ def made(api: str, flow: str, kind: str = "RUNNING", **fields: Any) -> str:
     return str(patient.post(f"{api}/flow_runs/", json=body).raise_for_status().json()["id"])
 
 
+def place(api: str, queue: str) -> str:
+    """What stands for a learner's run in the graph of a queue run."""
+    body = {"flow_run_id": queue, "task_key": "retire-learner", "dynamic_key": "900501"}
+    return str(patient.post(f"{api}/task_runs/", json=body).raise_for_status().json()["id"])
+
+
 def types(api: str, queue: str) -> dict[str, str]:
     """How the runs of learners stand that a queue run has made."""
     return {each["id"]: each["state"]["type"] for each in learners_runs(api, queue)}
@@ -135,7 +141,7 @@ def test_runs_without_a_living_learner_are_buried_over_all_pages(api: str) -> No
     dead = [made(api, "retire-learner", parameters={"user_id": 900_000 + number}) for number in range(7)]
     living = made(api, "retire-learner", parameters={"user_id": 900_500})
     queue_of_the_dead, queue = made(api, "retire-queue"), made(api, "retire-queue")
-    below = made(api, "retire-learner", parameters={"user_id": 900_501}, tags=[f"queue:{queue}"])
+    below = made(api, "retire-learner", parameters={"user_id": 900_501}, parent_task_run_id=place(api, queue))
 
     async def is_alive(user_id: int) -> bool:
         return not 900_000 <= user_id < 900_007

@@ -95,13 +95,18 @@ def test_bad_folders_are_one_line(tmp_path: Path, retirement: Command) -> None:
 def test_the_flow_leaves_a_summary_of_organisations(
     tmp_path: Path, output: Path, flow: Flow, retirement: Command
 ) -> None:
-    """A table with a number for each, in a state of its own; no name in either."""
+    """A table with a number for each, in a state of its own, and the certificates as they stand now; no name in any."""
     with sandbox(tmp_path, seed=seed()) as platform:
         assert retirement("retire-queue", "--json", "--config", platform.config).code == 0
         ended = flow("partner_report", output=output, config=platform.config)
+        ids = sorted(platform.user_id(name) for name in platform.states())
 
         assert ended.state == "Reported"
         assert told(output) == {"OrgA": list(NAMES), "OrgB": [NAMES[0]]}
-    assert [each["key"] for each in ended.artifacts] == ["retirement-partner-report"]
+    assert sorted(each["key"] for each in ended.artifacts) == [
+        *(f"certificate-{user_id}" for user_id in ids),
+        "retirement-partner-report",
+    ]
+    assert sum("**complete**" in str(each["data"]) for each in ended.artifacts) == len(ids)
     assert ended.rows == [{"organisation": "OrgA", "learners": 2}, {"organisation": "OrgB", "learners": 1}]
     assert not named(str(ended))

@@ -35,7 +35,7 @@ def test_many_learners_are_retired_and_every_run_and_step_is_recorded(
 
 def task_runs_by_flow_run(engine: str, queue_run: str) -> dict[str, list[str]]:
     """The names of the ended task runs of each learner's flow run."""
-    wanted = {"flow_runs": {"tags": {"all_": [f"queue:{queue_run}"]}}}
+    wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [queue_run]}}}
     found: dict[str, list[str]] = {}
     offset = 0
     while page := patient.post(

@@ -33,7 +33,7 @@ async def run(world: World, *faults: dict[str, Any], **changes: Any) -> Report:
     learner = await world.learner(site, USERNAME)
     world.sandbox.arm(faults)
     report = await retire(site, learner)
-    assert names_nobody(f"{report} {document(report)} {table([report])} {summary([report])}")
+    assert names_nobody(f"{report} {document(report)} {table([report], {})} {summary([report])}")
     responses = world.sandbox.state()["learners"][USERNAME]["retirement"]["responses"]
     assert names_nobody(responses)
     return report
@@ -237,9 +237,11 @@ async def test_a_defect_of_the_wrapping_of_a_step_harms_only_its_learner(world: 
 
 
 async def test_the_table_of_a_run_begins_with_those_who_need_an_operator() -> None:
-    """Then by user id; the reason stands beside the outcome, and the long text of the steps comes last."""
+    """Then by user id; step and reason stand beside the outcome, and the run that has the rest is a click away."""
     endings = {1: Ending.RETIRED, 2: Ending.PARKED, 3: Ending.HELD, 4: Ending.ERRORED}
-    rows = table([Report(user_id, ending, "a reason", (), 1.0) for user_id, ending in endings.items()])
+    found = [Report(user_id, ending, "a reason", (), 1.0, "A_STEP") for user_id, ending in endings.items()]
+    rows = table(found, {2: "https://ui.example/runs/2"})
 
     assert [row["learner"] for row in rows] == [2, 4, 1, 3]
-    assert list(rows[0]) == ["learner", "outcome", "reason", "seconds", "steps"]
+    assert list(rows[0]) == ["learner", "outcome", "run", "failed step", "reason", "steps", "seconds"]
+    assert [row["run"] for row in rows] == ["[open](https://ui.example/runs/2)", "", "", ""]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.settings import get_current_settings
 
 from retirement import reports
 from retirement.followup.move_back import Finding
@@ -14,6 +15,12 @@ from retirement.queue.forecast import Breach, Forecast
 
 #: Rows of the table of those who will be late; the sentence above it counts all of them.
 ROWS = 100
+
+
+def page_of(flow_run_id: str) -> str | None:
+    """The address of a run's page, None where the UI has no address."""
+    ui = get_current_settings().ui_url
+    return f"{ui}/runs/flow-run/{flow_run_id}" if ui else None
 
 
 async def show_rows(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -> str:

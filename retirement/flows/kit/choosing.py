@@ -10,7 +10,7 @@ from typing import Annotated
 
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from pydantic import Field, StringConstraints, create_model
+from pydantic import Field, StringConstraints
 
 from retirement.errors import ConfigError, GuardStopped
 from retirement.flows.kit.asking import answer
@@ -41,7 +41,16 @@ class ConfirmForm(Form):
     """Whether the learner who is shown is retired."""
 
     retire: bool = Field(False, title="Retire this learner", description="On: begin now. Off: end the run.")
-    before_cool_off_is_over: Reason | None = None
+
+
+class EarlyForm(ConfirmForm):
+    """The same within the cool-off, where it takes a reason."""
+
+    before_cool_off_is_over: Reason | None = Field(
+        None,
+        title="Before the cool-off is over",
+        description="Why the learner is retired although the cool-off goes on. Without a reason the run refuses.",
+    )
 
 
 _which = Forms("which-learner", WhichForm)
@@ -76,27 +85,18 @@ class Choosing:
         Raises `GuardStopped` unless the answer is yes, and while the cool-off goes on without a reason.
         """
         shown = await preview(self.site, self.batch, learner, self.cool_off)
-        form = await answer(_confirm, _text(shown), _fields(shown, self.early))
+        goes_on = shown.cool_off_until is not None and self.early is None
+        form = await answer(_confirm, _text(shown), EarlyForm if goes_on else ConfirmForm)
         if not form.retire:
             raise GuardStopped(f"nothing was called: learner {learner.user_id} was not confirmed in the form")
-        return form.before_cool_off_is_over or self.early
+        return form.before_cool_off_is_over if isinstance(form, EarlyForm) else self.early
 
 
 def _text(shown: Preview) -> str:
-    facts = "\n".join(f"- {line}" for line in shown.lines)
-    return f"**Retire learner {shown.user_id}?** This run has called no service yet.\n\n{facts}\n\nIt cannot be undone."
-
-
-def _fields(shown: Preview, early: Reason | None) -> type[ConfirmForm]:
-    """The form, with the question about the cool-off where it goes on and no reason was given."""
-    if shown.cool_off_until is None or early:
-        return ConfirmForm
-    why = Field(
-        None,
-        title="Before the cool-off is over",
-        description="Why the learner is retired although the cool-off goes on. Without a reason the run refuses.",
-    )
-    return create_model("Confirm", __base__=ConfirmForm, before_cool_off_is_over=(Reason | None, why))
+    lines = [*(f"- {fact}" for fact in shown.facts), "- the steps of this run:"]
+    lines += [f"  - {call}" for call in shown.calls or ["none"]]
+    head = f"**Retire learner {shown.user_id}?** This run has called no service yet."
+    return "\n".join([head, "", *lines, "", "It cannot be undone."])
 
 
 async def unknown(site: Site, user_id: int | None) -> str:

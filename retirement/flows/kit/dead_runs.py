@@ -21,6 +21,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Crashed
 
 from retirement.flows.kit.names import JOBS, TAG
+from retirement.flows.kit.records import of_queue_run
 
 #: A run without a lease is taken for dead only after so long.
 UNLEASED = timedelta(hours=6)
@@ -133,7 +134,7 @@ async def _lives(run: FlowRun, is_alive: IsAlive) -> bool:
 
 def _below(queue: FlowRun) -> FlowRunFilter:
     """The runs of learners that a queue run has made."""
-    return FlowRunFilter.model_validate({"tags": {"all_": [f"queue:{queue.id}"]}})
+    return FlowRunFilter.model_validate(of_queue_run(str(queue.id)))
 
 
 async def _end(client: PrefectClient, run: FlowRun) -> bool:

@@ -43,7 +43,7 @@ async def _complete(flow_runs: Mapping[str, Any], expected_task_runs: int) -> di
 
 def of_queue_run(queue_run_id: str) -> dict[str, Any]:
     """The filter for the learners' runs of one queue run."""
-    return {"tags": {"all_": [f"queue:{queue_run_id}"]}}
+    return {"parent_flow_run_id": {"any_": [queue_run_id]}}
 
 
 async def _count(client: PrefectClient, flow_runs: Mapping[str, Any]) -> dict[str, int]:

@@ -38,7 +38,11 @@ async def show_today(page: Today, channels: Channels) -> None:
 
 async def _next_runs(url: str) -> list[str]:
     try:
-        rows = [each.row for each in await seen(url, datetime.now(UTC))]
+        found = await seen(url, datetime.now(UTC))
     except EngineLost as error:
         return [str(error)]
-    return [f"{each['name']}: {each['schedule']}, next {each['next'] or 'not planned'}" for each in rows]
+    return [f"{each.row['name']}: {each.row['schedule']}, next {_minute(each.next)}" for each in found]
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "not planned"

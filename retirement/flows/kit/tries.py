@@ -10,6 +10,7 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 
 from retirement.errors import Ending
+from retirement.flows.kit.records import of_queue_run
 
 #: Most runs that Prefect lists at once.
 _PAGE = 200
@@ -44,7 +45,7 @@ async def _last_message(client: PrefectClient, run: FlowRun) -> str:
 
 async def _errored(client: PrefectClient, run: FlowRun) -> frozenset[int]:
     """The user ids of learners below the run who were ERRORED."""
-    wanted = {"tags": {"all_": [f"queue:{run.id}"]}, "state": {"name": {"any_": [Ending.ERRORED.state]}}}
+    wanted = {**of_queue_run(str(run.id)), "state": {"name": {"any_": [Ending.ERRORED.state]}}}
     runs: list[FlowRun] = []
     while page := await client.read_flow_runs(
         flow_run_filter=FlowRunFilter.model_validate(wanted), limit=_PAGE, offset=len(runs)
