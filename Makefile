@@ -28,7 +28,7 @@ install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --qu
   "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs bench chaos night plain contract hostile simulate mutants measure browser lock clean
+.PHONY: help install demo test check lint types format docs images bench chaos night plain contract hostile simulate mutants measure browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -68,6 +68,9 @@ format: $(VENV)/.installed-dev ## rewrite files in the house's format
 
 docs: $(VENV)/.installed ## write the generated parts of docs/reference
 	@$(BIN)/python -m docs.generate
+
+images: $(VENV)/.installed-dev browser ## write the pictures of docs/images again, each by the test that looks at its page
+	@$(BIN)/python -m pytest --images tests/browser/test_pages.py
 
 bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)

@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--every-nth", type=int, default=1, metavar="N", help="sweeps, crash loops among them, try every Nth case only"
     )
+    group.addoption("--images", action="store_true", help="keep the pictures of pages in docs/images (make images)")
     group.addoption("--nightly", action="store_true", help="run the tests that are marked nightly, too")
 
 
