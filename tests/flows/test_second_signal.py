@@ -140,7 +140,7 @@ def test_serve_says_that_it_waits_for_a_server_that_hangs_and_ends_when_it_is_to
             process.kill()
         took = time.monotonic() - asked
 
-    assert line.startswith("waiting for Prefect's server to take the deployments")
+    assert line.startswith("waiting for Prefect's server to take the automations")
     assert took < PROMISED
     assert process.returncode == 0
 
