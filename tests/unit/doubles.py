@@ -230,13 +230,19 @@ class World:
         self.naps = Naps()
         self.around: Around | None = None
         self.user_ids: dict[str, int] = {}
+        self._seeded: float | None = None
         self.clients = {
             app: httpx.AsyncClient(base_url=f"http://{app}.sandbox", transport=Wire(self, app))
             for app in self.sandbox.apps
         }
 
     def seed(self, *learners: Mapping[str, Any], states: Iterable[str] | None = None, **settings: Any) -> None:
-        seed: dict[str, Any] = {"learners": [dict(each) for each in learners], "settings": settings}
+        """Plants these learners anew; one who is seeded again has made the request at the same time as before."""
+        now = time.time()
+        self._seeded = self._seeded or now
+        passed = (now - self._seeded) / 86400
+        planted = [{**each, "requested_days_ago": each.get("requested_days_ago", 30) + passed} for each in learners]
+        seed: dict[str, Any] = {"learners": planted, "settings": settings}
         made = self.sandbox.reset(seed | ({"states": list(states)} if states else {}))
         self.user_ids = {username: made["learners"][username]["user_id"] for username in made["learners"]}
 
