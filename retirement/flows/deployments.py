@@ -1,7 +1,7 @@
 """What is on offer: each flow as a deployment of `retirement serve` and of `prefect.yaml`, by one declaration."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -126,22 +126,33 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
         serving, watching = asyncio.ensure_future(runner.start()), asyncio.ensure_future(watchdog.run())
         tell(f"ready: {len(served)} deployments")
         try:
-            await asyncio.shield(serving)
-        except asyncio.CancelledError:
-            # Cancelled like any other work, the runner would kill the processes of its runs where they are.
-            if runner.started:
-                await runner.astop()
-            else:
-                serving.cancel()
-            await serving
-            raise
+            await _served(runner, serving, watching, lambda: kept.stop(served))
         except Exception as error:
             if (told := await or_lost(error)) is error:
                 raise
             raise told from None
-        finally:
-            watching.cancel()
-            await kept.stop(served)
+
+
+async def _served(
+    runner: Runner,
+    serving: "asyncio.Future[None]",
+    watching: "asyncio.Future[None]",
+    stop: Callable[[], Awaitable[None]],
+) -> None:
+    """Waits until the runner ends or this is cancelled; then `stop`, which asks the server, in any case."""
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        # Cancelled like any other work, the runner would kill the processes of its runs where they are.
+        if runner.started:
+            await runner.astop()
+        else:
+            serving.cancel()
+        await serving
+        raise
+    finally:
+        watching.cancel()
+        await stop()
 
 
 async def _offer_all(
