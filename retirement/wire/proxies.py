@@ -5,16 +5,15 @@ to this machine take none either. For https it is `HTTPS_PROXY`, else `ALL_PROXY
 """
 
 import os
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 import httpx
 
 from retirement.errors import ConfigError
+from retirement.wire.certificates import certificates
 from retirement.wire.urls import is_loopback
 
 #: In this order; as elsewhere the small spelling wins.
@@ -52,13 +51,7 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
 def transport(url: str, limits: httpx.Limits, environ: Mapping[str, str] = os.environ) -> httpx.AsyncHTTPTransport:
     """The connections to a base URL, through the proxy that is due. Raises `ConfigError`."""
     proxy = proxy_for(url, environ)
-    return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy.url if proxy else None, verify=_certificates())
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Whom we trust: read once a process, for reading them takes longer than most requests."""
-    return httpx.create_ssl_context()
+    return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy.url if proxy else None, verify=certificates())
 
 
 def _goes_straight(target: httpx.URL, environ: Mapping[str, str]) -> bool:

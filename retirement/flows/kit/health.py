@@ -11,6 +11,7 @@ import httpx
 
 from retirement.errors import ConfigError, EngineLost
 from retirement.flows.kit.environment import LOOPBACK
+from retirement.wire.certificates import certificates
 
 #: Seconds for one question as a whole, also where its answer comes a byte at a time.
 PATIENCE_SECONDS = 5.0
@@ -113,6 +114,10 @@ async def _says(url: str) -> bool:
 
 @asynccontextmanager
 async def _client(url: str, seconds: float = PATIENCE_SECONDS) -> AsyncIterator[httpx.AsyncClient]:
-    host = httpx.URL(url).host
-    async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=seconds, trust_env=host not in LOOPBACK) as client:
+    trusting = httpx.URL(url).host not in LOOPBACK
+    verify = certificates(trust_env=trusting)
+    async with (
+        asyncio.timeout(seconds),
+        httpx.AsyncClient(timeout=seconds, trust_env=trusting, verify=verify) as client,
+    ):
         yield client
