@@ -116,11 +116,12 @@ class _Run:
     async def look_who_is_not_retired(self) -> None:
         """Finds those whom partners are told of though their retirement has not ended: the step comes before others."""
         known = await self.ledger.learners.retirements(self.delivery.told)
-        retired = {each.user_id for each in known} - {each.user_id for each in not_retired(known)}
+        newest = {each.user_id: each for each in known}  # those of one learner are in the order of their requests
+        retired = newest.keys() - {each.user_id for each in not_retired(known)}
         asked = set(self.delivery.told) - retired
         rows = await locate_all(self.site, asked) if asked else {}
         for user_id in sorted(asked):
-            row, record = rows.get(user_id), await self.ledger.learners.newest(user_id)
+            row, record = rows.get(user_id), newest.get(user_id)
             if row is None or row.state != COMPLETE:
                 self.delivery.not_retired[user_id] = f"the row is {row.state}" if row else "the LMS has no row"
             elif record and (why := doubt(self.site.pipeline, row, record)):
