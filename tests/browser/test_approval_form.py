@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from playwright.sync_api import Page
 from tests import patient
 from tests.flows.conftest import HOLD_AN_ENGINE
 from tests.flows.runs import shows_a_form
-from tests.patient import PATIENCE
+from tests.patient import PATIENCE, until
 
 SCREENSHOTS = Path("build-output")
 NAME = "asks-in-the-ui"
@@ -39,14 +38,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def asking(api: str, *types: str) -> dict[str, Any]:
     """The run, once its state is of one of these types."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        body = {"flow_runs": {"name": {"any_": [NAME]}, "state": {"type": {"any_": types}}}}
-        run: dict[str, Any]
-        for run in patient.post(f"{api}/flow_runs/filter", json=body).json():
-            if types != ("PAUSED",) or shows_a_form(api, run):
-                return run
-    raise TimeoutError(f"the run has not become one of {types}")
+    body = {"flow_runs": {"name": {"any_": [NAME]}, "state": {"type": {"any_": types}}}}
+
+    def reached() -> dict[str, Any] | None:
+        found = patient.post(f"{api}/flow_runs/filter", json=body).json()
+        return next((run for run in found if types != ("PAUSED",) or shows_a_form(api, run)), None)
+
+    run: dict[str, Any] = until(reached)
+    return run
 
 
 def test_the_form_in_the_ui_explains_itself_and_its_answer_reaches_the_run(page: Page, api: str) -> None:
