@@ -232,6 +232,19 @@ async def test_the_earlier_of_two_clocks_counts(world: World, days: float, ends:
         assert whats(await cleaned_up(site)) == ([CleanupResult.CLEARED] if ends == "cleared" else [])
 
 
+async def test_a_row_of_this_second_is_due_where_no_days_are_asked_for(world: World) -> None:
+    """The LMS says its time in whole seconds, and late when it is busy."""
+    site = await retired(world, USERNAME, days=0)
+
+    async def late(request: httpx.Request, forward: Forward) -> httpx.Response:
+        answer = await forward(request)
+        answer.headers["date"] = format_datetime(datetime.now(UTC) - timedelta(seconds=5), usegmt=True)
+        return answer
+
+    world.around = late
+    assert whats(await cleaned_up(site, days=0)) == [CleanupResult.CLEARED]
+
+
 async def test_a_run_that_is_told_to_stop_ends_between_two_requests(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
