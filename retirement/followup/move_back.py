@@ -11,7 +11,7 @@ from retirement.errors import Ending, RunAfter, StateConflict, as_ours
 from retirement.learner import Learner
 from retirement.ledger import LearnerLease, LearnerRecord
 from retirement.pipeline import COMPLETE, ERRORED, Pipeline
-from retirement.pipeline.proof import doubt, proved_state, without_new_steps
+from retirement.pipeline.proof import RESTORED, doubt, proved_state, restored, without_new_steps
 from retirement.pipeline.strays import adopt_command
 from retirement.site import Site
 from retirement.site.partner_visit import home_of
@@ -95,7 +95,11 @@ async def move_back(site: Site, learner: Learner, *, dry_run: bool, aiming: Aimi
 
 
 async def _previewed(site: Site, learner: Learner, record: LearnerRecord | None, aiming: Aiming) -> Finding:
-    aim = await aiming(site, learner, record.finished if record else {}, record)
+    ended: Collection[str] = record.finished if record else ()
+    if record:
+        lost = restored(site.pipeline, learner, await site.ledger.learners.rows_before(record))
+        ended = [step for step in ended if step not in lost]
+    aim = await aiming(site, learner, ended, record)
     return _finding(learner, Verdict.WOULD_MOVE if aim.target else Verdict.LEFT, aim.text, aim.target)
 
 
@@ -124,6 +128,8 @@ async def _moved(
     if row is None or row.state != learner.state:
         where = "gone" if row is None else f"in {row.state} by now"
         return _finding(learner, Verdict.LEFT, f"the row is {where}")
+    if lost := restored(site.pipeline, row, lease.row_before):
+        await lease.void(lost, RESTORED)
     aim = await aiming(site, row, lease.finished, record)
     if aim.target is None:
         return _finding(row, Verdict.LEFT, aim.text)

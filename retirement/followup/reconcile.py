@@ -29,8 +29,9 @@ async def reconcile(
     Raises `ServiceError` and `LedgerError` where nothing can be read; what concerns one learner is a finding.
     """
     chosen = Selection(user_id, await site.ledger.leases.live(), dry_run)
-    strays = partial(name_strays, watched=watched or await watch(site))
-    for part in (_working, strays, _open_runs, asked_again, _expired):
+    seen = watched or await watch(site)
+    strays, doubtful = partial(name_strays, watched=seen), partial(asked_again, watched=seen)
+    for part in (_working, strays, _open_runs, doubtful, _expired):
         async for finding in part(site, chosen):
             if finding.user_id:
                 chosen.seen.add(finding.user_id)

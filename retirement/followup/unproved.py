@@ -11,23 +11,23 @@ from retirement.followup.move_back import Finding, Verdict
 from retirement.followup.selection import Selection
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord
-from retirement.pipeline import ABORTED, COMPLETE, ERRORED
+from retirement.pipeline import COMPLETE, ERRORED
 from retirement.pipeline.proof import doubt
 from retirement.site import Site
+from retirement.site.watch import ENDED, Watched, locate
 
 
-async def asked_again(site: Site, chosen: Selection) -> AsyncGenerator[Finding, None]:
+async def asked_again(site: Site, chosen: Selection, *, watched: Watched) -> AsyncGenerator[Finding, None]:
     """A finding for each learner who is `unproved` in the ledger and has no finding yet.
 
     Raises `ServiceError` and `LedgerError` where nothing can be read.
     """
     for record in await site.ledger.learners.find(endings=[Ending.UNPROVED]):
         if chosen.is_left(record.user_id):
-            yield await _asked_again(site, record, dry_run=chosen.dry_run)
+            yield await _asked_again(site, record, await _row(site, record, watched), dry_run=chosen.dry_run)
 
 
-async def _asked_again(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding:
-    row = await _row(site, record)
+async def _asked_again(site: Site, record: LearnerRecord, row: Learner | None, *, dry_run: bool) -> Finding:
     if why := doubt(site.pipeline, row, record):
         return Finding(record.user_id, Verdict.UNPROVED, row.state if row else "gone", None, f"{why}: {_fix(row)}")
     text = "the row says by now that the learner is retired"
@@ -37,14 +37,17 @@ async def _asked_again(site: Site, record: LearnerRecord, *, dry_run: bool) -> F
     return Finding(record.user_id, Verdict.CLOSED, COMPLETE, None, text)
 
 
-async def _row(site: Site, record: LearnerRecord) -> Learner | None:
-    """The row of that very retirement. COMPLETE holds every learner who was ever retired, so it is asked by day."""
+async def _row(site: Site, record: LearnerRecord, watched: Watched) -> Learner | None:
+    """The row of that very retirement, in whatever state; None where there is none, as far as it can be told."""
+    row = watched.row_of(record.user_id) or await _ended(site, record) or await locate(site, record.user_id)
+    return row if row and row.retirement_id == record.retirement_id else None
+
+
+async def _ended(site: Site, record: LearnerRecord) -> Learner | None:
+    """The row where it has ended. Such states hold every learner who ever asked, so they are listed by day."""
     day = record.requested_at.astimezone(UTC).date()
-    states = [state for state in site.pipeline.lms_states if state not in (ABORTED, COMPLETE)]
-    complete, others = await site.lms.rows.by_date(COMPLETE, day, day), await site.lms.rows.queue(states, 0)
-    whose = (record.user_id, record.retirement_id)
-    rows = (*complete.learners, *others.learners)
-    return next((each for each in rows if (each.user_id, each.retirement_id) == whose), None)
+    listings = [await site.lms.rows.by_date(state, day, day) for state in ENDED]
+    return next((row for each in listings for row in each.learners if row.user_id == record.user_id), None)
 
 
 def _fix(row: Learner | None) -> str:

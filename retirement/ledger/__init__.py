@@ -31,7 +31,7 @@ from retirement.ledger.tables import (
     Receipt,
 )
 from retirement.ledger.transaction import Transaction
-from retirement.ledger.unended import not_retired
+from retirement.ledger.unended import TAKEN_BACK, not_retired
 from retirement.ledger.verification import Problem, Verdict, verify
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "PARTNER_REPORT",
     "QUEUED_AGAIN",
     "RETIRED",
+    "TAKEN_BACK",
     "Asked",
     "AskedCleanups",
     "Attempt",

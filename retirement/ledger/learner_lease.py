@@ -42,6 +42,8 @@ class LearnerLease:
         #: How the run before ended, and why; None where there was none, or it has died.
         self.ended_before = began.ended_before
         self.tried = began.tried  #: what of this retirement has been called, unless it has ended retired
+        #: When the LMS row had last changed before the run that first proved a step, by the LMS' clock.
+        self.row_before = began.row_before
         self._was_retired = began.was_retired
         self._access = access
         self._leases = leases

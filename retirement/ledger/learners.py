@@ -12,7 +12,7 @@ from retirement.ledger.digests import Digests
 from retirement.ledger.history import History, history_since
 from retirement.ledger.learner_lease import LearnerLease
 from retirement.ledger.leases import Leases
-from retirement.ledger.runs import End, Run, begin, close
+from retirement.ledger.runs import End, Run, begin, close, rows_before
 from retirement.ledger.tables import Attempt, LearnerRecord
 from retirement.ledger.transaction import Transaction
 
@@ -114,6 +114,10 @@ class Learners:
             active = func.coalesce(LearnerRecord.ended_at, LearnerRecord.began_at)
             conditions.append(active >= since)
         return await self._access.read(lambda tx: _find(tx, *conditions))
+
+    async def rows_before(self, record: LearnerRecord) -> dict[str, datetime]:
+        """When the LMS row had last changed before each step was proved; as `LearnerLease.row_before`."""
+        return await self._access.read(lambda tx: rows_before(tx, record.attempts))
 
     async def open_runs(self) -> list[LearnerRecord]:
         """Retirements whose last run has no end: it is under way, or it died."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from retirement.learner import Learner
+from retirement.ledger import chain
 from retirement.ledger.access import Access
 from retirement.ledger.events import Event, event_of
 from retirement.ledger.holds import active_holds
@@ -47,6 +48,8 @@ class Began:
     #: Steps that runs have called; none where a run has ended retired, so that nothing is left to prove.
     tried: frozenset[str]
     was_retired: bool  #: whether a run has ended retired
+    #: For each proved step, when the LMS row had last changed before the run that proved it first, by the LMS' clock.
+    row_before: dict[str, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def begin(tx: Transaction, access: Access, run: Run) -> Began:
     if void:
         row = replace(row, retired_at=None)
     told = {"retirement": learner.retirement_id, "fence": lease.fence, "holder": lease.holder}
-    told |= {"taken_over": lease.taken_over}
+    told |= {"taken_over": lease.taken_over, "row_changed_at": chain.written(learner.changed_at)}
     if run.pipeline:
         told |= {"steps": list(run.steps)}
     if run.ends:
@@ -119,7 +122,26 @@ def _since(tx: Transaction, lease: Lease, run: Run, before: LearnerRecord | None
     calls = {each.step: (each.service, each.operation) for each in attempts if each.is_proved}
     was_retired = before is not None and before.retired_at is not None
     tried = frozenset[str]() if was_retired else frozenset(each.step for each in attempts)
-    return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried, was_retired)
+    row_before = rows_before(tx, attempts)
+    return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried, was_retired, row_before)
+
+
+def rows_before(tx: Transaction, attempts: Sequence[Attempt]) -> dict[str, datetime]:
+    """For each proved step, when the LMS row had last changed before the run that proved it first.
+
+    By the clock of the LMS, so that it compares with the row. Runs of older releases have not entered it.
+    """
+    first: dict[str, Attempt] = {}
+    for each in attempts:
+        if each.is_proved:
+            first.setdefault(each.step, each)
+    changes = {}
+    for user_id in {each.user_id for each in first.values()}:
+        for event in map(event_of, tx.rows(Entry, Entry.user_id == user_id, Entry.kind == "run.began")):
+            if text := event.facts.get("row_changed_at"):
+                changes[user_id, event.facts["retirement"], event.facts["fence"]] = chain.read(text)
+    keys = {step: (each.user_id, each.retirement_id, each.fence) for step, each in first.items()}
+    return {step: changes[key] for step, key in keys.items() if key in changes}
 
 
 def _has_another_pipeline(tx: Transaction, run: Run, attempts: Sequence[Attempt]) -> bool:

@@ -17,10 +17,14 @@ from retirement.ledger.tables import Attempt, Entry, LearnerRecord
 from retirement.ledger.transaction import Transaction
 from retirement.pipeline import ABORTED, COMPLETE, PENDING
 
+#: Endings after which the learner keeps the account.
+TAKEN_BACK = (Ending.RESCINDED.value, "cancelled")
 #: Endings after which there is nothing left to do; learners who are `unproved` are asked about by themselves.
-_OVER = (Ending.RETIRED.value, Ending.RESCINDED.value, Ending.UNPROVED.value, "cancelled")
+_OVER = (Ending.RETIRED.value, Ending.UNPROVED.value, *TAKEN_BACK)
 #: What a run may have noted of its row at the end, where the row is not waiting any more.
 _AWAY = (ABORTED, COMPLETE, "gone")
+#: An attempt that proves its step.
+_PROVED = (Attempt.outcome.is_not(None), Attempt.voided_at.is_(None))
 
 
 class Retirement(Protocol):
@@ -94,17 +98,18 @@ def _open() -> list[ColumnElement[bool]]:
     same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
     mine = and_(Attempt.user_id == LearnerRecord.user_id, Attempt.retirement_id == LearnerRecord.retirement_id)
     state, ending = LearnerRecord.state, LearnerRecord.ending
+    # A request that was taken back, or a row that was set to ABORTED, when steps had ended: half erased.
+    half = and_(ending.in_(TAKEN_BACK), exists().where(and_(mine, *_PROVED)))
     waits = and_(ending.not_in(_OVER), or_(state.is_(None), state.not_in(_AWAY)))
     has_begun = or_(and_(state.is_not(None), state != PENDING), exists().where(mine))
-    return [~exists().where(same), LearnerRecord.retired_at.is_(None), or_(ending.is_(None), waits), has_begun]
+    return [~exists().where(same), LearnerRecord.retired_at.is_(None), or_(ending.is_(None), waits, half), has_begun]
 
 
 def _replaced() -> list[ColumnElement[bool]]:
     later = aliased(LearnerRecord)
     same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
     mine = and_(Attempt.user_id == LearnerRecord.user_id, Attempt.retirement_id == LearnerRecord.retirement_id)
-    is_proved = and_(mine, Attempt.outcome.is_not(None), Attempt.voided_at.is_(None))
-    return [exists().where(same), LearnerRecord.retired_at.is_(None), exists().where(is_proved)]
+    return [exists().where(same), LearnerRecord.retired_at.is_(None), exists().where(and_(mine, *_PROVED))]
 
 
 def _states(tx: Transaction) -> set[str]:

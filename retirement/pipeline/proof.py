@@ -5,11 +5,15 @@ moved it; the ledger may know of steps that ended beyond it, since steps run at 
 """
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from retirement.learner import Learner
 from retirement.pipeline.steps import ABORTED, COMPLETE, ERRORED, PENDING, Pipeline
 from retirement.pipeline.watermark import Watermark
+
+#: Why proofs are void that `restored` names.
+RESTORED = "the LMS row has not changed since before the step was called: the LMS came back from a backup"
 
 
 class Known(Protocol):
@@ -62,6 +66,23 @@ def behind(pipeline: Pipeline, state: str, ended: Collection[str]) -> list[str]:
     if order.index(state) >= order.index(proved):
         return []
     return [step.name for step in pipeline if step.name in ended and step.name not in finished]
+
+
+def restored(pipeline: Pipeline, row: Learner, before: Mapping[str, datetime]) -> list[str]:
+    """The steps whose proof is of a time that the LMS has lost, since it came back from a backup.
+
+    A run that proves a step has moved the row, and its last move is later than what it found. So a row that has not
+    changed since that run began is an older one, and the learner's data is back with it. `before` is, for each
+    proved step, when the row had last changed before the run that proved it first.
+    """
+    state = row.last_state if row.state == ERRORED else row.state
+    place = next((place for place, step in enumerate(pipeline) if step.start == state), 0)
+    passed = pipeline.finished_at(state) or {step.name for step in pipeline.steps[:place]}
+    return [
+        step.name
+        for step in pipeline
+        if step.name in before and row.changed_at <= before[step.name] and step.name not in passed
+    ]
 
 
 def out_of_order(pipeline: Pipeline, state: str, ended: Collection[str]) -> list[str]:

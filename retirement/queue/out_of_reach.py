@@ -34,7 +34,8 @@ async def left_behind(site: Site, batch: Batch, watched: Watched, taken: Collect
     """
     now = site.ledger.now()
     late = await _late(site, batch, [each for each in watched.learners if each.user_id not in taken], now)
-    unseen = [each for each in watched.unseen if now > each.record.due_at]
+    kept = {hold.user_id for hold in await site.ledger.holds.find() if hold.service is None}
+    unseen = [each for each in watched.unseen if now > each.record.due_at and each.record.user_id not in kept]
     return [*_by_state(site.pipeline, late), *(f"learner {each.record.user_id}: {each.text}" for each in unseen)]
 
 

@@ -7,7 +7,15 @@ from retirement.learner import Learner
 from retirement.ledger import Hold, LearnerLease
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, PENDING, Pipeline
 from retirement.pipeline.endings import Report
-from retirement.pipeline.proof import behind, called_otherwise, doubt, out_of_order, proved_steps
+from retirement.pipeline.proof import (
+    RESTORED,
+    behind,
+    called_otherwise,
+    doubt,
+    out_of_order,
+    proved_steps,
+    restored,
+)
 from retirement.pipeline.strays import stray_text
 from retirement.retire.learner_run import LearnerRun, Start
 from retirement.retire.lms_row import Row
@@ -112,6 +120,8 @@ async def _placed(start: Start, row: Learner, holds: Sequence[Hold]) -> LearnerR
     await lease.reopen(row.state)
     if lease.of_another_pipeline and (other := called_otherwise(pipeline, lease.calls)):
         await lease.void(other, "the step calls another service or operation by now")
+    if lost := restored(pipeline, row, lease.row_before):
+        await lease.void(lost, RESTORED)
     again = behind(pipeline, row.state, lease.finished)
     if lease.of_another_pipeline:
         again = again or out_of_order(pipeline, row.state, lease.finished)

@@ -12,7 +12,7 @@ from datetime import UTC
 
 from retirement.errors import Misconfigured, Refused, ServiceError
 from retirement.learner import Learner, is_routable
-from retirement.ledger import LearnerRecord
+from retirement.ledger import TAKEN_BACK, LearnerRecord
 from retirement.pipeline import ABORTED, COMPLETE, ERRORED
 from retirement.pipeline.proof import not_proved
 from retirement.pipeline.strays import is_stray, stray_text
@@ -27,7 +27,12 @@ NAMES_AT_ONCE = 64
 LOOK_UPS = 100
 
 #: What helps where a row was ended by others before our runs had proved it.
-SET_BACK = "set the row to PENDING in the LMS' Django admin, and the next run does what is lacking"
+SET_BACK = (
+    "set the row to PENDING in the LMS' Django admin, and the next run does what is lacking; "
+    "where it is meant to stay so, `retirement hold add` says why"
+)
+#: Why a request is named whose row is gone; what its steps have deleted is gone as well.
+HALF_ERASED = "the request was taken back when steps of it had ended, so the account lives on half erased"
 
 _START = "RETIRING_"
 
@@ -183,12 +188,13 @@ def _ended_by_others(site: Site, record: LearnerRecord, row: Learner) -> Unseen 
 async def _looked_up(site: Site, record: LearnerRecord) -> Learner | Unseen | None:
     """The row of an open retirement, by its account; None where the LMS has none."""
     try:
-        return await _of_account(site, record.user_id)
+        row = await _of_account(site, record.user_id)
     except Misconfigured as error:
         why = f"make the worker staff in the LMS, or name the site's RETIREMENT_STATES in lms.states ({error})"
         return Unseen(record, why)
     except ServiceError as error:
         return Unseen(record, str(error))
+    return Unseen(record, HALF_ERASED) if row is None and record.ending in TAKEN_BACK else row
 
 
 async def _ended(site: Site, records: Iterable[LearnerRecord]) -> dict[tuple[int, int], Learner]:
