@@ -58,6 +58,27 @@ MUTANTS = (
         "        await lease.prove(step.name, erasure.outcome.value, given)\n        return erasure.outcome",
         "        return erasure.outcome",
     ),
+    Mutant(
+        "what a restored LMS has lost is done again",
+        "retire/opening.py",
+        "if lost := restored(pipeline, row, lease.row_before):",
+        "if lost := []:",
+        test="tests/unit/test_restored_lms.py::test_a_row_from_before_every_run_has_all_of_it_done_again",
+    ),
+    Mutant(
+        "what a restored LMS has lost is done again after a move back",
+        "followup/move_back.py",
+        "if lost := restored(site.pipeline, row, lease.row_before):",
+        "if lost := []:",
+        test="tests/unit/test_restored_lms.py::test_an_errored_row_from_a_backup_goes_back_without_what_came_after",
+    ),
+    Mutant(
+        "a half erased learner stays in sight",
+        "ledger/unended.py",
+        "or_(ending.is_(None), waits, half), has_begun]",
+        "or_(ending.is_(None), waits), has_begun]",
+        test="tests/unit/test_half_erased.py::test_a_row_that_was_aborted_half_way_is_named_after_its_last_run_too",
+    ),
     Mutant("finished steps are skipped", "retire/learner_run.py", "if step.name in self._done:", "if False:"),
     Mutant(
         "stop before the next call",
