@@ -52,7 +52,7 @@ demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends
 test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every third case; JOBS, TEST_ARGS
 	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) --every-nth 3 $(TEST_ARGS)
 
-check: lint types browser ## what CI runs: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and 200 learners
+check: lint types browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and 200 learners
 	@$(PYTEST) $(if $(NIGHTLY),--nightly,--every-nth 2) $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting and lint
@@ -78,7 +78,7 @@ bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, b
 chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is two of few learners
+night: $(VENV)/.installed-dev ## three nights of a site by itself, in a quarter of an hour; NIGHT_ARGS=--short is one of few learners
 	@$(BIN)/python -m tests.night $(NIGHT_ARGS)
 
 plain: $(VENV)/.installed-dev ## each deployment by a schedule on a plain Prefect server with a worker, on SQLite and on PostgreSQL; PLAIN_ARGS

@@ -1,4 +1,4 @@
-"""`make night`: a site lives through three nights by itself, with accidents; `--short` are two of few learners.
+"""`make night`: a site lives through three nights by itself, with accidents; `--short` is one of few learners.
 
     python -m tests.night [--short]
 
@@ -17,30 +17,43 @@ from pathlib import Path
 
 from tests.flows.conftest import sandbox
 from tests.flows.test_watchdog import free_port
-from tests.night.nights import SHORT, WHOLE, Length, Nights, seed
+from tests.night.nights import SHORT, UNUSUAL, WHOLE, Length, Nights, seed
 from tests.night.service import Service, Timeline, Watch
 
 
 def main() -> int:
     """Plays the nights and prints what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.night", description="Three nights of a site.")
-    parser.add_argument("--short", action="store_true", help="two nights of a few learners, at most four minutes")
+    parser.add_argument("--short", action="store_true", help="one night of a few learners, at most four minutes")
     length = SHORT if parser.parse_args().short else WHOLE
     timeline = Timeline()
     with nights(length, timeline) as played:
-        played.summer_time()
-        played.outage_and_a_dead_worker()
         if length is WHOLE:
-            played.question(accidents=True)
-            played.pause_over_a_restart(3)
+            _whole(played)
         else:
-            played.question(accidents=False)
-            played.pause_over_a_restart(2)
+            _short(played)
         wrong = played.everyone_is_where_they_should_be()
     for each in wrong:
         timeline.say(f"WRONG: {each}")
     timeline.say(f"{length.learners} learners, {len(wrong)} problems, {len(played.service.ends)} restarts of serve")
     return 1 if wrong else 0
+
+
+def _whole(played: Nights) -> None:
+    played.begin()
+    played.summer_time()
+    played.outage_and_a_dead_worker()
+    played.question()
+    played.pause_over_a_restart(more_learners=True)
+    played.until_retired(3)
+
+
+def _short(played: Nights) -> None:
+    """Each wait for the next minute of the schedule serves two ends."""
+    played.begin(queue={**UNUSUAL, "at_once": 1})
+    played.summer_time()
+    played.pause_over_a_restart(more_learners=False)
+    played.question_and_a_dead_worker()
 
 
 @contextmanager
@@ -54,7 +67,6 @@ def nights(length: Length, timeline: Timeline) -> Iterator[Nights]:
             service = Service(home, platform.config, free_port(), timeline)
             played = Nights(platform, service, Watch(service.api, timeline), length, home)
             try:
-                played.begin()
                 yield played
             finally:
                 service.stop()

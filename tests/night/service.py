@@ -23,8 +23,8 @@ from tests.flows.conftest import the_server, without_ours
 #: Seconds between two looks at the server, and of one answer that is waited for.
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
-#: Seconds until `serve` is ready: the first start makes a database.
-START_SECONDS = 300
+#: Seconds after which `serve` will not become ready any more, on a machine that is ten times slower than ours.
+START_SECONDS = 1200
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -118,10 +118,13 @@ class Service:
     def kill_run(self, run: str) -> None:
         """SIGKILL to the process of one flow run."""
         assert self.process
+        killed = 0
         for each in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if each.environ().get("PREFECT__FLOW_RUN_ID") == run:
                     each.kill()
+                    killed += 1
+        assert killed, f"no process runs {run}"
         self.timeline.say(f"SIGKILL to the worker of {run}")
 
 
@@ -169,6 +172,12 @@ class Watch:
         found = [each for each in self.runs.values() if self.flow(each) == flow and each["state"]]
         return [each for each in found if each["state"]["type"] in types]
 
+    def history(self, run: str) -> list[dict[str, Any]]:
+        """The states of a run so far."""
+        answer = httpx.get(f"{self.api}/flow_run_states/", params={"flow_run_id": run}, timeout=ANSWER_SECONDS)
+        found: list[dict[str, Any]] = answer.raise_for_status().json()
+        return found
+
     def until(self, reached: Callable[[], Any], what: str, seconds: float) -> Any:
         """Looks on until something is so; says and raises what has not come within so many seconds."""
         deadline = time.monotonic() + seconds
@@ -181,4 +190,4 @@ class Watch:
     def for_seconds(self, seconds: float) -> None:
         """Looks on for so long."""
         deadline = time.monotonic() + seconds
-        self.until(lambda: time.monotonic() >= deadline, "the time", 2 * seconds + 60)
+        self.until(lambda: time.monotonic() >= deadline, "the time", 10 * seconds + 600)
