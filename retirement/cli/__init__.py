@@ -17,6 +17,7 @@ from retirement import __version__
 from retirement.cli.late import LateCommand
 from retirement.cli.names import hide_names
 from retirement.cli.streams import complete_streams, lacking_files
+from retirement.process import collect_rarely
 
 #: Every command: its name, where it is, and the first sentence of its help.
 COMMANDS = (
@@ -157,6 +158,7 @@ app = _group()
 
 def main() -> None:
     """Entry point of the console script."""
+    collect_rarely()
     complete_streams()
     if problem := lacking_files():
         sys.stderr.write(f"{problem}\n")

@@ -2,18 +2,21 @@
 
 The migrations are inside the package, so no file has to be found next to an installation. Creating and
 migrating happen under the write lock: of two processes that start at once, the second finds it done.
+
+Alembic is imported by what needs it only: most commands find their schema, and the import would be a tenth of theirs.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Text, column, inspect, select, table, text
 
 from retirement.errors import ConfigError
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.tables import SCHEMA
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
 #: Earlier schemas with today's tables of evidence, or fewer: they can be verified before they are migrated.
@@ -33,7 +36,7 @@ def prepare(connection: Connection, location: LedgerLocation) -> None:
     if found is None:
         if inspect(connection).get_table_names():
             raise ConfigError(f"{location}: holds tables that are not a ledger's")
-        command.upgrade(_config(connection), SCHEMA)
+        _migrate(connection)
         return
     require_schema(found, str(location))
 
@@ -56,7 +59,7 @@ def upgrade(connection: Connection, location: LedgerLocation) -> str:
     before = schema_of(connection) or ""
     if before and before not in _known():
         require_schema(before, str(location))
-    command.upgrade(_config(connection), SCHEMA)
+    _migrate(connection)
     return before
 
 
@@ -74,12 +77,22 @@ def lock(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
+def _migrate(connection: Connection) -> None:
+    from alembic import command
+
+    command.upgrade(_config(connection), SCHEMA)
+
+
 def _known() -> set[str]:
+    from alembic.script import ScriptDirectory
+
     return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}

@@ -40,6 +40,14 @@ except SystemExit:
     assert "retire-learner" in done.stdout
 
 
+def test_no_command_loads_what_only_migrations_of_a_ledger_use() -> None:
+    """It would be a tenth of each command's imports."""
+    modules = ", ".join(sorted({f"retirement.cli.{each.module}" for each in COMMANDS}))
+    code = f"import sys, {modules}; sys.exit('alembic' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_command_has_the_help_that_the_list_of_commands_shows(command: LateCommand) -> None:
     """The list is printed without loading the command, so it holds the sentence a second time."""

@@ -43,6 +43,14 @@ SERVER_SETTINGS = {
 #: Nothing about a site's runs goes to a third party.
 PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
+#: `prefect`, with its arguments behind it.
+_PREFECT = """
+import runpy
+from retirement.process import collect_rarely
+collect_rarely()
+runpy.run_module("prefect", run_name="__main__", alter_sys=True)
+"""
+
 #: Seconds until a server that does not answer is given up; the first start creates the database.
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -256,7 +264,7 @@ def _environment(folder: Path, api_url: str, database: str | None) -> dict[str, 
 
 
 def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-c", _PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("ab") as output:
         # A session of its own: Ctrl-C reaches us only, and we stop the server when our work is put away.
         return subprocess.Popen(  # noqa: S603 - the command is ours, word for word

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from prefect.context import AsyncClientContext, FlowRunContext
 
 from retirement.errors import Interrupted
-from retirement.process import Beside
+from retirement.process import Beside, collect_rarely
 
 Result = TypeVar("Result")
 
@@ -32,6 +32,7 @@ async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     """
     if threading.current_thread() is not threading.main_thread():
         return await _until_suspended(body)
+    collect_rarely()
     elsewhere = Beside(lambda: _with_a_client(body))
     with elsewhere.told_by_signals():
         ended = asyncio.wrap_future(elsewhere.start())
