@@ -1,6 +1,7 @@
-"""Commands on the ledger itself: create or upgrade it, and prove that no entry was changed."""
+"""Commands on the ledger itself: create or upgrade it, sign it, and prove that no entry was changed."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -8,10 +9,12 @@ import typer
 from retirement.cli.asking import YesOption, agreed
 from retirement.cli.command import Call, command
 from retirement.cli.options import ByOption, DryRunOption, require_keepable
-from retirement.ledger import Rotation
+from retirement.errors import ConfigError
+from retirement.ledger import Rotation, Verdict, pem_of, public_key_of, sign_head, signer_of
 from retirement.ledger import migrate as migrate_ledger
 from retirement.ledger import rotate_key as rotate
 from retirement.ledger import verify as verify_ledger
+from retirement.ledger.anchor import line_of
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import ledger_location
 
@@ -27,21 +30,70 @@ async def migrate(call: Call) -> int:
     return DONE
 
 
+PublicKeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--public-key",
+        metavar="PATH",
+        help="File with a public key in PEM that you had from elsewhere; heads have to be signed by it. Repeatable.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 @command()
-async def verify(call: Call) -> int:
-    """Read every entry and compare chain, tables and anchored head; names the first that is wrong."""
-    verdict = verify_ledger(ledger_location(call.configuration))
+async def verify(call: Call, public_key: PublicKeyOption = None) -> int:
+    """Read every entry and compare chain, tables, signed heads and anchor; names the first that is wrong."""
+    trusted = [public_key_of(path) for path in public_key or ()]
+    verdict = verify_ledger(ledger_location(call.configuration), trusted)
     problem = verdict.problem.sentence if verdict.problem else None
     document: dict[str, Any] = {
         "ok": verdict.ok,
         "entries": verdict.entries,
         "head": verdict.head.hash,
+        "signed": verdict.signed,
+        "keys": list(verdict.keys),
         "entry": verdict.problem.seq if verdict.problem else None,
         "problem": problem,
     }
-    call.show(document, problem or f"{verdict.entries} entries, whole; head {verdict.head.hash}")
+    whole = f"{verdict.entries} entries, whole; head {verdict.head.hash}"
+    call.show(document, *([problem] if problem else [whole, _signatures(verdict)]))
     return DONE if verdict.ok else SOME_FAILED
+
+
+def _signatures(verdict: Verdict) -> str:
+    if not verdict.signed:
+        return "no head is signed"
+    keys = f"signed up to entry {verdict.signed}, by {' and '.join(verdict.keys)}"
+    after = verdict.entries - verdict.signed
+    return f"{keys}; not signed yet: the {after} after it" if after else keys
+
+
+@app.command()
+@command()
+async def sign(call: Call) -> int:
+    """Sign the head of the ledger now, unless it is signed, and show it as the anchor has it."""
+    signed = sign_head(ledger_location(call.configuration))
+    if signed is None:
+        raise ConfigError("the ledger has no entry to sign, or no file for a signing key: set ledger.signing_key")
+    call.show(
+        {**asdict(signed.head), "root": signed.root, "key": signed.key, "signature": signed.signature},
+        line_of(signed).rstrip("\n"),
+    )
+    return DONE
+
+
+@app.command("public-key")
+@command()
+async def public_key(call: Call) -> int:
+    """Show the public key of this installation in PEM: for those who check certificates and heads."""
+    location = ledger_location(call.configuration)
+    if location.signing is None:
+        raise ConfigError("the ledger has no file for a signing key: set ledger.signing_key")
+    key = signer_of(location.signing).key
+    call.show({"key": key, "pem": pem_of(key)}, pem_of(key).rstrip("\n"))
+    return DONE
 
 
 @app.command("rotate-key")

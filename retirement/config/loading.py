@@ -197,15 +197,21 @@ class _Loader:
             "anchor": lambda values: _path_problem(values["anchor"]),
             "key": lambda values: _path_problem(values["key"]),
             "keys": lambda values: next(filter(None, map(_path_problem, values["keys"])), None),
+            "signing_key": lambda values: _path_problem(values["signing_key"]),
+            "public_key": lambda values: _path_problem(values["public_key"]),
         }
-        ledger = self._sections.read(LedgerSettings, self._section("ledger"), "ledger", checks)
+        node = self._section("ledger")
+        ledger = self._sections.read(LedgerSettings, node, "ledger", checks)
         if ledger is None:
             return None
+        if ledger.sign_command and ledger.public_key is None:
+            given = node.at(("sign_command",))
+            self._problems.add(given.line, given.key, "needs ledger.public_key")
         folder = Path(self._problems.source).absolute().parent
         placed: dict[str, Any] = {
             name: str(folder / Path(path).expanduser())
-            for name, path in (("anchor", ledger.anchor), ("key", ledger.key))
-            if path is not None
+            for name in ("anchor", "key", "signing_key", "public_key")
+            if (path := getattr(ledger, name)) is not None
         }
         placed["keys"] = tuple(str(folder / Path(path).expanduser()) for path in ledger.keys)
         if ledger.url is not None:

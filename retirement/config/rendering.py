@@ -126,8 +126,12 @@ class _Writer:
     def ledger(self, ledger: LedgerSettings) -> dict[str, Any] | None:
         """Of the address only the password is a secret: which database it is, operators want to see."""
         url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
-        older = list(map(self.text, ledger.keys)) or None
-        data = {"url": url, "anchor": self.line(ledger.anchor), "key": self.line(ledger.key), "keys": older}
+        lines = {name: self.line(getattr(ledger, name)) for name in ("anchor", "key", "signing_key", "public_key")}
+        lists = {
+            name: list(map(self.text, getattr(ledger, name))) or None
+            for name in ("keys", "sign_command", "head_command")
+        }
+        data = {"url": url} | lines | lists
         return {name: value for name, value in data.items() if value is not None} or None
 
     def databases(self, stores: DatabaseSettings) -> dict[str, str] | None:

@@ -95,8 +95,8 @@ class LedgerSettings(_Settings):
     )
     anchor: Text | None = Field(
         default=None,
-        description="File that holds the head of the ledger's chain, best on storage of its own: "
-        "a ledger that was cut short is found by it; none: no anchor.",
+        description="File to which each head of the ledger's chain is added, best on storage of its own, where "
+        "nothing is overwritten: a ledger that was cut short or written anew is found by it; none: no anchor.",
     )
     key: Text | None = Field(
         default=None,
@@ -106,6 +106,24 @@ class LedgerSettings(_Settings):
         default=(),
         description="Files of keys that the ledger had before, for look-ups; those that "
         "`retirement ledger rotate-key` left beside the key are found without it.",
+    )
+    signing_key: Text | None = Field(
+        default=None,
+        description="File with the Ed25519 key, in PEM, that signs the ledger's heads and certificates; it is made "
+        "where it is missing; none: beside the key of the digests.",
+    )
+    sign_command: tuple[Text, ...] = Field(
+        default=(),
+        description="Command that signs instead of a file: it gets 32 bytes on standard input and answers with their "
+        "Ed25519 signature, as 64 bytes, in hex or in base64. Needs `ledger.public_key`.",
+    )
+    public_key: Text | None = Field(
+        default=None, description="File with the public half of the key of `ledger.sign_command`, in PEM."
+    )
+    head_command: tuple[Text, ...] = Field(
+        default=(),
+        description="Command that gets each signed head as a line on standard input, for a time stamp or a copy "
+        "elsewhere.",
     )
 
 

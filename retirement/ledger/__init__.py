@@ -10,14 +10,17 @@ from retirement.ledger.cleanups import CLEANUP_ASKED, CLEANUP_CLEARED, AskedClea
 from retirement.ledger.decisions import Asked, Said, question_scope
 from retirement.ledger.digests import comparable
 from retirement.ledger.events import Event
+from retirement.ledger.heads import SIGNING_KEY, SignedHead
 from retirement.ledger.history import History
 from retirement.ledger.learner_lease import LearnerLease
 from retirement.ledger.leases import Lease, LiveLease, learner_scope
 from retirement.ledger.ledger import Ledger, opened
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.maintenance import KEY_ROTATED, Rotation, migrate, rotate_key
+from retirement.ledger.notary import sign_head
 from retirement.ledger.receipts import Given
 from retirement.ledger.runs import RETIRED
+from retirement.ledger.signing import Signing, pem_of, public_key_of, signer_of
 from retirement.ledger.tables import (
     Attempt,
     Breaker,
@@ -43,6 +46,7 @@ __all__ = [
     "PARTNER_REPORT",
     "QUEUED_AGAIN",
     "RETIRED",
+    "SIGNING_KEY",
     "TAKEN_BACK",
     "Asked",
     "AskedCleanups",
@@ -69,6 +73,8 @@ __all__ = [
     "Receipt",
     "Rotation",
     "Said",
+    "SignedHead",
+    "Signing",
     "Transaction",
     "Unreported",
     "Verdict",
@@ -77,7 +83,11 @@ __all__ = [
     "migrate",
     "not_retired",
     "opened",
+    "pem_of",
+    "public_key_of",
     "question_scope",
     "rotate_key",
+    "sign_head",
+    "signer_of",
     "verify",
 ]

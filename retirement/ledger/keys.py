@@ -4,7 +4,6 @@ A ledger belongs to one key from its first opening on. Another key, or none, wou
 with a false no, so it is an error. Earlier keys are for look-ups only.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger.digests import KEY_ID_DIGITS, Digests
+from retirement.ledger.files import write_once
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.schema import lock
 from retirement.ledger.tables import BoundKey, Claim, LearnerRecord, table_of
@@ -96,32 +96,7 @@ def require_key_file(location: LedgerLocation) -> Path:
 
 def write_key(path: Path, digests: Digests) -> None:
     """Writes a key, whole or not at all; a file that is there stays, so the first of two processes wins."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(digests.key.hex() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(draft, path)
-        except FileExistsError:
-            return
-        finally:
-            draft.unlink()
-        sync_folder(path.parent)
-    except OSError as error:
-        raise LedgerError(f"{path}: the key of the digests cannot be made: {error.strerror}") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_once(path, f"{digests.key.hex()}\n".encode("ascii"), "the key of the digests")
 
 
 def new_key() -> Digests:

@@ -1,6 +1,7 @@
 """Opening the ledger, and the one object that its users work with."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -9,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from retirement.errors import RetirementError
 from retirement.ledger.access import Access, Patience, clock_of
 from retirement.ledger.anchor import read_anchor, write_anchor
 from retirement.ledger.breakers import Breakers
@@ -18,11 +20,13 @@ from retirement.ledger.decisions import Decisions
 from retirement.ledger.digests import Digests
 from retirement.ledger.events import Events
 from retirement.ledger.failures import translated
+from retirement.ledger.heads import require_signed_head
 from retirement.ledger.holds import Holds
 from retirement.ledger.keys import bind
 from retirement.ledger.learners import Learners
 from retirement.ledger.leases import Leases
 from retirement.ledger.location import LedgerLocation, OpenFile, engine_of, make_file
+from retirement.ledger.notary import sign_head
 from retirement.ledger.pauses import Pauses
 from retirement.ledger.queue_runs import QueueRuns
 from retirement.ledger.receipts import Receipts
@@ -31,6 +35,8 @@ from retirement.ledger.setbacks import Setbacks
 from retirement.ledger.unended import Unended
 from retirement.ledger.verification import Verdict, require_whole, verify
 from retirement.ledger.writer import Writer
+
+logger = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -108,8 +114,19 @@ async def opened(
         finally:
             heartbeat.cancel()
             await asyncio.wait([heartbeat])
+            if writer.wrote and location.signing:
+                await writer.call(lambda: _sign(location, writer, clock))
     finally:
         await writer.close()
+
+
+def _sign(location: LedgerLocation, writer: Writer, clock: Callable[[], datetime] | None) -> None:
+    """Signs what this opening has entered; where that fails the work is done all the same, and the next one signs."""
+    try:
+        writer.before_commit()
+        sign_head(location, clock=clock)
+    except RetirementError as error:
+        logger.warning("the head of the ledger is not signed yet: %s", error)
 
 
 def _prepared(location: LedgerLocation, engine: Engine) -> tuple[Digests, OpenFile]:
@@ -121,6 +138,7 @@ def _prepared(location: LedgerLocation, engine: Engine) -> tuple[Digests, OpenFi
         with engine.begin() as connection:
             prepare(connection, location)
             head = require_whole(connection, anchor, str(location))
+            require_signed_head(connection, str(location))
             digests = bind(connection, location)
             file = OpenFile(location)
         before.require_in_place()

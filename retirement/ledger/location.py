@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
 from retirement.errors import ConfigError, LedgerError
+from retirement.ledger.signing import Signing
 
 #: Seconds to wait for a process that has the ledger locked; a transaction takes milliseconds.
 LOCK_SECONDS = 30
@@ -29,13 +30,15 @@ class LedgerLocation:
 
     `url` is an address, or the path of a SQLite file, in which no sign means anything but itself. `key` is a file
     that is made for a new ledger, or the key itself; left out, it stands beside a SQLite file. `keys` are keys that
-    the ledger had before, for look-ups. Raises `ConfigError` for an address that no ledger can have.
+    the ledger had before, for look-ups. `signing` is the key by which heads are signed, None: they are not.
+    Raises `ConfigError` for an address that no ledger can have.
     """
 
     url: str | Path = field(repr=False)
     anchor: Path | None = None
     key: Path | bytes | None = field(default=None, repr=False)
     keys: tuple[Path, ...] = field(default=(), repr=False)
+    signing: Signing | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.file and self.key is None:
@@ -94,7 +97,8 @@ def _with_our_driver(url: URL) -> URL:
 
 def open_to_others(location: LedgerLocation) -> list[Path]:
     """The files of a ledger and of its keys, where other accounts of the machine may read or write them."""
-    every = (location.file, location.key_file, *location.older_key_files)
+    signing = location.signing.key if location.signing else None
+    every = (location.file, location.key_file, *location.older_key_files, signing)
     files = [file for file in every if file and file.is_file()]
     return [file for file in files if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
 

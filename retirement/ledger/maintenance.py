@@ -14,6 +14,7 @@ from retirement.ledger.anchor import read_anchor, write_anchor
 from retirement.ledger.chain import Head
 from retirement.ledger.digests import KEY_ID_DIGITS, Digests
 from retirement.ledger.failures import translated
+from retirement.ledger.files import sync_folder
 from retirement.ledger.keys import (
     bind,
     bind_anew,
@@ -26,7 +27,6 @@ from retirement.ledger.keys import (
     older_keys,
     require_key_file,
     sealed_claims,
-    sync_folder,
     write_key,
 )
 from retirement.ledger.leases import live_leases

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 from retirement.ledger.columns import NUMBER, Counts, Day, Items, Time, Words, plain
 
 #: The revision of `migrations/versions` that these tables are at.
-SCHEMA = "0004"
+SCHEMA = "0005"
 
 #: What a person answered a guard, or that the time to answer ended.
 Answer = Literal["approved", "rejected", "expired"]
@@ -333,6 +333,23 @@ class BoundKey(Row, kw_only=True):
     check_value: Mapped[str]
 
 
+class SignedRow(Row, kw_only=True):
+    """A head that was signed: see `heads`. No evidence, for it speaks about the chain and not in it.
+
+    `peaks` are the roots of the whole parts of the tree, from which the next root is made.
+    """
+
+    __tablename__ = "signed_head"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[str]
+    at: Mapped[str]
+    root: Mapped[str]
+    peaks: Mapped[tuple[str, ...]] = mapped_column(Items)
+    key: Mapped[str]
+    signature: Mapped[str]
+
+
 metadata = Row.metadata
 
 
@@ -343,6 +360,6 @@ def table_of(kind: type[Row]) -> Table:
 
 #: The chain, as it is stored.
 event = plain(table_of(Entry))
-_NO_EVIDENCE = ("event", "lease", "bound_key")
+_NO_EVIDENCE = ("event", "lease", "bound_key", "signed_head")
 #: The tables whose every row is the replay of the chain, as they are stored.
 EVIDENCE = {each.name: plain(each) for each in metadata.sorted_tables if each.name not in _NO_EVIDENCE}

@@ -70,6 +70,11 @@ class Transaction:
         return self.connection.dialect.name != "sqlite" or time <= self.now + timedelta(seconds=seconds)
 
     @property
+    def head(self) -> Head:
+        """The last entry that is stored."""
+        return self._head
+
+    @property
     def next_id(self) -> int:
         """The number of the next event, and so the id of a row that it makes."""
         return self._head.seq + len(self._entries) + 1

@@ -1,14 +1,14 @@
 """Is the ledger what was written? Replays the chain and compares every row of evidence with the replay.
 
 Needs neither the key nor the right to write. What it finds: an entry that was changed, that is missing or was
-put in; a row of evidence that no entry tells of, or tells otherwise; a file that SQLite finds damaged; and,
-with an anchor, a tail that was cut off or a chain that was written anew.
+put in; a row of evidence that no entry tells of, or tells otherwise; a file that SQLite finds damaged; a head that
+was signed and fits no more; and, with an anchor, a tail that was cut off or a chain that was written anew.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,19 +17,23 @@ from sqlalchemy import Connection, Row, Table, inspect, select
 
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger import chain, tables
-from retirement.ledger.anchor import read_anchor
+from retirement.ledger.anchor import anchored
 from retirement.ledger.chain import ORIGIN, Head
 from retirement.ledger.damage import REMEDY, damage, is_damage
 from retirement.ledger.failures import failure
+from retirement.ledger.heads import HeadCheck, SignedHead, signed_head
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.schema import require_schema, schema_of
-from retirement.ledger.transaction import head_of
+from retirement.ledger.tables import SignedRow
+from retirement.ledger.transaction import head_of, rows_of
 
 #: Entries and rows that are in memory at a time.
 _AT_ONCE = 1000
 
 #: What an evidence row is known by: its table and its key as it stands in the chain.
 _Key = tuple[str, str]
+#: The heads that stand in an anchor, None where there is no anchor.
+Anchor = Iterator[Head | SignedHead] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,16 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verifying came to: how many entries are good, the last of them, and what is wrong."""
+    """What verifying came to: how many entries are good, the last of them, and what is wrong.
+
+    `signed` is the last entry that a signed head covers, 0 where none is; `keys` are the public keys, in hex.
+    """
 
     entries: int
     head: Head
     problem: Problem | None
+    signed: int = 0
+    keys: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -65,30 +74,31 @@ class _Broken(Exception):
         self.problem = problem
 
 
-def verify(location: LedgerLocation) -> Verdict:
+def verify(location: LedgerLocation, trusted: Collection[str] = ()) -> Verdict:
     """Verifies a ledger without changing it. Raises nothing about the ledger: what is wrong is in the verdict.
 
+    `trusted` are public keys in hex: heads have to be signed by one of them; left out, the chain's own are believed.
     Raises `LedgerError` where PostgreSQL does not answer, or the anchor cannot be read.
     """
     if location.file is not None and not location.file.is_file():
         return _missing(location)
     # Before the chain is read: entries that are made meanwhile only make the chain longer.
-    anchor = read_anchor(location.anchor)
-    verdict = _read(location, anchor)
+    heads = anchored(location.anchor)
+    verdict = _read(location, heads, trusted)
     if location.file and verdict.problem is _UNSOUND:
         where = damage(location.file, reading=reading_of(location))
         return replace(verdict, problem=Problem(None, f"{location}: {where}"))
     return verdict
 
 
-def _read(location: LedgerLocation, anchor: Head | None) -> Verdict:
+def _read(location: LedgerLocation, anchor: Anchor, trusted: Collection[str]) -> Verdict:
     """The verdict of one reading; raises `LedgerError` where PostgreSQL fails."""
     engine = engine_of(location, reading=reading_of(location))
     try:
         with engine.connect().execution_options(reading=True) as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return verify_connection(connection, location, anchor)
+            return verify_connection(connection, location, anchor, trusted)
     except Exception as error:  # noqa: BLE001 - whatever a damaged file makes a driver raise, it is damaged
         told = failure(str(location), error)
         if location.file is None:
@@ -112,19 +122,33 @@ def _missing(location: LedgerLocation) -> Verdict:
     return Verdict(0, _NOTHING, Problem(None, f"{location}: there is no ledger"))
 
 
-def verify_connection(connection: Connection, location: LedgerLocation, anchor: Head | None) -> Verdict:
+def verify_connection(
+    connection: Connection, location: LedgerLocation, anchor: Anchor, trusted: Collection[str] = ()
+) -> Verdict:
     """Verifies the ledger that a connection reads, in one transaction."""
-    replay = _Replay(anchor)
+    heads = HeadCheck({}, trusted)
+    replay = _Replay(anchor, heads)
+    problem = None
     try:
         _require_soundness(connection)
         _require_our_schema(connection, location)
+        replay.heads = heads = HeadCheck(_signed(connection), trusted)
         for entry in _stream(connection, tables.event):
             replay.take(entry)
         replay.require_anchor(wanted=location.anchor is not None)
+        if sentence := heads.missing(replay.head.seq):
+            raise _Broken(Problem(None, sentence))
         _compare(connection, replay)
     except _Broken as broken:
-        return Verdict(replay.head.seq, replay.head, broken.problem)
-    return Verdict(replay.head.seq, replay.head, None)
+        problem = broken.problem
+    return Verdict(replay.head.seq, replay.head, problem, heads.signed, tuple(heads.keys))
+
+
+def _signed(connection: Connection) -> dict[int, SignedHead]:
+    """The signed heads, by their entries; a ledger of an earlier release has none."""
+    if not inspect(connection).has_table(SignedRow.__tablename__):
+        return {}
+    return {row.seq: signed_head(row) for row in rows_of(connection, SignedRow)}
 
 
 def _require_soundness(connection: Connection) -> None:
@@ -160,19 +184,27 @@ def _stream(connection: Connection, table: Table) -> Iterator[Row[Any]]:
 class _Replay:
     """What the entries so far say; of each row only a hash, so that much fits into memory."""
 
-    def __init__(self, anchor: Head | None) -> None:
+    def __init__(self, anchor: Anchor, heads: HeadCheck) -> None:
         self.head = _NOTHING
         self.rows: dict[_Key, tuple[bytes, int]] = {}
         self.deleted: dict[_Key, int] = {}
-        self._anchor = anchor
+        self.heads = heads
+        self._has_anchor = anchor is not None
+        self._anchor = iter(anchor or ())
+        self._next = next(self._anchor, None)
 
     def take(self, entry: Row[Any]) -> None:
         """Takes the next entry; raises `_Broken` unless it follows the one before."""
         seq = self.head.seq + 1
         self._require_next(entry, seq)
-        self._require_anchored(entry, seq)
-        self._keep_rows(entry, seq)
-        self.head = Head(seq, entry.hash, entry.at)
+        body = json.loads(entry.body)
+        self._keep_rows(body["rows"], seq)
+        head = Head(seq, entry.hash, entry.at)
+        wrong = self.heads.take(head, entry.kind, body["facts"])
+        self._require_anchored(head)
+        if wrong:
+            raise _Broken(Problem(seq, wrong))
+        self.head = head
 
     def _require_next(self, entry: Row[Any], seq: int) -> None:
         if entry.seq != seq:
@@ -183,12 +215,21 @@ class _Replay:
         if entry.previous != self.head.hash:
             raise _Broken(Problem(seq, f"entry {seq} does not follow entry {seq - 1}"))
 
-    def _require_anchored(self, entry: Row[Any], seq: int) -> None:
-        if self._anchor and self._anchor.seq == seq and self._anchor.hash != entry.hash:
-            raise _Broken(Problem(seq, f"entry {seq} is another one than the anchor holds: the chain was written anew"))
+    def _require_anchored(self, head: Head) -> None:
+        """Raises `_Broken` unless every head that the anchor holds of this entry is that of the entry."""
+        while self._next and _plain(self._next).seq <= head.seq:
+            held = self._next
+            self._next = next(self._anchor, None)
+            if _plain(held).seq < head.seq:
+                raise _Broken(Problem(None, f"the anchor holds entry {_plain(held).seq} after a later one"))
+            if _plain(held).hash != head.hash:
+                sentence = f"entry {head.seq} is another one than the anchor holds: the chain was written anew"
+                raise _Broken(Problem(head.seq, sentence))
+            if isinstance(held, SignedHead) and (wrong := self.heads.wrong(held, head)):
+                raise _Broken(Problem(head.seq, f"{wrong}, says the anchor"))
 
-    def _keep_rows(self, entry: Row[Any], seq: int) -> None:
-        for table, key, row in json.loads(entry.body)["rows"]:
+    def _keep_rows(self, rows: list[Any], seq: int) -> None:
+        for table, key, row in rows:
             known = (table, chain.canonical(key))
             if row is None:
                 self.rows.pop(known, None)
@@ -198,16 +239,19 @@ class _Replay:
 
     def require_anchor(self, *, wanted: bool) -> None:
         """Raises `_Broken` where the anchor holds more than the chain, or is gone."""
-        if self._anchor is None:
+        if not self._has_anchor:
             if wanted and self.head.seq:
                 raise _Broken(Problem(None, "the anchor is missing: it is written after every commit"))
             return
-        gone = self._anchor.seq - self.head.seq
+        held = max((_plain(each).seq for each in (self._next, *self._anchor) if each), default=0)
+        gone = held - self.head.seq
         if gone > 0:
             entries = "1 entry is" if gone == 1 else f"{gone} entries are"
-            raise _Broken(
-                Problem(self.head.seq + 1, f"{entries} missing from the tail: the anchor holds {self._anchor.seq}")
-            )
+            raise _Broken(Problem(self.head.seq + 1, f"{entries} missing from the tail: the anchor holds {held}"))
+
+
+def _plain(head: Head | SignedHead) -> Head:
+    return head.head if isinstance(head, SignedHead) else head
 
 
 def _typed(entry: Row[Any]) -> bool:

@@ -63,6 +63,7 @@ class Writer:
         self._is_ours = executor is None
         #: Called before each commit; raises `LedgerError` where nothing may be written any more.
         self.before_commit: Callable[[], None] = _allow
+        self.wrote = False  #: whether an entry was made
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._queue: list[_Ticket] = []
         self._draining: asyncio.Task[None] | None = None
@@ -153,6 +154,7 @@ class Writer:
                 self.before_commit()
             _finish(connection)
         if tx.mark:
+            self.wrote = True
             write_anchor(self._anchor, head)
         return results
 

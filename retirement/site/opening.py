@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 
 from retirement.config import Configuration, load
+from retirement.config.settings import LedgerSettings
 from retirement.connectors.openedx import Forum, OpenEdxSettings
 from retirement.errors import ConfigError
-from retirement.ledger import Ledger, LedgerLocation
+from retirement.ledger import Ledger, LedgerLocation, Signing
 from retirement.ledger import opened as opened_ledger
 from retirement.lms import Lms
 from retirement.process import home
@@ -80,10 +82,23 @@ def ledger_location(configuration: Configuration) -> LedgerLocation:
     """Where the ledger of a site is: what the configuration says, else a file of this installation."""
     settings = configuration.ledger
     url = settings.url.get_secret_value() if settings.url else home() / "ledger" / "ledger.sqlite"
-    anchor, key = (Path(path).expanduser() if path else None for path in (settings.anchor, settings.key))
-    return LedgerLocation(
+    anchor, key = _path(settings.anchor), _path(settings.key)
+    place = LedgerLocation(
         url=url, anchor=anchor, key=key, keys=tuple(Path(path).expanduser() for path in settings.keys)
     )
+    return replace(place, signing=_signing(settings, place))
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given).expanduser() if given else None
+
+
+def _signing(settings: LedgerSettings, place: LedgerLocation) -> Signing | None:
+    """By which key heads are signed: its file is beside that of the digests unless the configuration says otherwise."""
+    beside = place.key_file
+    key = _path(settings.signing_key) or (beside and beside.with_name(f"{beside.name.removesuffix('.key')}.signing"))
+    public = _path(settings.public_key)
+    return Signing(key, settings.sign_command, public, settings.head_command) if key else None
 
 
 def _has_old_forum(configuration: Configuration) -> bool:

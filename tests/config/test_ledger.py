@@ -75,6 +75,13 @@ def test_paths_start_at_the_folder_of_the_file(desk: Desk, monkeypatch: pytest.M
     assert (found.anchor, found.key) == ("/home/of-somebody/head", f"{desk.folder}/../ledger.key")
 
 
+def test_a_command_that_signs_needs_its_public_key(desk: Desk) -> None:
+    """Or what it answers could not be looked at."""
+    line = f"retirement.yaml:{END}: ledger.sign_command: needs ledger.public_key"
+
+    assert [line] == desk.problems(OWN + "ledger: {sign_command: [kms-sign]}\n")
+
+
 def test_the_password_is_shown_nowhere(desk: Desk) -> None:
     """Which database it is, is."""
     found = desk.load(with_url("${URL}"), URL=POSTGRESQL)
@@ -99,7 +106,8 @@ def test_everything_new_survives_a_conversion(desk: Desk) -> None:
     """One reads what the other writes."""
     text = (
         OWN + "deadline_days_by_country: {US: 45}\nlease_seconds: 60\nreconcile_schedule: 30 * * * *\n"
-        "ledger: {url: 'sqlite:///a', anchor: b, key: c}\nguard: {staff_ids: [1], staff_domains: [x.example]}\n"
+        "ledger: {url: 'sqlite:///a', anchor: b, key: c, signing_key: d, sign_command: [e, --f], public_key: g, "
+        "head_command: [h]}\nguard: {staff_ids: [1], staff_domains: [x.example]}\n"
         "breaker: {learners: 2}\n"
     )
 
