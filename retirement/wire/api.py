@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from retirement.wire.patience import Bounds, Patience, current_patience, current
 from retirement.wire.proxies import transport
 from retirement.wire.reply import Judge, Reply, classify, translate
 from retirement.wire.success import Success
+from retirement.wire.turns import in_turns
 
 # httpx logs the whole URL of every request at INFO, and usernames are part of some.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -126,8 +128,7 @@ class Request:
 
 def pool(url: str, at_once: int) -> Pool:
     """The connections to one service, enough for that many learners at the same time. Raises `ConfigError`."""
-    limits = httpx.Limits(max_connections=at_once * 2, max_keepalive_connections=at_once * 2)
-    return httpx.AsyncClient(base_url=url, transport=transport(url, limits))
+    return httpx.AsyncClient(base_url=url, transport=in_turns(at_once * 2, partial(transport, url)))
 
 
 class Api:
