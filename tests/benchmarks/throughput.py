@@ -4,13 +4,15 @@
 (b) `retirement retire-queue`, Prefect's records included, against a server that is up;
 (c) the floor: the same requests with bare asynchronous httpx and nothing else.
 
-The sandbox runs in a process of its own and shares the machine's cores with all of them.
+The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
+a learner costs in CPU time, which a busy machine bends less.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,10 +26,14 @@ import httpx
 import yaml
 
 from retirement.sandbox import Sandbox, seeds
+from tests.benchmarks.parts import Parts
 from tests.benchmarks.sequential_driver import request_of, urls_of
 
 RETIREMENT = [sys.executable, "-m", "retirement"]
 AT_ONCE = 50
+#: What the reference scripts take for a learner with 9 steps of 4 services, and how much of it are imports: CPU
+#: seconds of a process for each learner on two cores, as issue 13 has them.
+REFERENCE, REFERENCE_IMPORTS = 1.1, 0.45
 
 
 @contextmanager
@@ -74,13 +80,19 @@ def sequential(config: Path, where: dict[str, Any], learners: int) -> float:
     return learners / (time.perf_counter() - began) * 60
 
 
-def ours(config: Path, learners: int) -> tuple[float, dict[str, Any]]:
+def ours(config: Path, learners: int) -> tuple[float, dict[str, Any], dict[str, float]]:
+    """Learners a minute, what the command answered, and its CPU seconds by part."""
     command = [*RETIREMENT, "retire-queue", "--json", "--config", str(config)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    document: dict[str, Any] = json.loads(done.stdout)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        parts = Parts(process.pid, Path(os.environ["RETIREMENT_HOME"]).resolve())
+        with parts.watched():
+            answer, errors = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"the queue run ended with {process.returncode}: {errors}")
+    document: dict[str, Any] = json.loads(answer)
     if document["outcomes"] != {"retired": learners} or document["records"]["task_runs_lost"]:
         raise SystemExit(f"not all were retired or recorded: {document['outcomes']} {document['records']}")
-    return learners / document["seconds"] * 60, document
+    return learners / document["seconds"] * 60, document, parts.seconds()
 
 
 async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
@@ -118,13 +130,17 @@ async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
 def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dict[str, float]:
     config = folder / "retirement.yaml"
     with sandbox(options.sequential, latency_ms, config, options.at_once) as where:
+        before = _children()
         a = sequential(config, where, options.sequential)
+        of_process = (_children() - before) / options.sequential
         all_complete(where, options.sequential)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
-        b, document = ours(config, options.learners)
+        b, document, parts = ours(config, options.learners)
         all_complete(where, options.learners)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
+        began = time.process_time()
         c = asyncio.run(floor(config, where, options.learners))
+        of_floor = (time.process_time() - began) / options.learners
         all_complete(where, options.learners)
     records = document["records"]
     print(
@@ -132,7 +148,20 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dic
         f"   {records['flow_runs']} flow runs, {records['task_runs']} task runs, {records['task_runs_lost']} lost",
         flush=True,
     )
+    each = {part: seconds / options.learners for part, seconds in parts.items()}
+    by_part = ", ".join(f"{part} {seconds:.3f}" for part, seconds in sorted(each.items()))
+    print(
+        f"{'CPU-s':>10} {of_process:>12.3f} {sum(each.values()):>12.3f} {of_floor:>12.3f}   (b): {by_part};"
+        f" with the start of all, over {options.learners} learners",
+        flush=True,
+    )
     return {"latency_ms": latency_ms, "sequential": a, "ours": b, "floor": c}
+
+
+def _children() -> float:
+    """CPU seconds of the processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def seeding(learners: int) -> float:
@@ -158,6 +187,9 @@ def main() -> None:
         print(" ".join(f"{heading:>{width}}" for heading, width in zip(headings, widths, strict=True)))
         for latency_ms in options.latency_ms:
             measure(latency_ms, options, Path(folder))
+    print(
+        f"the reference scripts: {REFERENCE} CPU-s a learner, {REFERENCE_IMPORTS} of it imports (issue 13, two cores)"
+    )
     print(f"the sandbox is filled with 1000 learners in {seeding(1000):.2f} s")
 
 

@@ -1,0 +1,58 @@
+"""Where the CPU time of a queue run goes: our process, Prefect's server, PostgreSQL; user and system time."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+#: Seconds between two looks; a process that ends loses what it used since the last one.
+EVERY = 0.2
+
+
+class Parts:
+    """The CPU seconds of one queue run's processes, by part, while it runs. `home` is its RETIREMENT_HOME."""
+
+    def __init__(self, command: int, home: Path) -> None:
+        self._command = psutil.Process(command)
+        self._database = str(home / "engine" / "postgres")
+        self._used: dict[tuple[str, int], float] = {}
+        self._over = threading.Event()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Looks until the block ends."""
+        thread = threading.Thread(target=self._watch)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def seconds(self) -> dict[str, float]:
+        """CPU seconds by part."""
+        found: dict[str, float] = defaultdict(float)
+        for (part, _), used in self._used.items():
+            found[part] += used
+        return dict(found)
+
+    def _watch(self) -> None:
+        while not self._over.wait(EVERY):
+            with suppress(psutil.Error):
+                self._note("flow", self._command)
+                for child in self._command.children():
+                    self._note("server" if "server" in child.cmdline() else "start", child)
+            for process in psutil.process_iter(["cmdline"]):
+                # Its own folder is what tells this database from others of the machine.
+                if self._database in (process.info["cmdline"] or ()):
+                    with suppress(psutil.Error):
+                        for each in (process, *process.children(recursive=True)):
+                            self._note("PostgreSQL", each)
+
+    def _note(self, part: str, process: psutil.Process) -> None:
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            self._used[part, process.pid] = times.user + times.system
