@@ -54,6 +54,7 @@ OWNERS = {
         "retirement.sandbox",
         "retirement.connectors.sql",
     ),
+    "sqlglot": ("retirement.connectors.sql",),
     "tenacity": ("retirement.wire.api", "retirement.ledger"),
     "typer": ("retirement.cli",),
     "typing_extensions": ("retirement.connectors.kit",),

@@ -171,7 +171,8 @@ async def test_refusals_and_credentials_are_told_apart(desk: Desk, status: int) 
 async def test_a_blank_identity_is_never_sent(desk: Desk) -> None:
     """A filter by an empty text finds everybody who has none."""
     desk.seed(holder(name="", vendors=["crm"]))
-    request = {"method": "POST", "path": "/api/v1/erasures", "form": {"full_name": "{name}"}}
+    form = {"full_name": "{name}", "external_id": "{user_id}"}
+    request = {"method": "POST", "path": "/api/v1/erasures", "form": form}
     error = await desk.error("erase", request=request)
 
     assert isinstance(error, Refused)
@@ -221,7 +222,7 @@ def test_what_an_operation_needs_is_what_its_request_tells() -> None:
         "method": "POST",
         "path": "/{username}",
         "query": {"a": "{email}"},
-        "json": [{"n": "is {name}"}, 1, None],
+        "json": [{"n": "{name}"}, 1, None],
     }
     whole = GenericHttp.declared(GenericHttpSettings(**LEAST | {"request": request}))["erase"]
 
@@ -245,9 +246,24 @@ async def test_a_user_id_is_a_text_or_a_number_as_declared(desk: Desk) -> None:
     settings = {"user_id_as": "number", "absent_on": []}
     assert isinstance(await desk.error("erase", **settings), Refused)
     body = {"external_id": "{user_id}", "note": "{{literal}} {user_id}"}
-    request = {"method": "POST", "path": "/api/v1/erasures", "json": body}
+    request = {"method": "POST", "path": "/api/v1/erasures", "json": body, "raw": True}
 
     assert Outcome.ACCEPTED is (await desk.perform("erase", request=request)).outcome
+
+
+@pytest.mark.parametrize("email", ["%@x.example", "*@x.example", '"a\\"b"@x.example', "o'b@x.example", "a,b@x.example"])
+async def test_a_raw_place_takes_plain_values_only(desk: Desk, email: str) -> None:
+    """Within a text a quote would begin another query, and a wildcard find others; as a whole value it may go."""
+    desk.seed(holder("ana", email=email))
+    learner = await desk.learner("ana")
+    body = {"external_id": "{user_id}", "query": 'mutation {{ deleteUser(email: "{email}") }}'}
+    request = {"method": "POST", "path": "/api/v1/erasures", "json": body, "raw": True}
+    with pytest.raises(Refused, match="the email means more than itself"):
+        await desk.connector(request=request).perform("erase", learner)
+    assert desk.sent() == []
+
+    whole = {**request, "json": {"external_id": "{user_id}", "email": "{email}"}}
+    assert Outcome.ABSENT is (await desk.connector(request=whole).perform("erase", learner)).outcome
 
 
 @pytest.mark.parametrize(
@@ -275,6 +291,26 @@ async def test_a_user_id_is_a_text_or_a_number_as_declared(desk: Desk) -> None:
         ({"username": "u"}, "needs its password"),
         ({"bearer": "a\nb"}, "one line of ASCII"),
         ({"tokn": "x"}, "tokn"),
+        ({"request": {"method": "GET", "path": "/{user_id}"}}, "GET only reads and erases nothing"),
+        ({"request": {"method": "DELETE", "path": "/users"}}, "DELETE without an identity in path or query"),
+        ({"request": {"method": "PUT", "path": "/users", "json": {"id": "{user_id}"}}}, "PUT without an identity"),
+        ({"request": {"method": "DELETE", "path": "/p", "query": {"n": "{name}"}}}, "DELETE without an identity"),
+        ({"request": {"method": "POST", "path": "/p", "json": {"n": "{name}"}}}, "would touch others"),
+        ({"request": {"method": "POST", "path": "/erase_all"}}, "would touch others"),
+        ({"request": {"method": "DELETE", "path": "/u/{email}*"}}, "has * or % beside a placeholder"),
+        ({"request": {"method": "DELETE", "path": "/u", "query": {"q": "{email}*"}}}, "q: has more than {email}"),
+        (
+            {"request": {"method": "DELETE", "path": "/u", "raw": True, "query": {"q": "{email}*"}}},
+            "q: has * or % beside a placeholder",
+        ),
+        (
+            {"request": {"method": "POST", "path": "/u", "json": {"q": {"s": "email:{email}"}}}},
+            "q.s: has more than {email}; let the placeholder be the whole value, or say raw: true",
+        ),
+        (
+            {"request": {"method": "POST", "path": "/{user_id}", "raw": True, "json": {"q": "name:{name}"}}},
+            "q: has {name} within a text",
+        ),
         ({"request": {"method": "GET", "path": "/", "jsn": {}}}, "request.jsn"),
     ],
 )

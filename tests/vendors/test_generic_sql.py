@@ -103,11 +103,56 @@ async def test_a_statement_that_is_too_wide_undoes_everything(
         "INSERT INTO t (user_id, email) VALUES (?, ?)", [(n, EMAIL if n == 1 else "z") for n in range(12)]
     )
     wide = "DELETE FROM t WHERE user_id = :user_id OR 1 = 1"
-    error = await desk.error("erase", **own(tmp_path, DELETE, wide, most_rows=5))
+    reason = "the table of a test"
+    error = await desk.error("erase", **own(tmp_path, DELETE, wide, most_rows=5, allow_broad=reason))
 
     assert isinstance(error, Refused)
     assert "statement 2: it would touch more than 5 rows" in str(error)
     assert (12,) == table.execute("SELECT count(*) FROM t").fetchone()
+
+
+async def test_ten_rows_are_enough_unless_more_are_written(
+    desk: Desk, tmp_path: Path, table: sqlite3.Connection
+) -> None:
+    """They are counted before one is touched: a trigger that forbids it does not even begin."""
+    table.execute("CREATE TRIGGER never BEFORE DELETE ON t BEGIN SELECT RAISE(ABORT, 'touched'); END")
+    table.executemany("INSERT INTO t (email) VALUES (?)", [(EMAIL,)] * 11)
+
+    error = await desk.error("erase", **own(tmp_path))
+    assert "it would touch more than 10 rows (most_rows)" in str(error)
+    table.execute("DROP TRIGGER never")
+    assert Erasure(Outcome.ERASED) == await desk.perform("erase", **own(tmp_path, most_rows=11))
+
+
+@pytest.mark.parametrize("column", ["username", "email"])
+async def test_what_the_database_takes_for_the_same_is_another_learners(
+    desk: Desk, tmp_path: Path, table: sqlite3.Connection, column: str
+) -> None:
+    """A table without case finds `ANA` for `ana`; whether that is the same person takes a reason."""
+    desk.seed(holder("ana", email="ana@mail.example"))
+    table.execute("CREATE TABLE s (username TEXT COLLATE NOCASE, email TEXT COLLATE NOCASE)")
+    table.execute("INSERT INTO s VALUES ('ANA', 'ANA@mail.example')")
+    learner, statement = await desk.learner("ana"), " ".join(["DELETE FROM s WHERE", f"{column} = :{column}"])
+
+    with pytest.raises(Refused, match="takes another value for the learner's"):
+        await desk.connector(**own(tmp_path, statement)).perform("erase", learner)
+    assert (1,) == table.execute("SELECT count(*) FROM s").fetchone()
+    broad = desk.connector(**own(tmp_path, statement, allow_broad="the plug-in ignores case"))
+    assert Erasure(Outcome.ERASED) == await broad.perform("erase", learner)
+
+
+@pytest.mark.parametrize("email", ["%@mail.example", "a_b@mail.example", "o'b@mail.example"])
+async def test_a_wildcard_in_an_address_is_never_a_pattern(
+    desk: Desk, tmp_path: Path, table: sqlite3.Connection, email: str
+) -> None:
+    """Where the configuration says why there has to be LIKE."""
+    desk.seed(holder("ana", email=email))
+    table.execute("INSERT INTO t (email) VALUES ('another@mail.example')")
+    settings = own(tmp_path, "DELETE FROM t WHERE email LIKE :email", allow_broad="addresses in capitals")
+    with pytest.raises(Refused, match="the learner's email means more than itself"):
+        await desk.connector(**settings).perform("erase", await desk.learner("ana"))
+
+    assert (1,) == table.execute("SELECT count(*) FROM t").fetchone()
 
 
 async def test_a_request_in_a_table_is_accepted(desk: Desk, tmp_path: Path, table: sqlite3.Connection) -> None:
@@ -223,6 +268,17 @@ def test_what_drivers_say_becomes_one_of_our_errors(
         ({"statements": ["DELETE FROM t WHERE name = :name"]}, "would touch others"),
         ({"statements": ["DELETE FROM t -- WHERE id = :user_id"]}, "has a comment"),
         ({"statements": ["UPDATE t SET a = (SELECT b FROM m WHERE m.id = :user_id)"]}, "would touch others"),
+        ({"statements": ["DELETE FROM t WHERE id = :user_id LIMIT 1"]}, "statement 1 has LIMIT"),
+        ({"statements": ["DELETE FROM t USING m WHERE t.id = :user_id"]}, "statement 1 has USING"),
+        ({"statements": ["UPDATE t SET a = 1 FROM m WHERE t.id = :user_id"]}, "statement 1 has FROM"),
+        ({"statements": ["DELETE FROM t WHERE email = ':email' AND a = :email"]}, "has a value in quotes"),
+        ({"statements": ["DELETE FROM t WHERE id = :user_id AND a = ?"]}, "has a value without a name"),
+        ({"statements": ["DELETE FROM t WHERE email REGEXP :email"]}, "has a regular expression"),
+        ({"statements": ["DELETE FROM t WHERE WHERE email = :email"]}, "cannot be read as one statement of sqlite"),
+        ({"statements": ["INSERT INTO t (name) VALUES (:name)"]}, "would touch others"),
+        ({"statements": ["INSERT OR REPLACE INTO t VALUES (:user_id)"]}, "more than INSERT … VALUES"),
+        ({"statements": ["INSERT INTO t SELECT a FROM m WHERE id = :user_id"]}, "more than INSERT … VALUES"),
+        ({"allow_broad": "x"}, "allow_broad"),
         ({"statements": ["DELETE FROM t WHERE email = :mail"]}, "binds :mail; there are :user_id, :username"),
         ({"probe": "DELETE FROM t"}, "has to begin with SELECT"),
         ({"probe": "SELECT 1 WHERE 1 = :user_id"}, "must not name a learner"),
@@ -249,6 +305,7 @@ def test_an_address_is_masked_and_a_bare_postgresql_has_our_driver() -> None:
     settings = GenericSqlSettings(
         database="postgresql://u:hunter2@h/d",
         statements=[DELETE, "DELETE FROM x WHERE a IN (SELECT b FROM c WHERE d = :user_id)"],
+        allow_broad="rows of x have no other key",
     )
     declared = GenericSql.declared(settings)["erase"]
 

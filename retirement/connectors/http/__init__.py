@@ -31,13 +31,14 @@ from retirement.connectors.http.declared_requests import (
     Ask,
     Probe,
     Request,
+    Template,
     at,
     filled,
     holds,
     may_be_outcomes,
     no_complaint,
 )
-from retirement.connectors.shared.placeholders import first_blank, identities
+from retirement.connectors.shared.placeholders import first_blank, first_unfit, identities
 from retirement.learner import Learner
 from retirement.wire import api
 from retirement.wire.api import Auth
@@ -63,7 +64,8 @@ class GenericHttpSettings(ServiceSettings):
     jwt: bool = Field(default=False, description="Sign with the LMS worker's JWT. For services of Open edX only.")
     request: Request = Field(
         description="What erases: `method`, `path`, `query`, and `json` or `form`, with `{user_id}`, `{username}`, "
-        "`{email}`, `{name}`, `{retired_username}`, `{retired_email}` in their texts; `{{` is a brace."
+        "`{email}`, `{name}`, `{retired_username}`, `{retired_email}` as whole values, or within texts with "
+        "`raw: true`; `{{` is a brace. DELETE and PUT need an identity other than the name in path or query."
     )
     user_id_as: Literal["text", "number"] = Field(
         default="text", description="What a value of `json` is that is `{user_id}` and nothing else."
@@ -213,10 +215,12 @@ class GenericHttp(Connector[GenericHttpSettings]):
             raise reply.refused("no status of probe.ok_on")
 
     async def _send(
-        self, request: Request, values: Mapping[str, object], judge: Judge, patience: Patience | None = None
+        self, request: Template, values: Mapping[str, object], judge: Judge, patience: Patience | None = None
     ) -> Reply:
         if blank := first_blank(request.used, values):
             raise self.api.refused(request.named, f"the learner has no {blank}")
+        if unfit := first_unfit(request.used_within, values):
+            raise self.api.refused(request.named, f"the {unfit} means more than itself within a text (raw)")
         sent = api.Request(
             request.method,
             request.path,

@@ -1,17 +1,18 @@
 """Requests that a configuration declares: templates, what may stand in them, and how their answers are read.
 
 A part of the connector HTTP. Placeholders are whole names in braces and are checked at load; a template is filled with
-texts only, so nothing of a learner can become a key, a path of its own or another placeholder.
+texts only, so nothing of a learner can become a key, a path of its own or another placeholder. Within a text of query,
+JSON or form a value could become a part of a query; that takes `raw`, and then it is plain letters and digits only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from string import Formatter
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from retirement.connectors import Verdict
-from retirement.connectors.shared.placeholders import NAMES
+from retirement.connectors.shared.placeholders import NAMES, SHARED
 from retirement.wire.reply import Reply
 
 RECEIPT = "receipt"
@@ -23,7 +24,7 @@ NO_OUTCOME = frozenset({401, 403, 405, 407, 408, 425, 429})
 Value = str | int | float | bool | list[Any] | None
 
 
-class Request(BaseModel):
+class Template(BaseModel):
     """A request as a template; texts of its path, query, JSON and form may hold placeholders."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -31,6 +32,8 @@ class Request(BaseModel):
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
+    # Read before the parts that it is about.
+    raw: bool = False
     query: dict[str, str] = Field(default_factory=dict)
     # A field of this name would hide one of pydantic's.
     body: dict[str, Any] | list[Any] | None = Field(default=None, alias="json")
@@ -49,6 +52,22 @@ class Request(BaseModel):
         for place, text, is_key in _texts(value):
             if problem := _problem_of(text, frozenset() if is_key else cls.placeholders):
                 raise ValueError(f"{place}: {problem}" if place else problem)
+        return value
+
+    @field_validator("path")
+    @classmethod
+    def _names_one_thing(cls, path: str) -> str:
+        if any("{" in segment and set(segment) & set("*%") for segment in path.split("/")):
+            raise ValueError("has * or % beside a placeholder, which finds others; remove it")
+        return path
+
+    @field_validator("query", "body", "form")
+    @classmethod
+    def _takes_whole_values(cls, value: Any, info: ValidationInfo) -> Any:
+        for place, text, is_key in _texts(value):
+            names = () if is_key else tuple(_names(text))
+            if names and (problem := _problem_within(text, names, raw=info.data.get("raw", False))):
+                raise ValueError(f"{place}: {problem}")
         return value
 
     @model_validator(mode="after")
@@ -73,8 +92,39 @@ class Request(BaseModel):
         """The placeholders in its path."""
         return frozenset(_names(self.path))
 
+    @property
+    def used_within(self) -> frozenset[str]:
+        """The placeholders that are a part of a text of query, JSON or form."""
+        parts = (self.query, self.body, self.form)
+        texts = (text for part in parts for _, text, is_key in _texts(part) if not is_key)
+        return frozenset(name for text in texts for name in _names(text) if text != f"{{{name}}}")
 
-class Probe(Request):
+
+class Request(Template):
+    """What erases: it chooses one learner, where the method says that it acts on what path and query name."""
+
+    @field_validator("method")
+    @classmethod
+    def _may_erase(cls, method: str) -> str:
+        if method == "GET":
+            raise ValueError("GET only reads and erases nothing; name the method that erases")
+        return method
+
+    @model_validator(mode="after")
+    def _chooses_one_learner(self) -> Self:
+        unique = NAMES - SHARED
+        in_query = {name for text in self.query.values() for name in _names(text)}
+        if self.method in ("DELETE", "PUT") and not (self.used_in_path | in_query) & unique:
+            raise ValueError(
+                f"{self.method} without an identity in path or query would touch others; put {USER_ID} or another "
+                "there (the name is that of many)"
+            )
+        if not self.used & unique:
+            raise ValueError(f"would touch others; name the learner with {USER_ID} or another identity but the name")
+        return self
+
+
+class Probe(Template):
     """A request that changes nothing and names no learner."""
 
     placeholders: ClassVar[frozenset[str]] = frozenset()
@@ -83,10 +133,10 @@ class Probe(Request):
     ok_on: tuple[int, ...] = (200, 204)
 
 
-class Ask(Request):
+class Ask(Template):
     """A question that changes nothing, and how its answer is read."""
 
-    placeholders: ClassVar[frozenset[str]] = Request.placeholders | {RECEIPT}
+    placeholders: ClassVar[frozenset[str]] = Template.placeholders | {RECEIPT}
 
     method: Literal["GET", "POST"] = "GET"
     gone_on: tuple[int, ...] = (404,)
@@ -220,6 +270,19 @@ def _problem_of(text: str, allowed: frozenset[str]) -> str | None:
     except ValueError:
         return f"has a brace of its own; write {{{{ for one. Placeholders: {known}"
     return f"{_shown(odd[0])} is no placeholder; placeholders: {known}" if odd else None
+
+
+def _problem_within(text: str, names: tuple[str, ...], *, raw: bool) -> str | None:
+    """Why a text must not hold these placeholders as a part of itself."""
+    if text == f"{{{names[0]}}}":
+        return None
+    if not raw:
+        return f"has more than {{{names[0]}}}; let the placeholder be the whole value, or say raw: true"
+    if set(text) & set("*%"):
+        return "has * or % beside a placeholder, which finds others; remove it"
+    if not SHARED.isdisjoint(names):
+        return "has {name} within a text, and a name may hold any character; let it be the whole value"
+    return None
 
 
 def _shown(name: str) -> str:

@@ -1,12 +1,12 @@
 """Any database that SQLAlchemy knows, by statements that the configuration declares.
 
 No contract names this service: rows of plug-ins and warehouses have no API of their own. The statements of
-a learner are one transaction. Values are bound, never written into the text, and one statement that touches more rows
-than a learner can have undoes all of them. Nothing of a driver's words travels further, since they quote values.
+a learner are one transaction. Values are bound, never written into the text. Rows are counted and looked at before a
+statement touches them; one that chooses more than a learner can have, or rows of others, undoes all of them.
+Nothing of a driver's words travels further, since they quote values.
 """
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,8 +30,10 @@ from retirement.connectors import (
     offline,
     operation,
 )
-from retirement.connectors.shared.placeholders import first_blank, identities
+from retirement.connectors.shared.placeholders import first_blank, first_unfit, identities
+from retirement.connectors.sql.chosen_rows import ChosenRows, chosen_rows
 from retirement.connectors.sql.declared_statements import (
+    backend_of,
     bound,
     only_bound,
     require_driver,
@@ -57,20 +59,28 @@ class GenericSqlSettings(ServiceSettings):
     database: SecretStr = Field(
         description="SQLAlchemy URL, such as `postgresql+psycopg://USER:PASSWORD@HOST/NAME` or `sqlite:////PATH`."
     )
+    allow_broad: str | None = Field(
+        default=None,
+        min_length=8,
+        description="Reason why statements may choose by more than `COLUMN = :identity` joined by AND: OR, NOT, LIKE, "
+        "inequalities, IS NULL or a query inside, and by values that the database takes for the same. It is for all "
+        "statements of this section.",
+    )
     statements: tuple[str, ...] = Field(
         min_length=1,
         description="What erases, in one transaction: UPDATE, DELETE or INSERT with `:user_id`, `:username`, "
-        "`:email`, `:name`, `:retired_username`, `:retired_email` as values.",
+        "`:email`, `:name`, `:retired_username`, `:retired_email` as values, for one table each, which chooses by "
+        "`COLUMN = :user_id` or another identity but the name.",
     )
     probe: str = Field(default="SELECT 1", description="SELECT that shows that address and password work.")
     ask: str | None = Field(
         default=None, description="SELECT that counts what is left of a learner, such as `SELECT count(*) …`."
     )
     most_rows: int = Field(
-        default=1000,
+        default=10,
         ge=1,
         le=1_000_000,
-        description="Rows that one statement may touch; more undo the transaction.",
+        description="Rows that one statement may touch; they are counted first, and more undo the transaction.",
     )
     seconds: float = Field(default=120, ge=1, le=3600, description="Longest time for one transaction.")
     ask_every_hours: float = Field(default=24, gt=0, le=8760, description="Pause before each count by `ask`.")
@@ -84,12 +94,22 @@ class GenericSqlSettings(ServiceSettings):
 
     @field_validator("statements")
     @classmethod
-    def _change_one_learner(cls, statements: tuple[str, ...]) -> tuple[str, ...]:
+    def _change_one_learner(cls, statements: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        # Without an address that could be read there is no dialect; the address is what is told then.
+        database = info.data.get("database")
         for number, statement in enumerate(statements, 1):
             require_form(f"statement {number}", statement, "UPDATE", "DELETE", "INSERT")
-            if not bound(_chooses(statement)) - {"name"}:
-                # Others have the same name.
-                raise ValueError(f"statement {number} would touch others; choose with WHERE … = :user_id")
+            if database is None:
+                continue
+            try:
+                rows = chosen_rows(statement, backend_of(database))
+            except ValueError as error:
+                raise ValueError(f"statement {number} {error}") from None
+            if rows.breadth and not info.data.get("allow_broad"):
+                raise ValueError(
+                    f"statement {number} may touch others: it has {rows.breadth}; choose with COLUMN = :user_id "
+                    "and AND only, or say why it has to be so with allow_broad: REASON"
+                )
         return statements
 
     @field_validator("probe", "ask")
@@ -103,6 +123,11 @@ class GenericSqlSettings(ServiceSettings):
     def used(self) -> frozenset[str]:
         """The placeholders in the statements."""
         return frozenset[str]().union(*map(bound, self.statements))
+
+    @property
+    def rows(self) -> tuple[ChosenRows, ...]:
+        """What each statement chooses."""
+        return tuple(chosen_rows(each, backend_of(self.database)) for each in self.statements)
 
     @property
     def verbs(self) -> frozenset[str]:
@@ -188,18 +213,35 @@ class GenericSql(Connector[GenericSqlSettings]):
         await self._patiently("probe", lambda link: link.execute(text(self.settings.probe)).first(), keep=False)
 
     def _run(self, link: Connection, values: Mapping[str, Any]) -> int:
-        """The rows that UPDATE and DELETE touched. Raises `Refused` where a statement touched too many."""
+        """The rows that UPDATE and DELETE touched. Raises `Refused` where a statement touches too many, or others."""
         touched = 0
-        for number, statement in enumerate(self.settings.statements, 1):
-            rows = link.execute(text(statement), only_bound(statement, values)).rowcount
+        for number, (statement, rows) in enumerate(zip(self.settings.statements, self.settings.rows, strict=True), 1):
             request = f"SQL statement {number}"
-            if rows < 0:
+            if rows.condition:
+                self._look(link, request, rows, values)
+            done = link.execute(text(statement), only_bound(statement, values)).rowcount
+            if done < 0:
                 raise self.api.misconfigured(request, "its driver counts no rows, so nothing is kept")
-            if rows > self.settings.most_rows:
-                why = f"it would touch more than {self.settings.most_rows} rows (most_rows); all was undone"
-                raise self.api.refused(request, why)
-            touched += 0 if verb_of(statement) == "INSERT" else rows
+            self._require_few(request, done)
+            touched += 0 if verb_of(statement) == "INSERT" else done
         return touched
+
+    def _look(self, link: Connection, request: str, rows: ChosenRows, values: Mapping[str, Any]) -> None:
+        """Counts the rows and compares them before a statement touches them. Raises `Refused`."""
+        if unfit := first_unfit(rows.within, values, wildcards="_"):
+            raise self.api.refused(request, f"the learner's {unfit} means more than itself within a pattern")
+        self._require_few(request, link.execute(text(rows.count), only_bound(rows.count, values)).scalar_one())
+        if rows.proof is None or self.settings.allow_broad:
+            return
+        found = link.execute(text(rows.proof), only_bound(rows.proof, values)).fetchmany(self.settings.most_rows)
+        if not all(rows.are_of(tuple(row), values) for row in found):
+            why = "its database takes another value for the learner's (case, accents, type); all was undone"
+            raise self.api.refused(request, why)
+
+    def _require_few(self, request: str, rows: int) -> None:
+        if rows > self.settings.most_rows:
+            why = f"it would touch more than {self.settings.most_rows} rows (most_rows); all was undone"
+            raise self.api.refused(request, why)
 
     async def _patiently(self, what: str, work: Callable[[Connection], Done], *, keep: bool = True) -> Done:
         """Work in a transaction, again while that is useful. Raises `ServiceError`."""
@@ -253,14 +295,3 @@ class GenericSql(Connector[GenericSqlSettings]):
             link.execute(
                 text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": f"{self.settings.seconds:.0f}s"}
             )
-
-
-def _chooses(statement: str) -> str:
-    """The part of a statement that says whose rows it touches; a value before WHERE, as in SET, chooses no row."""
-    if verb_of(statement) == "INSERT":
-        return statement
-    for found in re.finditer(r"\bwhere\b", statement, flags=re.IGNORECASE):
-        before = statement[: found.start()]
-        if before.count("(") == before.count(")"):  # that of a query inside chooses other rows
-            return statement[found.end() :]
-    return ""

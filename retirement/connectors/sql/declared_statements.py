@@ -42,6 +42,11 @@ def url_of(database: SecretStr) -> URL:
     return url.set(drivername="postgresql+psycopg") if url.drivername in ("postgresql", "postgres") else url
 
 
+def backend_of(database: SecretStr) -> str:
+    """What kind of database it is, as SQLAlchemy calls it, such as `postgresql`."""
+    return url_of(database).get_backend_name()
+
+
 def require_driver(database: SecretStr) -> None:
     """Whether the address can be read and its driver is there. Raises `ValueError`, which quotes nothing of it."""
     try:
