@@ -16,6 +16,8 @@ from retirement.site.watch import Watched
 DONE, SOME_FAILED, MISCONFIGURED = ExitCode.DONE, ExitCode.SOME_FAILED, ExitCode.MISCONFIGURED
 
 
+#: The column of the link to a learner's run, which alone is Markdown.
+LINK = "run"
 #: Endings that need no operator.
 _FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
 
@@ -26,7 +28,7 @@ def table(reports: Iterable[Report], pages: Mapping[int, str]) -> list[dict[str,
         {
             "learner": report.user_id,
             "outcome": report.ending.value,
-            "run": f"[open]({pages[report.user_id]})" if report.user_id in pages else "",
+            LINK: f"[open]({pages[report.user_id]})" if report.user_id in pages else "",
             "failed step": report.failed_step,
             "reason": report.reason,
             "steps": steps(report),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from retirement.certificate.sections import Section, sections, title, verdict
 from retirement.certificate.statements import Certificate, fingerprint
 from retirement.ledger import chain
+from retirement.privacy import visible
 
 if TYPE_CHECKING:
     from fpdf import FPDF
@@ -63,4 +64,4 @@ def _table(document: "FPDF", section: Section) -> None:
 
 
 def _plain(text: str) -> str:
-    return text.encode(_LETTERS, "backslashreplace").decode(_LETTERS)
+    return visible(text).encode(_LETTERS, "backslashreplace").decode(_LETTERS)

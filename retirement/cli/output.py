@@ -1,6 +1,7 @@
 """How commands speak: one JSON document on stdout, or text; problems as one line each on stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable
 from itertools import zip_longest
@@ -8,8 +9,10 @@ from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from retirement.cli.streams import Stream
+from retirement.privacy import CONTROL, visible
 
 #: Where answers go, and where problems go.
 out, err = Stream("stdout"), Stream("stderr")
@@ -24,16 +27,31 @@ def _width(stream: IO[str] | None) -> int | None:
     return PIPE_COLUMNS if stream and not stream.closed and not stream.isatty() else None
 
 
-#: Text is printed as it is: brackets in it are no markup, and numbers get no colour.
-console = Console(file=cast(IO[str], out), soft_wrap=True, highlight=False, markup=False, width=_width(sys.stdout))
-errors = Console(
-    file=cast(IO[str], err), stderr=True, soft_wrap=True, highlight=False, markup=False, width=_width(sys.stderr)
-)
+class PlainConsole(Console):
+    """Prints text as it is: brackets in it are no markup, `:name:` is no picture, numbers get no colour.
+
+    Control characters are shown as their escapes, in tables too: what is printed may be typed by a person.
+    """
+
+    def __init__(self, stream: Stream, *, stderr: bool = False) -> None:
+        width = _width(sys.stderr if stderr else sys.stdout)
+        file = cast(IO[str], stream)
+        super().__init__(
+            file=file, stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False, width=width
+        )
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every text on its way out passes here, cells of tables and titles included."""
+        return super().render_str(visible(text), **options)
+
+
+console, errors = PlainConsole(out), PlainConsole(err, stderr=True)
 
 
 def show_json(document: Any) -> None:
-    """Prints the one document of a command; what the output cannot show is escaped."""
-    out.write(f"{json.dumps(document, indent=2, ensure_ascii=not out.is_unicode)}\n")
+    """Prints the one document of a command; what the output cannot show, or must not, is escaped."""
+    text = json.dumps(document, indent=2, ensure_ascii=not out.is_unicode)
+    out.write(re.sub(CONTROL, lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def show_errors(problems: Iterable[str]) -> None:

@@ -26,12 +26,12 @@ from retirement.flows.kit.loss import unless_lost
 from retirement.flows.kit.names import TAG
 from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Config, Reason, UserId
 from retirement.flows.kit.records import wait_for_records
-from retirement.flows.kit.redaction import known
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.learner import Learner
 from retirement.pipeline.endings import Report
+from retirement.privacy import known
 from retirement.retire.engine import retire
 from retirement.retire.preview import let_through
 from retirement.site import Site, ready

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from prefect import State, flow, get_run_logger
-from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
@@ -25,7 +25,7 @@ from retirement.config import Configuration
 from retirement.errors import Defect, Ending, EngineLost, LeaseLost, RetirementError, StateConflict
 from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
-from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services
+from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services, show_table
 from retirement.flows.kit.ending import ending, run_name
 from retirement.flows.kit.loss import unless_lost, until_it_answers
 from retirement.flows.kit.parameters import Config, CoolOffDays, Limit
@@ -256,7 +256,7 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
     rows = reports.table(run.reports, run.pages)
-    await acreate_table_artifact(key="retirement-queue", table=rows, description=reports.summary(run.reports))
+    await show_table("retirement-queue", rows, reports.summary(run.reports))
     await show_services(await ledger.breakers.down())
     await tag_run(run.reports, tasks.site.pipeline)
 

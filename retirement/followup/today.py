@@ -15,6 +15,7 @@ from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord
 from retirement.pipeline import ABORTED, COMPLETE, ERRORED
+from retirement.privacy import as_markdown
 from retirement.site import Site
 from retirement.site.watch import Watched, watch
 
@@ -187,11 +188,11 @@ def _outcomes(services: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, 
 
 
 def _list(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {_plain(line)}" for line in lines or ["nothing"]), ""]
+    return [f"## {title}", "", *(f"- {as_markdown(line, code=True)}" for line in lines or ["nothing"]), ""]
 
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    found = [[_plain(str(cell)) for cell in row] for row in rows]
+    found = [[as_markdown(str(cell), code=True) for cell in row] for row in rows]
     if not found:
         return [f"## {title}", "", "none", ""]
     return [
@@ -200,8 +201,3 @@ def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) ->
         *("| " + " | ".join(row) + " |" for row in (list(head), ["---"] * len(head), *found)),
         "",
     ]
-
-
-def _plain(text: str) -> str:
-    """What a person or a service has written, as text of a table or a list."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

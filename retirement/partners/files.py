@@ -1,8 +1,9 @@
 """What partners get: one CSV file per organisation, with those of its learners who were retired.
 
-The columns are those of the archived script (contract, section 6.2), and so is `deletion_completed`: the time
-at which the learner was put into the queue. The files are the one place that is meant to hold personal data;
-they are readable by their owner only, and named by platform, organisation, day and claim.
+The columns are those of the archived script (contract, section 6.2) and the organisation, and so is
+`deletion_completed`: the time at which the learner was put into the queue. The files are the one place that is meant
+to hold personal data; they are readable by their owner only, and named by platform, organisation, day and claim.
+Names are what learners typed, and partners open the files in a spreadsheet: a cell that would be a formula is a text.
 """
 
 import csv
@@ -10,6 +11,7 @@ import io
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +25,11 @@ from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationErro
 
 from retirement.errors import ConfigError
 
-COLUMNS = ("user_id", "original_username", "original_email", "original_name", "deletion_completed")
+COLUMNS = ("user_id", "original_username", "original_email", "original_name", "deletion_completed", "organisation")
+#: What a spreadsheet takes for the beginning of a formula, or skips before one (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: Bytes of the longest part of a file's name; a file system takes 255 for the whole.
+_LONGEST_PART = 100
 
 
 class _Wire(BaseModel):
@@ -58,7 +64,7 @@ class Reported(_Wire):
 
     @property
     def cells(self) -> tuple[object, ...]:
-        """The learner's line, in the order of `COLUMNS`."""
+        """The learner's line, in the order of `COLUMNS` but for the organisation."""
         return self.user_id, self.original_username, self.original_email, self.original_name, self.created
 
 
@@ -99,18 +105,26 @@ class Destination:
     def write(self, claim_id: int, day: date, rows: Sequence[Reported]) -> dict[str, int]:
         """Writes the files of one claim; their names, and how many learners each has. Raises `ConfigError`.
 
-        All are complete before the first gets its name. Writing a claim again gives the same files.
+        All are complete before the first gets its name. Writing a claim again gives the same files. The index beside
+        them says which file is for which organisation.
         """
         drafts: list[tuple[Path, Path]] = []
         counts: dict[str, int] = {}
+        contents: dict[str, bytes] = {}
+        index: list[dict[str, object]] = []
+        for org, name in self._names(claim_id, day, rows).items():
+            theirs = [row for row in rows if org in row.organisations]
+            counts[name] = len(theirs)
+            contents[name] = _csv(org, theirs)
+            index.append({"organisation": org, "file": name, "learners": len(theirs)})
+        if index:
+            contents[self._named(day, claim_id, "index.json")] = _json({"organisations": index})
         with _writing_to(self.folder):
             try:
-                for org, name in self._names(claim_id, day, rows).items():
-                    theirs = [row for row in rows if org in row.organisations]
-                    counts[name] = len(theirs)
+                for name, content in contents.items():
                     draft = self.folder / f".{name}.partial"
                     drafts.append((draft, self.folder / name))
-                    _write_private(draft, _csv(theirs))
+                    _write_private(draft, content)
                 for draft, path in drafts:
                     draft.replace(path)
                 _flush(self.folder)
@@ -129,8 +143,13 @@ class Destination:
             slug = _slug(org)
             if not slug or alike[slug.casefold()] > 1:
                 slug = f"{slug}-{sha256(org.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
-            names[org] = f"{_slug(self.platform)}_{slug}_{day.isoformat()}_claim-{claim_id}.csv"
+            names[org] = self._named(slug, day, claim_id, "csv")
         return names
+
+    def _named(self, *parts: str | date | int) -> str:
+        """The name of a file: platform, what is given, and at the end claim and suffix."""
+        *before, claim_id, suffix = parts
+        return f"{'_'.join([_slug(self.platform), *map(str, before)])}_claim-{claim_id}.{suffix}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,16 +180,30 @@ def per_org(rows: Sequence[Reported]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _csv(rows: Sequence[Reported]) -> bytes:
+def _csv(org: str, rows: Sequence[Reported]) -> bytes:
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(COLUMNS)
-    lines.writerows(row.cells for row in sorted(rows, key=lambda row: row.user_id))
+    lines.writerows([*map(_cell, row.cells), _cell(org)] for row in sorted(rows, key=lambda row: row.user_id))
     return text.getvalue().encode("utf-8", "replace")
 
 
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would calculate begins with an apostrophe; a full-width sign is the same to it."""
+    is_formula = isinstance(value, str) and unicodedata.normalize("NFKC", value[:1]) in _FORMULA
+    return f"'{value}" if is_formula else value
+
+
+def _json(document: object) -> bytes:
+    return f"{json.dumps(document, ensure_ascii=False, indent=2)}\n".encode("utf-8", "replace")
+
+
 def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:100]
+    """A name as a part of a file's name: letters, marks and digits of any script, points and dashes."""
+    plain = unicodedata.normalize("NFKC", name)
+    kept = "".join(each if each in ".-" or unicodedata.category(each)[0] in "LMN" else "-" for each in plain)
+    short = re.sub("-+", "-", kept).strip("-.").encode()[:_LONGEST_PART]
+    return short.decode("utf-8", "ignore").strip("-.")
 
 
 def _write_private(path: Path, content: bytes) -> None:

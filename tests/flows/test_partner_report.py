@@ -44,7 +44,7 @@ def output(tmp_path: Path) -> Path:
 def told(output: Path) -> dict[str, list[str]]:
     """Who is in the file of each organisation."""
     found = {}
-    for path in output.iterdir():
+    for path in output.glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             found[path.name.split("_")[1]] = [row["original_username"] for row in csv.DictReader(file)]
     return found

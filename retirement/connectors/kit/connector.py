@@ -6,7 +6,8 @@ before the first learner. Connectors of third parties register under the entry-p
 `retirement.connectors`, as ours do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, Self, get_args
@@ -17,9 +18,9 @@ from typing_extensions import TypeVar  # that of `typing` knows no defaults befo
 from retirement.connectors.kit.batching import Batches
 from retirement.connectors.kit.declaration import Destroys, Operation, Route
 from retirement.connectors.kit.outcomes import Erasure, Outcome, Verdict
-from retirement.errors import ConfigError, Defect, NotFound
+from retirement.errors import ConfigError, Defect, NotFound, RetirementError
 from retirement.learner import Learner
-from retirement.privacy import id_mentions
+from retirement.privacy import id_mentions, known, redacted
 from retirement.wire.api import Api, Auth, pool
 from retirement.wire.limits import Limits
 from retirement.wire.patience import Patience, patient
@@ -28,6 +29,8 @@ from retirement.wire.success import Success
 from retirement.wire.wiring import Wiring
 
 ENTRY_POINTS = "retirement.connectors"
+#: The packages of our own connectors begin so.
+_OURS = "retirement."
 #: Longest receipt, in characters: an id or a few, never a document.
 LONGEST_RECEIPT = 2_000
 
@@ -138,7 +141,8 @@ class Connector(Generic[SettingsT]):
 
     async def perform(self, name: str, learner: Learner) -> Erasure:
         """Does one operation for one learner. Raises `ServiceError` and `StateConflict`."""
-        erasure = await self._performed(self.policy(name), learner)
+        with self._keeping_out(learner):
+            erasure = await self._performed(self.policy(name), learner)
         receipt = erasure.receipt or ""
         if len(receipt) > LONGEST_RECEIPT or id_mentions(receipt, learner):
             raise Defect(f"a defect in the connector of {self.api.service}: {name} gave a receipt that cannot be kept")
@@ -172,9 +176,23 @@ class Connector(Generic[SettingsT]):
         asks = self.policy(name).asks
         if asks is None:
             raise LookupError(f"{self.api.service} {name} cannot be asked about")
-        with patient(Patience.LOOKUP):
+        with patient(Patience.LOOKUP), self._keeping_out(learner):
             verdict: Verdict = await getattr(self, asks)(receipt, learner)
         return verdict
+
+    @contextmanager
+    def _keeping_out(self, learner: Learner | None) -> Iterator[None]:
+        """Takes learners out of what a connector of a third party logs and raises, before it goes anywhere.
+
+        Those of ours put no value of a learner into a text: a learner who is called `user` keeps no sentence short.
+        """
+        with known(learner) if learner else nullcontext():
+            try:
+                yield
+            except RetirementError as error:
+                if type(self).__module__.startswith(_OURS) or (safe := redacted(error)) is error:
+                    raise
+                raise safe from None
 
     def route(self, name: str) -> Route | None:
         """Where an operation goes with these settings; None where it sends nothing."""

@@ -1,1 +1,1 @@
-"""What every flow shares: its one door, signals, redaction, forms, artifacts, and Prefect's server."""
+"""What every flow shares: its one door, signals, forms, artifacts, and Prefect's server."""

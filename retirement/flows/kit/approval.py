@@ -23,6 +23,7 @@ from retirement.flows.kit.asking import LOOK_SECONDS, Over
 from retirement.flows.kit.forms import Form, Forms, Typed
 from retirement.learner import Learner
 from retirement.ledger import Asked, Ledger, Said, question_scope
+from retirement.privacy import as_markdown
 from retirement.queue import consent
 from retirement.queue.consent import Consent
 from retirement.queue.intake import Intake
@@ -43,7 +44,7 @@ class Text:
     @property
     def markdown(self) -> str:
         """The question, as the form shows it above its fields."""
-        why = "\n".join(f"- {guard}" for guard in self.guards)
+        why = "\n".join(f"- {as_markdown(guard, code=True)}" for guard in self.guards)
         return (
             f"**Retire {self.how_many} of the {self.depth} learners who wait?** This run has called no service yet.\n\n"
             f"It asks because:\n\n{why}\n\n"

@@ -11,6 +11,7 @@ from retirement import reports
 from retirement.followup.move_back import Finding
 from retirement.ledger import Breaker
 from retirement.pipeline.strays import ADOPT
+from retirement.privacy import as_markdown
 from retirement.queue.forecast import Breach, Forecast
 
 #: Rows of the table of those who will be late; the sentence above it counts all of them.
@@ -25,10 +26,19 @@ def page_of(flow_run_id: str) -> str | None:
 
 async def show_rows(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -> str:
     """Leaves the table of a run below its summary; returns the summary, "" where there are no rows."""
-    if not rows:
-        return ""
-    await acreate_table_artifact(key=key, table=[dict(row) for row in rows], description=summary)
-    return summary
+    if rows:
+        await show_table(key, rows, summary)
+    return summary if rows else ""
+
+
+async def show_table(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -> None:
+    """Leaves a table. Prefect's UI reads its cells as Markdown, so only links of ours are markup."""
+    table = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
+    await acreate_table_artifact(key=key, table=table, description=summary)
+
+
+def _cell(name: str, value: Any) -> Any:
+    return as_markdown(value, code=True) if isinstance(value, str) and name != reports.LINK else value
 
 
 async def show_forecast(forecast: Forecast, out_of_reach: Sequence[Breach]) -> None:
@@ -42,13 +52,16 @@ async def show_forecast(forecast: Forecast, out_of_reach: Sequence[Breach]) -> N
         texts.append(f"{len(out_of_reach)} learners are in no state that a step has, so no run takes them: {ADOPT}")
     if late := len(forecast.breaches):
         texts.append(f"{late} learners will be late at the present rate: raise queue.limit, or run more often")
-    await acreate_table_artifact(key="retirement-deadlines", table=rows, description="; ".join(texts))
+    await show_table("retirement-deadlines", rows, "; ".join(texts))
 
 
 async def show_services(down: Sequence[Breaker]) -> None:
     """Which services are down, where any is: those of the breakers."""
     if down:
-        lines = [f"- **{each.service}** since {each.since:%Y-%m-%d %H:%M} UTC: {each.reason}" for each in down]
+        lines = [
+            f"- **{each.service}** since {each.since:%Y-%m-%d %H:%M} UTC: {as_markdown(each.reason, code=True)}"
+            for each in down
+        ]
         text = "Learners wait before the steps of these services; others go on.\n\n" + "\n".join(lines)
         await acreate_markdown_artifact(key="retirement-services", markdown=text)
 

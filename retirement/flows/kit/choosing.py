@@ -17,6 +17,7 @@ from retirement.flows.kit.asking import answer
 from retirement.flows.kit.forms import Form, Forms
 from retirement.flows.kit.parameters import Reason
 from retirement.learner import Learner
+from retirement.privacy import as_markdown
 from retirement.retire.preview import Preview, preview
 from retirement.site import Batch, Site
 from retirement.site.by_name import Name, find
@@ -93,8 +94,8 @@ class Choosing:
 
 
 def _text(shown: Preview) -> str:
-    lines = [*(f"- {fact}" for fact in shown.facts), "- the steps of this run:"]
-    lines += [f"  - {call}" for call in shown.calls or ["none"]]
+    lines = [*(f"- {as_markdown(fact, code=True)}" for fact in shown.facts), "- the steps of this run:"]
+    lines += [f"  - {as_markdown(call, code=True)}" for call in shown.calls or ["none"]]
     head = f"**Retire learner {shown.user_id}?** This run has called no service yet."
     return "\n".join([head, "", *lines, "", "It cannot be undone."])
 

@@ -13,8 +13,8 @@ from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Failed
 
 from retirement.errors import Defect, RetirementError
-from retirement.flows.kit.redaction import redact_logs
 from retirement.flows.kit.stopping import stoppable
+from retirement.privacy import redact_logs
 
 Body = Callable[[], Coroutine[Any, Any, State[Any]]]
 #: What a run has done before an error ended it: leaves its artifacts, and returns its summary, "" for nothing.

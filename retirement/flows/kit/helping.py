@@ -10,6 +10,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
 from retirement.pipeline.endings import Report
+from retirement.privacy import as_markdown
 
 #: In the message of the state, after the reason.
 WHAT_TO_DO = "the LMS has the learner in ERRORED: fix the cause, then start the deployment redrive"
@@ -22,7 +23,7 @@ async def show_help(report: Report) -> None:
     address = await _form(report.user_id)
     link = f"[start the redrive of learner {report.user_id}]({address})" if address else "start the deployment redrive"
     lines = [
-        f"**{report.reason}**",
+        f"**{as_markdown(report.reason, code=True)}**",
         "",
         "- The LMS has the learner in ERRORED; the steps before are proved in the ledger and are not done again.",
         "- No later run takes the learner until the row is brought back.",

@@ -1,17 +1,20 @@
-"""The last net before a log: takes out whatever looks like an e-mail address, and every learner at work.
+"""The one net before logs, states and the ledger: takes out what looks like an e-mail address, and learners at work.
 
-The first net is that our code logs no learner. This one is for what others log: Prefect, httpx, a traceback.
+The first net is that our code names no learner. This one is for what others say: connectors of third parties in their
+errors and log lines, Prefect, httpx, a traceback.
 """
 
 import logging
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from retirement import errors
+from retirement.errors import RateLimited, RetirementError, ServiceError, Transient
 from retirement.learner import Learner
-from retirement.privacy import contains_name, names_of, readings, spelling, words_of
+from retirement.privacy.names import contains_name, made_of, names_of, readings, spelling, words_of
 
 REDACTED = "[redacted]"
 
@@ -31,10 +34,14 @@ _holders: Counter[str] = Counter()
 _by_word: defaultdict[str, set[str]] = defaultdict(set)
 
 
+def _called(learner: Learner) -> tuple[str, ...]:
+    return (*names_of(learner, shortest=_SHORTEST), *made_of(learner))
+
+
 def remember(learner: Learner) -> None:
     """From here on no log line shows the learner's username, e-mail or name; undone by `forget`."""
     with _lock:
-        for name in names_of(learner, shortest=_SHORTEST):
+        for name in _called(learner):
             _holders[name] += 1
             _by_word[words_of(name)[0]].add(name)
 
@@ -42,7 +49,7 @@ def remember(learner: Learner) -> None:
 def forget(learner: Learner) -> None:
     """Drops what `remember` has kept, once the learner is not worked on any more."""
     with _lock:
-        for name in names_of(learner, shortest=_SHORTEST):
+        for name in _called(learner):
             _holders[name] -= 1
             if _holders[name] > 0:
                 continue
@@ -70,6 +77,24 @@ def redact(text: str) -> str:
     # Most processes have no learner at work, and reading a line takes time.
     words = _words(text) if _by_word else set()
     return text if words.isdisjoint(_by_word.keys()) else _without_learners(text, words)
+
+
+def redacted(error: RetirementError) -> RetirementError:
+    """The error; where it names a learner at work, or an address, one of ours that means the same and does not."""
+    if redact(str(error)) == str(error) and all(redact(each) == each for each in map(str, error.args)):
+        return error
+    # A class of a third party may say in its text whatever it likes.
+    kind: Callable[..., RetirementError] = next(
+        each for each in type(error).__mro__ if each.__module__ == errors.__name__
+    )
+    if not isinstance(error, ServiceError):
+        return kind(redact(str(error)))
+    given: list[object] = [error.service, redact(error.request), error.status, redact(error.reason)]
+    if isinstance(error, Transient):
+        given.append(error.in_doubt)
+    if isinstance(error, RateLimited):
+        given.append(error.retry_after)
+    return kind(*given)
 
 
 def _words(text: str) -> set[str]:
@@ -125,6 +150,9 @@ def redact_logs() -> None:
 
     Handlers that are added later are without it, so each run calls this; more than once does no harm.
     """
+    if logging.lastResort is not None:
+        # What a command logs that has set up no logging.
+        logging.lastResort.addFilter(_filter)
     loggers = [logging.getLogger(), *list(logging.root.manager.loggerDict.values())]
     for logger in loggers:
         for handler in logger.handlers if isinstance(logger, logging.Logger) else ():

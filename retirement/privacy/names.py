@@ -2,29 +2,44 @@
 
 A text mentions a learner when all words of the username, the e-mail or the name follow one another in it, whatever
 signs stand between and around them. Every spelling counts: capitals, accents, the escapes of URLs (`%2B`, `+` for
-a blank) and of JSON (`\\u00ed`), one within the other as well. A part of a longer word is no mention.
+a blank) and of JSON (`\\u00ed`), Base64, one within the other as well; and so do the hashes by which services know
+an address. A part of a longer word is no mention.
 """
 
+import base64
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from hashlib import md5, sha1, sha256
+from typing import Any
 from urllib.parse import quote, unquote
 
 from retirement.learner import Learner
+from retirement.privacy.plain import CONTROL
 
-#: A text that says something and has no address in it, in clear or as in a URL; read alike by Python and by the
-#: browser that shows a form. No login, no article of a law and no reason needs an at sign.
-PATTERN = r"^(?![\s\S]*(?:@|%40))[\s\S]*\S"
+#: A text that says something and has neither an address in it, in clear or as in a URL, nor a control character; read
+#: alike by Python and by the browser that shows a form. No login, no article of a law and no reason needs an at sign.
+PATTERN = rf"^(?![\s\S]*(?:@|%40|{CONTROL}))[\s\S]*\S"
 
 #: Ends the sentence that begins with what was refused.
-REFUSAL = "no text with an e-mail address in it, or with nothing in it, is kept"
+REFUSAL = "no text with an e-mail address or a control character in it, or with nothing in it, is kept"
 
 #: Letters of the shortest name that is looked for, unless a place says otherwise: shorter ones are words too often.
 SHORTEST = 3
 
 #: Words of which ids of services are made; a learner may be called so.
 KINDS_OF_RECORDS = frozenset({"lead", "contact"})
+
+#: Hashes that gravatars, mailing lists and advertisers make of an address.
+_HASHES: tuple[Callable[[bytes], Any], ...] = (
+    partial(md5, usedforsecurity=False),
+    partial(sha1, usedforsecurity=False),
+    sha256,
+)
+#: Letters of the shortest part of an address that tells its owner.
+_DISTINCT = 6
 
 #: Layers of escapes that are taken off a text.
 _LAYERS = 3
@@ -33,6 +48,13 @@ _WORD = re.compile(r"[^\W_]+")
 _HEX = "[0-9a-fA-F]"
 #: Escapes of JSON and of Python's `repr`, however many backslashes stand before them.
 _ESCAPE = re.compile(rf"\\+(?:U({_HEX}{{8}})|[uU]({_HEX}{{4}})|[xX]({_HEX}{{2}})|[nrtbf\"'/])")
+#: What may be Base64, of either alphabet; its signs may also stand between it and the text around it.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{4,}={0,2}")
+_SIGN = re.compile(r"[+/_-]")
+#: Parts of a path that are tried each by itself.
+_MOST_SIGNS = 8
+#: Bytes as Python's `repr` has them.
+_BYTES = re.compile(rf"(?:\\+x{_HEX}{{2}})+")
 _BETWEEN = r"(?:%[0-9a-f]{2}|\\+[nrtbf\"'/]|[\W_])+?"
 
 
@@ -50,21 +72,33 @@ def names_of(learner: Learner, *, shortest: int = SHORTEST) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if _length(name) >= max(shortest, 1)))
 
 
+def made_of(learner: Learner) -> tuple[str, ...]:
+    """What programs make of a learner's names: hashes, and the part of the address before the at sign.
+
+    That part only where it is no word of a language: of several words, or with a digit.
+    """
+    forms = {form for name in names_of(learner, shortest=1) for form in (name, name.lower(), name.strip().lower())}
+    hashes = (made(form.encode("utf-8", "replace")).hexdigest() for form in sorted(forms) for made in _HASHES)
+    local = learner.email.partition("@")[0]
+    tells = _length(local) >= _DISTINCT and (len(words_of(local)) > 1 or any(map(str.isdigit, local)))
+    return (*hashes, *([local] if tells else ()))
+
+
 def mentions(text: str, learner: Learner, *, shortest: int = SHORTEST) -> bool:
     """Whether a text names a learner."""
-    return contains_name(text, names_of(learner, shortest=shortest))
+    return contains_name(text, (*names_of(learner, shortest=shortest), *made_of(learner)))
 
 
 def id_mentions(text: str, learner: Learner) -> bool:
     """Whether an id that a service made names a learner; neither a number nor a kind of record does."""
     names = names_of(learner)
-    return contains_name(text, [name for name in names if not _is_part_of_ids(name)])
+    return contains_name(text, [*(name for name in names if not _is_part_of_ids(name)), *made_of(learner)])
 
 
 def withheld(text: str, learners: Iterable[Learner]) -> str:
     """What a person typed, or why it is not kept: it has an address in it, or names one of the learners."""
     if text and not keepable(text):
-        return "withheld: it held an address"
+        return "withheld: it held an address or a control character"
     if any(mentions(text, each) for each in learners):
         return "withheld: it named a learner"
     return text
@@ -82,10 +116,10 @@ def words_of(text: str) -> list[str]:
 
 
 def readings(text: str) -> set[str]:
-    """The text as it stands, and as it reads without the escapes of URLs and of JSON."""
+    """The text as it stands, and as it reads without the escapes of URLs and of JSON, and without Base64."""
     found, outer = {text}, {text}
     for _ in range(_LAYERS):
-        outer = {read(each) for each in outer for read in (unquote, _unescaped)} - found
+        outer = {read(each) for each in outer for read in _READINGS} - found
         found |= outer
     return found
 
@@ -130,6 +164,48 @@ def _unescaped(text: str) -> str:
     return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _decoded(text: str) -> str:
+    return _BASE64.sub(_of_base64, text)
+
+
+def _of_base64(found: re.Match[str]) -> str:
+    """What a word says as Base64, as a whole or between two signs; the word itself where that is no text."""
+    word = found[0]
+    if word.isalpha() and (word.islower() or word.isupper() or word.istitle()):
+        # A word of a sentence, or a state: nearly all of what is read.
+        return word
+    signs = [each.start() for each in _SIGN.finditer(word)][:_MOST_SIGNS]
+    for begin in (0, *(place + 1 for place in signs)):
+        for end in (len(word), *reversed(signs)):
+            if plain := _plain(word[begin:end].rstrip("=")):
+                return f"{word[:begin]} {plain} {word[end:]}"
+    return word
+
+
+def _plain(letters: str) -> str | None:
+    """The text that Base64 stands for; None where it stands for none."""
+    if len(letters) < 4:
+        return None
+    filled = letters.replace("-", "+").replace("_", "/") + "=" * (-len(letters) % 4)
+    try:
+        plain = base64.b64decode(filled).decode()
+    except ValueError:
+        return None
+    return plain if plain.isprintable() else None
+
+
+def _without_bytes(text: str) -> str:
+    return _BYTES.sub(_of_bytes, text) if "\\" in text else text
+
+
+def _of_bytes(found: re.Match[str]) -> str:
+    pairs = re.findall(rf"x({_HEX}{{2}})", found[0])
+    return bytes(int(pair, 16) for pair in pairs).decode("utf-8", "replace")
+
+
 def _character(escape: re.Match[str]) -> str:
     number = int(next((each for each in escape.groups() if each), "20"), 16)
     return chr(number) if number <= 0x10FFFF else " "
+
+
+_READINGS: tuple[Callable[[str], str], ...] = (unquote, _unescaped, _without_bytes, _decoded)

@@ -1,0 +1,57 @@
+"""What names a learner, the net that takes learners out of what others say, and what is typed as text and no more."""
+
+from retirement.privacy.names import (
+    KINDS_OF_RECORDS,
+    PATTERN,
+    REFUSAL,
+    SHORTEST,
+    contains_name,
+    id_mentions,
+    keepable,
+    made_of,
+    mentions,
+    names_of,
+    readings,
+    spelling,
+    withheld,
+    words_of,
+)
+from retirement.privacy.plain import CONTROL, as_markdown, visible
+from retirement.privacy.redaction import (
+    REDACTED,
+    RedactingFilter,
+    forget,
+    known,
+    redact,
+    redact_logs,
+    redacted,
+    remember,
+)
+
+__all__ = [
+    "CONTROL",
+    "KINDS_OF_RECORDS",
+    "PATTERN",
+    "REDACTED",
+    "REFUSAL",
+    "SHORTEST",
+    "RedactingFilter",
+    "as_markdown",
+    "contains_name",
+    "forget",
+    "id_mentions",
+    "keepable",
+    "known",
+    "made_of",
+    "mentions",
+    "names_of",
+    "readings",
+    "redact",
+    "redact_logs",
+    "redacted",
+    "remember",
+    "spelling",
+    "visible",
+    "withheld",
+    "words_of",
+]
