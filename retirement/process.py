@@ -7,6 +7,7 @@ and the flows of deployments run their work in a thread beside it: a signal is a
 import asyncio
 import gc
 import os
+import resource
 import signal
 import threading
 import time
@@ -43,6 +44,11 @@ def home() -> Path:
     chosen = os.environ.get("RETIREMENT_HOME")
     folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("openedx-retirement")
     return folder.resolve()
+
+
+def without_core_dumps() -> None:
+    """Has this process, and those that it starts, leave no image of its memory: secrets and learners are in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 #: What a process that ends at once still has to do: each within moments, none may wait.

@@ -8,6 +8,8 @@ from typing import Any
 
 import httpx
 
+from tests import locks
+
 #: Seconds after which something that is waited for will not come any more.
 PATIENCE = 300
 
@@ -17,9 +19,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 #: Made once: the certificates of this machine take longer to read than a server of ours to answer.
 _CONTEXT = ssl.create_default_context()
 
-get = partial(httpx.get, timeout=PATIENCE, verify=_CONTEXT)
-post = partial(httpx.post, timeout=PATIENCE, verify=_CONTEXT)
-delete = partial(httpx.delete, timeout=PATIENCE, verify=_CONTEXT)
+
+def _asked(method: str, url: str, **given: Any) -> httpx.Response:
+    return httpx.request(method, url, timeout=PATIENCE, verify=_CONTEXT, auth=locks.auth(url), **given)
+
+
+get, post, delete, patch = (partial(_asked, method) for method in ("GET", "POST", "DELETE", "PATCH"))
 
 
 def until(reached: Callable[[], Any]) -> Any:

@@ -17,7 +17,8 @@ from retirement import __version__
 from retirement.cli.late import LateCommand
 from retirement.cli.names import hide_names
 from retirement.cli.streams import complete_streams, lacking_files
-from retirement.process import collect_rarely
+from retirement.flows.kit.environment import PRIVACY_SETTINGS
+from retirement.process import collect_rarely, without_core_dumps
 
 #: Every command: its name, where it is, and the first sentence of its help.
 COMMANDS = (
@@ -26,6 +27,7 @@ COMMANDS = (
     ),
     LateCommand("sandbox", "sandbox:sandbox", "Run a simulated Open edX platform until it is stopped."),
     LateCommand("serve", "serve:serve", "Keep server, UI and the scheduled flows running in the foreground."),
+    LateCommand("ui", "ui:ui", "Open Prefect's UI in the browser of this account, signed in."),
     LateCommand(
         "doctor",
         "doctor:doctor",
@@ -164,6 +166,8 @@ def main() -> None:
         sys.stderr.write(f"{problem}\n")
         sys.exit(2)
     hide_names()
+    without_core_dumps()
+    os.environ.update(PRIVACY_SETTINGS)
     # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     # That level does not reach the logger by which a slow server's backlog is announced.

@@ -3,6 +3,8 @@
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +17,10 @@ from retirement.cli.retire_queue import queue_run
 from retirement.cli.sandbox import LatencyOption, PipelineOption, known, started, write_config
 from retirement.cli.secrets import secret_block
 from retirement.cli.shown_reports import reports_table
+from retirement.flows.kit import lock
 from retirement.flows.kit.server import running
 from retirement.pipeline.endings import Report
+from retirement.process import home
 from retirement.reports import DONE, SOME_FAILED
 from retirement.sandbox import Sandbox
 from retirement.sandbox.pipelines import states
@@ -34,7 +38,7 @@ async def demo(
     """Retire 25 simulated learners, hard cases among them, and stay up to show the runs."""
     began = time.monotonic()
     seed = demo_seed(states(known(pipeline)))
-    with tempfile.TemporaryDirectory(prefix="retirement-demo-") as folder:
+    with _own_folder() as folder:
         os.environ.setdefault("RETIREMENT_HOME", folder)
         async with started(seed, latency_ms) as (platform, urls), running() as engine:
             path = Path(folder) / "retirement.yaml"
@@ -48,10 +52,20 @@ async def demo(
             if error:
                 errors.print(str(error))
             if not exit_:
+                errors.print(lock.login(home() / "engine"))
                 errors.print("Ctrl-C stops everything")
                 await until_told_to_stop()
     code = code_of(error, reports.exit_code(found))
     return SOME_FAILED if document["residue"] and code == DONE else code
+
+
+@contextmanager
+def _own_folder() -> Iterator[str]:
+    """The folder of everything that the demo writes, gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="retirement-demo-") as folder:
+        # Started by root, the database has an account of its own, which passes through; each file is closed by itself.
+        Path(folder).chmod(0o711)
+        yield folder
 
 
 def _cases(seed: dict[str, Any], platform: Sandbox) -> dict[int, str]:

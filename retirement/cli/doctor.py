@@ -11,6 +11,7 @@ from retirement.cli.command import Call, command
 from retirement.cli.output import console, tables
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError, ServiceError
+from retirement.flows.kit.lock_checks import lock_check
 from retirement.flows.kit.schedule_checks import schedule_checks
 from retirement.flows.kit.server import in_use
 from retirement.reports import DONE, MISCONFIGURED
@@ -51,9 +52,13 @@ async def _checks(configuration: Configuration) -> AsyncGenerator[checks.Check, 
     async with aclosing(checks.every_check(configuration)) as every:
         async for check in every:
             yield check
-    if api_url := await in_use():
-        for check in await schedule_checks(api_url):
-            yield check
+    try:
+        with in_use() as engine:
+            if engine:
+                for check in [await lock_check(engine), *await schedule_checks(engine.api_url)]:
+                    yield check
+    except ConfigError as error:
+        yield checks.Check("lock", checks.Verdict.FAILURE, str(error), "start `retirement serve` again")
 
 
 def _show_check(call: Call, check: checks.Check) -> None:

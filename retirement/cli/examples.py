@@ -5,6 +5,7 @@ EXAMPLES = {
     "demo": ("demo --exit",),
     "sandbox": ("sandbox --learners 50 --write-config rehearsal.yaml",),
     "serve": ("serve --config retirement.yaml",),
+    "ui": ("ui",),
     "doctor": ("doctor", "doctor --coverage"),
     "plan": ("plan", "plan --user-id 4711"),
     "status": ("status", "status --user-id 4711", "status --email -", "status --services"),

@@ -15,6 +15,7 @@ from retirement.cli.next_times import lines
 from retirement.cli.output import console, errors
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError
+from retirement.flows.kit import lock
 from retirement.flows.kit.server import PrefectServer, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
@@ -38,8 +39,8 @@ async def serve(
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles
 
-        console.print(f"UI: {engine.ui_url}")
-        for line in [*lines(chosen), *await _pauses(chosen)]:
+        login = [lock.login(home() / "engine")] if engine.is_ours else []
+        for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
         with suppress(asyncio.CancelledError):  # it was stopped, which is how it ends
             await _put_automations(chosen, engine)

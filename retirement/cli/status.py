@@ -58,11 +58,11 @@ async def _from_site(configuration: Configuration, user_id: int | None) -> dict[
 
 
 async def _schedules() -> list[dict[str, Any]]:
-    """Last and next run of each schedule; none where no Prefect server is up."""
-    api_url = await in_use()
+    """Last and next run of each schedule; none where no Prefect server is up, or none that takes us."""
     try:
-        return [each.row for each in await seen(api_url, datetime.now(UTC))] if api_url else []
-    except EngineLost:
+        with in_use() as engine:
+            return [each.row for each in await seen(engine.api_url, datetime.now(UTC))] if engine else []
+    except (EngineLost, ConfigError):
         return []
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page
 
+from retirement.flows.kit import lock
 from tests import patient
 from tests.flows.runs import shows_a_form
 from tests.patient import until
@@ -109,6 +111,13 @@ class Ui:
         """Waits for the run of a deployment that was not there before."""
         (run,) = until(lambda: self.runs_of(name) - before)
         return str(run)
+
+
+def signed_in(page: Page, api: str, home: Path | str) -> None:
+    """Signs the browser in to the server of a home, by the page that `retirement ui` opens."""
+    ui_url = api.removesuffix("/api")
+    page.goto(lock.write_page(Path(home) / "engine", ui_url).as_uri())
+    page.wait_for_url(lambda url: url.startswith(ui_url) and not url.endswith(lock.SIGN_IN))
 
 
 def switch_on(form: Locator) -> None:

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests import patient
+from tests import databases, locks, patient
+from tests.browser.pages import signed_in
 from tests.flows.conftest import HOLD_AN_ENGINE
 from tests.flows.runs import shows_a_form
 from tests.patient import PATIENCE, until
@@ -21,16 +23,18 @@ NAME = "asks-in-the-ui"
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def api(page: Page) -> Iterator[str]:
     """A server of our own, and a run on it that asks for an approval."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
-    environment = {**kept, "RETIREMENT_HOME": str(tmp_path_factory.mktemp("home"))}
     command = [sys.executable, "-c", HOLD_AN_ENGINE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with ExitStack() as stack:
+        environment = {**kept, "RETIREMENT_HOME": str(stack.enter_context(databases.open_folder("retirement-form-")))}
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
         assert process.stdout is not None
-        url = process.stdout.readline().strip()
+        url = locks.learn(process.stdout.readline().strip(), environment["RETIREMENT_HOME"])
+        signed_in(page, url, environment["RETIREMENT_HOME"])
         asking = [sys.executable, "-m", "tests.flows.asking", NAME, str(PATIENCE)]
-        with subprocess.Popen(asking, env={**environment, "PREFECT_API_URL": url}) as run:
+        with subprocess.Popen(asking, env={**environment, **locks.variables(url)}) as run:
             yield url
             run.kill()
         process.terminate()

@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page
 
 from retirement.ledger import verify
 from tests.browser.buttons import ASKING, BELOW, BUTTONS, FLOWS, MANUAL, NOT_OFFERED, PAGE, WITH_A_FORM, page
-from tests.browser.pages import Ui, switch_on
+from tests.browser.pages import Ui, signed_in, switch_on
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.flows.test_manual import SAID, Forms, task
@@ -148,6 +148,7 @@ def stage(page: Page) -> Iterator[Stage]:
         )
         port = free_port()
         stack.enter_context(serving(home, platform, port, PREFECT_RUNNER_POLL_FREQUENCY="1"))
+        signed_in(page, f"http://127.0.0.1:{port}", home)
         yield Stage(Ui(page, f"http://127.0.0.1:{port}/api"), platform, reports)
 
 

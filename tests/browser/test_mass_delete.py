@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import Locator, Page
 from sqlalchemy import create_engine, text
 
+from tests import locks
+from tests.browser.pages import signed_in
 from tests.flows.conftest import HOLD_AN_ENGINE, Platform, sandbox
 from tests.flows.runs import Runs, queue_runs
 from tests.flows.test_guard import is_untouched
@@ -23,7 +25,7 @@ SCREENSHOTS = Path("build-output")
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
+def environment(page: Page) -> Iterator[dict[str, str]]:
     """A server of our own, and what the commands see."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
     # The account of PostgreSQL has to reach the folder, and another session of pytest closes pytest's folders.
@@ -33,7 +35,9 @@ def environment() -> Iterator[dict[str, str]]:
     command = [sys.executable, "-c", HOLD_AN_ENGINE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
-        yield {**variables, "API": process.stdout.readline().strip()}
+        api = locks.learn(process.stdout.readline().strip(), folder)
+        signed_in(page, api, folder)
+        yield {**variables, "API": api}
         process.terminate()
     shutil.rmtree(folder, ignore_errors=True)
 

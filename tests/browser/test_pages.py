@@ -21,7 +21,7 @@ from retirement import certificate
 from retirement.ledger.extract import verified_extract
 from retirement.sandbox.pipelines import PIPELINES
 from retirement.sandbox.seeds import learners
-from tests.browser.pages import Ui, painted, switch_on
+from tests.browser.pages import Ui, painted, signed_in, switch_on
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.flows.test_watchdog import free_port, serving
@@ -128,6 +128,7 @@ def site(page: Page, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         platform.configure(queue={"limit": LIMIT, "threshold": 300}, **times)
         port = free_port()
         stack.enter_context(serving(home, platform, port, PREFECT_RUNNER_POLL_FREQUENCY="1"))
+        signed_in(page, f"http://127.0.0.1:{port}", home)
         ui = Ui(page, f"http://127.0.0.1:{port}/api")
         platform.arm({"path": "/retire_misc/", "method": "POST", "status": 400, "times": 1})
         queue = ui.started("queue")

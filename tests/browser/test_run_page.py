@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,30 @@ import pytest
 from playwright.sync_api import Page
 
 from retirement.sandbox.pipelines import PIPELINES
-from tests import patient
-from tests.browser.pages import painted
+from tests import databases, locks, patient
+from tests.browser.pages import painted, signed_in
 
 SCREENSHOTS = Path("build-output")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def demo(page: Page) -> Iterator[dict[str, Any]]:
     """`retirement demo` as a newcomer runs it, staying up; what it printed."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT_", "RETIREMENT_"))}
-    environment = {**kept, "RETIREMENT_HOME": str(tmp_path_factory.mktemp("demo"))}
     command = [sys.executable, "-m", "retirement", "demo", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with ExitStack() as stack:
+        environment = {**kept, "RETIREMENT_HOME": str(stack.enter_context(databases.open_folder("retirement-demo-")))}
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
         assert process.stdout is not None
         text = ""
         for line in process.stdout:
             text += line
             if line == "}\n":
                 break
-        yield json.loads(text)
+        found: dict[str, Any] = json.loads(text)
+        locks.learn(found["ui"], environment["RETIREMENT_HOME"])
+        signed_in(page, found["ui"], environment["RETIREMENT_HOME"])
+        yield found
         process.terminate()
 
 

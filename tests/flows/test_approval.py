@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from retirement.ledger import Said
-from tests import patient
+from tests import locks, patient
 from tests.flows.runs import shows_a_form
 from tests.patient import PATIENCE, until
 
@@ -66,7 +66,7 @@ class Asked:
 
 @contextmanager
 def python(environment: dict[str, str], api: str, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
-    variables = {**environment, "PREFECT_API_URL": api, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+    variables = {**environment, **locks.variables(api), "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
     command = [sys.executable, "-m", "tests.flows.asking", *arguments]
     with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

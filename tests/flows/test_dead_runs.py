@@ -14,13 +14,12 @@ from uuid import UUID
 import psutil
 import pytest
 import yaml
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from retirement.flows.kit.automations import apply, silence_automations
 from retirement.flows.kit.dead_runs import bury
 from retirement.flows.kit.names import ENDS, JOBS
 from retirement.flows.retire_learner import Ending
-from tests import patient
+from tests import locks, patient
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.patient import until
@@ -31,7 +30,7 @@ LATER = timedelta(hours=1)
 @pytest.fixture
 def api(engine: str) -> Iterator[str]:
     """The server of the session, for Prefect's client in this process too; left without what was shortened here."""
-    with temporary_settings({PREFECT_API_URL: engine}):
+    with locks.client(engine):
         yield engine
     for each in automations(engine):
         patient.delete(f"{engine}/automations/{each['id']}").raise_for_status()
@@ -91,7 +90,7 @@ def test_the_file_is_what_the_prefect_command_takes(api: str, environment: dict[
         patient.delete(f"{api}/automations/{each['id']}").raise_for_status()
     command = ["prefect", "automation", "create", "--from-file", "deployments/automations/silent-runs.yaml"]
     subprocess.run(
-        [sys.executable, "-m", *command], env={**environment, "PREFECT_API_URL": api}, check=True, capture_output=True
+        [sys.executable, "-m", *command], env={**environment, **locks.variables(api)}, check=True, capture_output=True
     )
     asyncio.run(apply())
 

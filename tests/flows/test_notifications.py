@@ -6,9 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from retirement.config import ChannelSettings, Occasion
 from retirement.flows.kit import troubles
@@ -18,12 +16,12 @@ from retirement.flows.kit.troubles import Trouble
 from retirement.flows.kit.watchdog import Seen, Watchdog
 from retirement.ledger import opened
 from retirement.ledger.receipts import Given
-from tests import patient
+from tests import locks, patient
 from tests.flows.conftest import Command, Flow, Platform, Start, sandbox
 from tests.flows.post import SECRET, Box, free_port, hook, mail
 from tests.flows.runs import Runs
 from tests.ledger.desk import Clock, begin
-from tests.patient import PATIENCE, until
+from tests.patient import until
 
 UI = "https://prefect.example.com"
 NOW = datetime.now(UTC)
@@ -32,7 +30,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def api(engine: str) -> Iterator[str]:
     """The server of the session, for Prefect's client in this process too; left without automations of ours."""
-    with temporary_settings({PREFECT_API_URL: engine}):
+    with locks.client(engine):
         yield engine
         asyncio.run(apply())
     for each in automations(engine):
@@ -177,7 +175,7 @@ def test_what_is_there_stays_and_the_same_trouble_is_told_once(api: str) -> None
         assert [len(box.about(f"breaker.A.{number}")) for number in (1, 2, 3)] == [1, 1, 1]
 
         (off,) = [each for each in automations(api) if each["name"].endswith("hook: failed")]
-        httpx.patch(f"{api}/automations/{off['id']}", json={"enabled": False}, timeout=PATIENCE).raise_for_status()
+        patient.patch(f"{api}/automations/{off['id']}", json={"enabled": False}).raise_for_status()
         assert put(channel(box)).off == [off["name"]]
         other = put(channel(box).model_copy(update={"repeat_hours": 3.0}))
         assert len(other.updated) == len(Occasion)

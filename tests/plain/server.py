@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from retirement.flows.kit import postgres
-from retirement.flows.kit.server import PRIVACY_SETTINGS
+from retirement.flows.kit.environment import PRIVACY_SETTINGS
 from tests import patient
 from tests.flows.conftest import without_ours
 from tests.flows.test_watchdog import free_port

@@ -13,6 +13,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Failed
 
 from retirement.errors import Defect, RetirementError
+from retirement.flows.kit.environment import operators_server
 from retirement.flows.kit.stopping import stoppable
 from retirement.privacy import redact_logs
 
@@ -29,6 +30,7 @@ async def ending(body: Body, account: Account | None = None) -> State[Any]:
     """
     redact_logs()
     try:
+        operators_server()  # a worker has been given its address by the operator alone
         return await stoppable(body)
     except RetirementError as error:
         failure = error

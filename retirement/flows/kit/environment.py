@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from retirement.errors import ConfigError
+from retirement.wire.urls import problem_of
+
 #: What a child may take over. Names that end with a star stand for all that begin so.
 ALLOWED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP"),
@@ -22,6 +25,13 @@ FOREIGN = (
     *("PREFECT_SERVER_", "PREFECT_API_", "PREFECT_CLOUD_", "PREFECT_CLIENT_", "PREFECT_WORKER_"),
     *("PREFECT_PROFILE", "PREFECT_LOGGING_CONFIG", "PREFECT_LOGGING_SETTINGS", "PREFECT_LOGGING_TO_API"),
 )
+
+#: Nothing about a site's runs goes to a third party, beside any server.
+PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+#: Set to a reason it permits a server of one's own whose address is http:// and another machine. It is a variable since
+#: the address is one as well, and the server may be asked for secrets while the configuration is read.
+ALLOW_INSECURE = "RETIREMENT_ENGINE_ALLOW_INSECURE"
 
 #: Hosts that are this machine: no request to them takes a proxy.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -57,6 +67,22 @@ def has_an_account() -> bool:
 def foreign(environ: Mapping[str, str] | None = None) -> set[str]:
     """The variables of another Prefect server."""
     return {name for name in _given(environ) if name.startswith(FOREIGN)}
+
+
+def operators_server(environ: Mapping[str, str] | None = None) -> str | None:
+    """The API of the operator's own server, PREFECT_API_URL, None where there is none.
+
+    Raises `ConfigError` where credentials and runs would go to another machine in clear.
+    """
+    given = _given(environ)
+    address = given.get("PREFECT_API_URL", "")
+    if not address:
+        return None
+    permitted = bool(given.get(ALLOW_INSECURE, "").strip())
+    remedy = f"set {ALLOW_INSECURE} to the reason why no stranger can listen there"
+    if problem := problem_of(address, allow_insecure=permitted, remedy=remedy):
+        raise ConfigError(f"PREFECT_API_URL: {problem}")
+    return address.rstrip("/")
 
 
 def without_proxy(environ: Mapping[str, str] | None = None) -> dict[str, str]:

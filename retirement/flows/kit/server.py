@@ -26,8 +26,15 @@ import psutil
 from fasteners import InterProcessLock
 
 from retirement.errors import ConfigError
-from retirement.flows.kit import postgres
-from retirement.flows.kit.environment import changed, foreign, of_a_child, without_proxy
+from retirement.flows.kit import lock, postgres
+from retirement.flows.kit.environment import (
+    PRIVACY_SETTINGS,
+    changed,
+    foreign,
+    of_a_child,
+    operators_server,
+    without_proxy,
+)
 from retirement.flows.kit.health import is_up, require_server
 from retirement.process import home, last_acts, waiting
 
@@ -39,17 +46,6 @@ SERVER_SETTINGS = {
     # The feed of events repeats what the run records say, in five rows for one; it is most of what a run stores.
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
 }
-
-#: Nothing about a site's runs goes to a third party.
-PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-
-#: `prefect`, with its arguments behind it.
-_PREFECT = """
-import runpy
-from retirement.process import collect_rarely
-collect_rarely()
-runpy.run_module("prefect", run_name="__main__", alter_sys=True)
-"""
 
 #: Seconds until a server that does not answer is given up; the first start creates the database.
 START_SECONDS = 120.0
@@ -82,9 +78,9 @@ async def running(port: int | None = None) -> AsyncIterator[PrefectServer]:
     Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
     may share one server of ours; the last one out stops it. Raises `ConfigError` when none can be had.
     """
-    if external := os.environ.get("PREFECT_API_URL"):
-        engine = PrefectServer(external.rstrip("/"), "external")
-        with changed(without_proxy()):
+    if external := operators_server():
+        engine = PrefectServer(external, "external")
+        with changed(PRIVACY_SETTINGS | without_proxy()):
             await require_server(engine.api_url)
             yield engine
         return
@@ -155,12 +151,22 @@ async def restart(engine: PrefectServer) -> None:
         _sign_in(folder, await _start(folder, port))
 
 
-async def in_use() -> str | None:
-    """The API of the server that is up now: the operator's, or ours; None where there is none."""
-    if external := os.environ.get("PREFECT_API_URL"):
-        return external.rstrip("/")
-    engine = _recorded(home() / "engine")
-    return engine.api_url if engine and _born(engine.pid) == engine.born else None
+@contextmanager
+def in_use() -> Iterator[PrefectServer | None]:
+    """The server that is up now, to be asked for the length of the block: the operator's, or ours; None without one.
+
+    Raises `ConfigError` where ours is up and its credential is gone, or the operator's is reached in clear.
+    """
+    if external := operators_server():
+        yield PrefectServer(external, "external")
+        return
+    folder = home() / "engine"
+    engine = _recorded(folder)
+    if engine is None or _born(engine.pid) != engine.born:
+        yield None
+        return
+    with changed(lock.of_client(lock.found(folder))):
+        yield engine
 
 
 def _recorded(folder: Path) -> PrefectServer | None:
@@ -225,7 +231,7 @@ def ends_with_us(engine: PrefectServer) -> bool:
 @contextmanager
 def _pointed_at(engine: PrefectServer, folder: Path) -> Iterator[None]:
     ours = {"PREFECT_API_URL": engine.api_url, "PREFECT_HOME": str(folder / "prefect"), **PRIVACY_SETTINGS}
-    with changed({**dict.fromkeys(foreign()), **ours, **without_proxy()}):
+    with changed({**dict.fromkeys(foreign()), **ours, **lock.of_client(lock.found(folder)), **without_proxy()}):
         yield
 
 
@@ -234,10 +240,9 @@ async def _start(folder: Path, port: int | None) -> PrefectServer:
     port = _chosen_port(port)
     with waiting("Prefect's server to start"):
         address = await asyncio.to_thread(postgres.start, folder)
-        api_url = f"http://127.0.0.1:{port}/api"
-        process = _spawn(port, _environment(folder, api_url, address), log)
+        process = _spawn(port, _environment(folder, port, lock.made(folder), address), log)
         database = "postgresql" if address else "sqlite"
-        engine = PrefectServer(api_url, database, process.pid, _born(process.pid))
+        engine = PrefectServer(_api_url(port), database, process.pid, _born(process.pid))
         try:
             await _wait_until_up(engine, process, log)
         except BaseException:
@@ -245,6 +250,10 @@ async def _start(folder: Path, port: int | None) -> PrefectServer:
             await asyncio.to_thread(postgres.stop, folder)
             raise
     return engine
+
+
+def _api_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/api"
 
 
 def _chosen_port(port: int | None) -> int:
@@ -256,15 +265,17 @@ def _chosen_port(port: int | None) -> int:
     return port
 
 
-def _environment(folder: Path, api_url: str, database: str | None) -> dict[str, str]:
+def _environment(folder: Path, port: int, credential: str, database: str | None) -> dict[str, str]:
     """The environment of the server; without the address of a database it keeps its records in SQLite."""
+    api_url = _api_url(port)
     found = of_a_child(folder) | PRIVACY_SETTINGS | SERVER_SETTINGS | without_proxy({})
     found |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_UI_API_URL": api_url, "PREFECT_API_URL": api_url}
+    found |= lock.of_server(credential, port)
     return found | ({"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {})
 
 
 def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-c", _PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "retirement.flows.kit.locked_server", str(port)]
     with log.open("ab") as output:
         # A session of its own: Ctrl-C reaches us only, and we stop the server when our work is put away.
         return subprocess.Popen(  # noqa: S603 - the command is ours, word for word
