@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.blocks.fields import SecretDict
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from pydantic import SecretStr
 
 from retirement.config import ChannelSettings, Occasion
 from retirement.flows.kit import troubles
@@ -185,6 +188,42 @@ def test_what_is_there_stays_and_the_same_trouble_is_told_once(api: str) -> None
         assert (len(moved.removed), blocks(api)) == (len(Occasion), [f"{OURS}other"])
         put()
         assert (len(automations(api)), blocks(api)) == (2, [])
+
+
+async def make_webhook(box: Box) -> None:
+    """What an operator makes on the page *Blocks*."""
+    url = box.url.replace(f"json://oncall:{SECRET}@", "http://") + "/{{token}}"
+    message = {"title": "{{subject}}", "message": "{{body}}"}
+    secrets = SecretDict({"token": SecretStr(SECRET)})
+    block = CustomWebhookNotificationBlock(name="oncall", url=url, json_data=message, secrets=secrets)
+    await block.asave("retirement-oncall", overwrite=True)
+
+
+def test_a_block_that_an_operator_has_made_is_a_channel(tmp_path: Path, api: str, retirement: Command) -> None:
+    """By its name: it takes the test message and what the server sends, and stays when the channel is gone."""
+    with hook() as box, sandbox(tmp_path, "--learners", "1") as platform:
+        asyncio.run(make_webhook(box))
+        platform.configure(notifications=[{"name": "oncall", "block": "custom-webhook/retirement-oncall"}])
+        applied = retirement("automations", "apply", "--json", "--config", platform.config)
+        tested = retirement("notifications", "test", "--config", platform.config)
+        asyncio.run(troubles.tell(api, [trouble("breaker.A.1")]))
+        until(lambda: box.about("breaker.A.1"))
+        crash(api)
+        until(lambda: box.about("has crashed"))
+        platform.configure(notifications=[])
+        gone = retirement("automations", "apply", "--json", "--config", platform.config)
+        found = patient.post(f"{api}/block_documents/filter", json={}).json()
+
+    assert (applied.code, len(applied.document["made"])) == (0, len(Occasion) + 2), applied.err
+    assert (tested.code, tested.out) == (0, "notifications: oncall: the test message was taken\n"), tested.err
+    assert set(box.subjects()) == {
+        "Retirement: a test message",
+        "Retirement: a service is not called",
+        "Retirement: retire-queue: Crashed",
+    }
+    assert len(gone.document["removed"]) == len(Occasion)
+    assert "retirement-oncall" in [each["name"] for each in found]
+    assert SECRET not in f"{applied}{tested}{gone}{found}"
 
 
 def test_a_test_message_says_which_channel_took_it(tmp_path: Path, api: str, retirement: Command) -> None:
