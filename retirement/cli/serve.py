@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from retirement.cli.output import console, errors
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError
 from retirement.flows.kit import lock
+from retirement.flows.kit.counted import one_line_each
 from retirement.flows.kit.server import PrefectServer, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
@@ -32,7 +34,7 @@ async def serve(
     """Keep server, UI and the scheduled flows running in the foreground."""
     chosen = call.configuration
     os.environ["RETIREMENT_CONFIG"] = _absolute(chosen.source)
-    os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+    os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
     async with running(port) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
@@ -42,7 +44,8 @@ async def serve(
         login = [lock.login(home() / "engine")] if engine.is_ours else []
         for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
-        with suppress(asyncio.CancelledError):  # it was stopped, which is how it ends
+        # When the server dies, the parts of Prefect that ask it print traceback after traceback.
+        with one_line_each(sys.stdout), suppress(asyncio.CancelledError):  # it was stopped, which is how it ends
             await _put_automations(chosen, engine)
             await serve_all(
                 Schedules(

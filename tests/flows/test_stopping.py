@@ -1,5 +1,6 @@
 """Told to stop in the middle: what has begun is ended, everybody is given back, the next run finishes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from tests import patient
-from tests.flows.conftest import WITH_SIGNALS, Command, Platform, sandbox
+from tests.flows.conftest import RUN_A_FLOW, WITH_SIGNALS, Command, Platform, sandbox
+from tests.flows.runs import Runs
 from tests.patient import PATIENCE
 
 WAITING = "_COMPLETE"
@@ -131,3 +133,20 @@ def test_a_served_run_that_is_told_to_stop_gives_everybody_back(
         assert retirement("retire-queue", "--config", platform.config).code == 0
         assert set(platform.states().values()) == {"COMPLETE"}
         assert platform.residue() == []
+
+
+def test_a_run_that_no_runner_looks_after_any_more_takes_a_cancel(
+    tmp_path: Path, environment: dict[str, str], engine: str, runs: Runs
+) -> None:
+    """As after half a minute without the server: Prefect's runner has given up, and the run looks for itself."""
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        platform.hold_up("/unenroll/")
+        given = json.dumps({"config": str(platform.config)})
+        command = [sys.executable, "-c", RUN_A_FLOW, "retirement.flows.retire_queue", "retire_queue", given]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            until(process, lambda: moved(platform) > 2)
+            Served(process, engine, runs.every()[0]["id"]).cancel()
+            said, _ = process.communicate(timeout=PATIENCE)
+
+        assert json.loads(said.splitlines()[-1])[0] == "Stopped"
+        assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())

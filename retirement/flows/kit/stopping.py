@@ -8,10 +8,12 @@ everywhere else in this project: a cancellation of the work, which `retirement.s
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from uuid import UUID
 
+from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext, FlowRunContext
 
 from retirement.errors import Interrupted
@@ -21,6 +23,8 @@ Result = TypeVar("Result")
 
 #: Seconds between two looks whether the run was suspended; Prefect itself looks every ten.
 SUSPENSION_SECONDS = 1.0
+#: Seconds between two looks whether the run is to be cancelled, which its runner has said long before.
+CANCEL_SECONDS = 15.0
 
 
 async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
@@ -33,7 +37,13 @@ async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
     if threading.current_thread() is not threading.main_thread():
         return await _until_suspended(body)
     collect_rarely()
-    elsewhere = Beside(lambda: _with_a_client(body))
+    cancelled = threading.Event()
+
+    def cancel() -> None:
+        cancelled.set()
+        elsewhere.tell()
+
+    elsewhere = Beside(lambda: _with_a_client(body, cancel))
     with elsewhere.told_by_signals():
         ended = asyncio.wrap_future(elsewhere.start())
         try:
@@ -44,19 +54,45 @@ async def stoppable(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
                 # Interrupted or not: the cancellation from above goes on once the work is put away.
                 with suppress(asyncio.CancelledError):
                     await ended
-            if elsewhere.told_by_signal:
+            if elsewhere.told_by_signal or cancelled.is_set():
                 raise Interrupted("the run was told to stop") from None
             raise
 
 
-async def _with_a_client(body: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """The body in the context of its flow run, with a client of this event loop."""
+async def _with_a_client(body: Callable[[], Coroutine[Any, Any, Result]], cancel: Callable[[], None]) -> Result:
+    """The body in the context of its flow run, with a client of this event loop; `cancel` as `_watch` has it."""
     run = FlowRunContext.get()
     async with AsyncClientContext.get_or_create() as ours:
         if run is None:
             return await body()
-        with run.model_copy(update={"client": ours.client}):
+        with run.model_copy(update={"client": ours.client}), _watched(ours.client, cancel):
             return await _until_suspended(body)
+
+
+@contextmanager
+def _watched(client: PrefectClient, cancel: Callable[[], None]) -> Iterator[None]:
+    """For the length of the block, calls `cancel` once where Prefect says that this run is to be cancelled.
+
+    The runner above us tells us by a signal, unless the server was away for half a minute: then Prefect's runner has
+    given up looking for good, and *Cancel* would do nothing.
+    """
+    run = _suspendable()
+    watching = asyncio.create_task(_watch(client, run.flow_run.id, cancel)) if run and run.flow_run else None
+    try:
+        yield
+    finally:
+        if watching:
+            watching.cancel()
+
+
+async def _watch(client: PrefectClient, flow_run: UUID, cancel: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(CANCEL_SECONDS)
+        with suppress(Exception):  # a server that is away says nothing
+            state = (await client.read_flow_run(flow_run)).state
+            if state and state.is_cancelling():
+                cancel()
+                return
 
 
 def _suspendable() -> FlowRunContext | None:

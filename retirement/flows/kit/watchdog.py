@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retirement.errors import RetirementError
+from retirement.flows.kit.counted import Counted
 from retirement.flows.kit.health import asked
 
 #: Seconds between two looks, and how late a planned run may begin: Prefect plans and polls in its own time.
@@ -28,8 +29,6 @@ TELL_EVERY = timedelta(minutes=1)
 GONE_EVERY = timedelta(minutes=3)
 
 _ERROR = re.compile(r"^[\d:.]+ \| (?:ERROR|CRITICAL)\s*\| (?P<words>.*)")
-#: A message is said when it comes for so many times.
-_SAID_AT = (1, 10, 100, 1000, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +114,18 @@ class EngineLog:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._read = file.stat().st_size if file.exists() else 0
-        self._counts: dict[str, int] = {}
+        self._counted = Counted()
 
     def news(self) -> list[str]:
         """What is new, without the times; empty where there is no log."""
-        said = []
+        said: list[str] = []
         with suppress(OSError), self._file.open("rb") as log:
             log.seek(self._read)
             complete = log.read().rpartition(b"\n")[0]
             self._read += len(complete)
-            for line in complete.decode(errors="replace").splitlines():
-                if found := _ERROR.match(line):
-                    said += self._said(found["words"][:300])
+            found = filter(None, map(_ERROR.match, complete.decode(errors="replace").splitlines()))
+            said += [f"engine: {words}" for each in found if (words := self._counted.said(each["words"]))]
         return said
-
-    def _said(self, words: str) -> list[str]:
-        # Ids and numbers differ from one time to the next.
-        kind = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+", "#", words)
-        count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count not in _SAID_AT:
-            return []
-        return [f"engine: {words}{f' ({count} times)' if count > 1 else ''}"]
 
 
 @dataclass(frozen=True, slots=True)
