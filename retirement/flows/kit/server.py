@@ -43,8 +43,10 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # The feed of events repeats what the run records say, in five rows for one; it is most of what a run stores.
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    # The feed of events is written in few large batches, its cheapest form; an operator reads it seconds later.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "10",
 }
 
 #: Seconds until a server that does not answer is given up; the first start creates the database.
