@@ -169,7 +169,10 @@ def main() -> None:
     without_core_dumps()
     os.environ.update(PRIVACY_SETTINGS)
     # What Prefect logs while it runs our flows is in its UI; this terminal belongs to the command.
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # Nor does it show what a handler meets, such as a log line that a server which is gone does not take.
+    logging.raiseExceptions = False
     # That level does not reach the logger by which a slow server's backlog is announced.
     logging.getLogger("EventsWorker").setLevel(logging.CRITICAL)
     if not sys.warnoptions:

@@ -8,9 +8,9 @@ import typer
 
 from retirement import reports
 from retirement.cli.command import Call, code_of, command
+from retirement.cli.followed import followed
 from retirement.cli.options import DryRunOption, require_keepable
 from retirement.cli.output import console, errors, show_errors, tables
-from retirement.config import Configuration
 from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.followup import cleanup as followup
 from retirement.followup.cleanup_run import AT_ONCE, Choice
@@ -51,7 +51,7 @@ async def cleanup(
     found: list[CleanupFinding] = []
     error: RetirementError | None = None
     try:
-        await _clean_up(configuration, chosen, _collecting(found), dry_run=dry_run)
+        await _clean_up(call, chosen, _collecting(found), dry_run=dry_run)
     except RetirementError as raised:
         error = raised
     except Exception as odd:  # noqa: BLE001 - what was done before it has to be said
@@ -96,11 +96,10 @@ def _collecting(found: list[CleanupFinding]) -> Callable[[CleanupFinding], None]
     return tell
 
 
-async def _clean_up(
-    configuration: Configuration, choice: Choice, tell: Callable[[CleanupFinding], None], *, dry_run: bool
-) -> None:
+async def _clean_up(call: Call, choice: Choice, tell: Callable[[CleanupFinding], None], *, dry_run: bool) -> None:
     # Only the LMS is asked.
-    async with opened(configuration) as site:
+    configuration = call.configuration
+    async with opened(configuration) as site, followed(call, site.ledger):
         batch = site.batch()
         run = followup.clean_up(site, batch, choice, tell, states=candidates(configuration), dry_run=dry_run)
         await finish_or_stop(run, batch.stop)

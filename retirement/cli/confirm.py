@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from retirement.cli.command import Call, command
+from retirement.cli.followed import followed
 from retirement.cli.options import ByOption, require_keepable, within_ids
 from retirement.errors import ConfigError
 from retirement.followup.verify import CONFIRMED
@@ -22,7 +23,7 @@ async def confirm(
 ) -> int:
     """Close a receipt by hand: for a manual step, or a service without an API to ask."""
     require_keepable(evidence=evidence, by=by)
-    async with opened(ledger_location(call.configuration)) as ledger:
+    async with opened(ledger_location(call.configuration)) as ledger, followed(call, ledger):
         found = next((each for each in await ledger.receipts.find() if each.id == receipt and each.operation), None)
         if found is None:
             raise ConfigError(

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from retirement.cli.command import Call, command
+from retirement.cli.followed import followed
 from retirement.cli.options import ByOption, require_keepable
 from retirement.cli.output import table
 from retirement.ledger import Hold, opened
@@ -35,7 +36,7 @@ async def add(
     Wanted(user_id, org, service, until.date()).require(
         call.configuration.services, datetime.now(UTC).date(), prefix="--"
     )
-    async with opened(ledger_location(call.configuration)) as ledger:
+    async with opened(ledger_location(call.configuration)) as ledger, followed(call, ledger):
         number = await ledger.holds.add(
             user_id=user_id, org=org, service=service, basis=basis.strip(), until=until.date(), by=by
         )
@@ -80,7 +81,7 @@ async def release(
 ) -> int:
     """End a hold now; the next queue run erases what it kept."""
     require_keepable(by=by, reason=reason)
-    async with opened(ledger_location(call.configuration)) as ledger:
+    async with opened(ledger_location(call.configuration)) as ledger, followed(call, ledger):
         await ledger.holds.release(hold, by=by, reason=reason)
     call.show({"hold": hold, "released": True}, f"hold {hold} is released; the next queue run goes on")
     return DONE

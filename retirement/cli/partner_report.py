@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from retirement.cli.command import Call, code_of, command
+from retirement.cli.followed import followed
 from retirement.cli.output import show_errors, tables
 from retirement.cli.secrets import secret_block
 from retirement.partners import report as partners
@@ -21,7 +22,7 @@ OutputOption = Annotated[
 @command()
 async def partner_report(call: Call, output: OutputOption) -> int:
     """Write one file per organisation with its retired learners; each learner is in exactly one file."""
-    async with ready(call.config, secret_block) as (configuration, site):
+    async with ready(call.config, secret_block) as (configuration, site), followed(call, site.ledger):
         batch = site.batch()
         destination = partners.destination(output, configuration.lms.url)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)

@@ -8,6 +8,7 @@ from retirement import reports
 from retirement.cli import findings
 from retirement.cli.asking import YesOption
 from retirement.cli.command import Call, command
+from retirement.cli.followed import followed
 from retirement.cli.options import DryRunOption
 from retirement.cli.secrets import secret_block
 from retirement.errors import ConfigError
@@ -32,7 +33,7 @@ async def reconcile(
     """Return learners whose run died to the last end state that is proved."""
     if yes and not adopt:
         raise ConfigError("--yes: it answers the question of --adopt, which is not given")
-    async with ready(call.config, secret_block) as (_, site):
+    async with ready(call.config, secret_block) as (_, site), followed(call, site.ledger):
         if adopt:
             return await _adopt(call, site, user_id, dry_run=dry_run, yes=yes)
         watched = await watch(site)

@@ -10,6 +10,7 @@ from retirement import reports
 from retirement.cli import findings
 from retirement.cli.asking import YesOption
 from retirement.cli.command import Call, command
+from retirement.cli.followed import followed
 from retirement.cli.options import DryRunOption
 from retirement.cli.secrets import secret_block
 from retirement.errors import ConfigError
@@ -38,7 +39,7 @@ async def redrive(
 ) -> int:
     """Return ERRORED learners to the last end state that is proved; shows them and asks first."""
     choice = Choice(user_id, step, error, since.replace(tzinfo=UTC) if since else None)
-    async with ready(call.config, secret_block) as (_, site):
+    async with ready(call.config, secret_block) as (_, site), followed(call, site.ledger):
         _require_step(site, step)
         found = await _redriven(site, choice, limit, dry_run=True)
         meant = findings.to_move(found)

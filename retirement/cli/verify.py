@@ -6,6 +6,7 @@ import typer
 
 from retirement import reports
 from retirement.cli.command import Call, command
+from retirement.cli.followed import followed
 from retirement.cli.output import tables
 from retirement.followup import verify as followup
 from retirement.followup.questions import Checked
@@ -22,7 +23,7 @@ async def verify(
 ) -> int:
     """Check pending erasures with each service; repeat those whose data is still there."""
     # Services are not checked beforehand: a wrong key of one must not keep the others from answering.
-    async with opened(call.configuration) as site:
+    async with opened(call.configuration) as site, followed(call, site.ledger):
         found = [each async for each in followup.verify(site, site.batch(), user_id=user_id, every=every)]
     shown = tables(_HEADINGS, list(map(_cells, found)))
     call.show({"receipts": [reports.checked(each) for each in found]}, *shown, reports.checked_summary(found))

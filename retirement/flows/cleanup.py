@@ -9,14 +9,15 @@ from prefect.states import Completed, Failed
 from retirement import reports
 from retirement.config import load
 from retirement.flows.kit.artifacts import show_rows
-from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.parameters import Config, DryRun
 from retirement.flows.kit.paused import is_planned, unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.followup import cleanup as followup
 from retirement.followup.cleanup_run import Choice
-from retirement.followup.clearance import CleanupFinding, CleanupResult
+from retirement.followup.clearance import CleanupFinding
 from retirement.site import opened
 from retirement.site.coverage import candidates
 from retirement.site.stopping import finish_or_stop
@@ -30,7 +31,7 @@ async def cleanup(config: Config = None, dry_run: DryRun = None) -> State[Any]:
     lists the learners, and does nothing; so does a run that a person starts, unless `dry_run` is off. Those without a
     complete certificate stay; only the command line forgets them.
     """
-    found: list[CleanupFinding] = []
+    found: list[CleanupFinding] = Noted(reports.cleanup_row)
     work = partial(_clean_up, config, found, dry_run=not is_planned() if dry_run is None else dry_run)
     return await ending(lambda: unless_paused("cleanup", config, work), lambda _: _show(found))
 
@@ -43,8 +44,7 @@ async def _clean_up(config: str | None, found: list[CleanupFinding], *, dry_run:
         batch = site.batch()
         run = followup.clean_up(site, batch, choice, found.append, states=candidates(configuration), dry_run=dry_run)
         await finish_or_stop(run, batch.stop)
-        cleared = {each.user_id for each in found if each.user_id and each.what is CleanupResult.CLEARED}
-        await show_certificates(site.ledger, cleared)
+        await keep_up(site.ledger)
     summary = await _show(found) or reports.cleanup_summary(found)
     if reports.cleanup_code(found):
         return Failed(name="SomeKept", message=summary)

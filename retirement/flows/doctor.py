@@ -9,6 +9,7 @@ from prefect.states import Completed, Failed
 from retirement.config import load
 from retirement.flows.kit.artifacts import show_rows
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import log_rows
 from retirement.flows.kit.parameters import Config
 from retirement.flows.kit.schedule_checks import schedule_checks
 from retirement.flows.kit.secret_blocks import secret_block
@@ -33,6 +34,7 @@ async def _examine(path: str | None) -> State[Any]:
     rows = [each.row for each in [*sorted(bad, key=_order), *(each for each in found if each not in bad)]]
     failures = sum(each.verdict is Verdict.FAILURE for each in found)
     summary = f"{failures} failures, {len(bad) - failures} warnings, {len(found) - len(bad)} ok"
+    log_rows(rows)
     await show_rows("retirement-doctor", rows, summary)
     if failures:
         return Failed(name="Unwell", message=summary)

@@ -8,6 +8,7 @@ from prefect.states import Cancelled, Completed
 
 from retirement.config import Configuration, load
 from retirement.errors import ConfigError
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.ending import ending, run_name
 from retirement.flows.kit.parameters import Config, HoldNumber, OneUserId, Org, SomeService, Until
 from retirement.flows.kit.secret_blocks import secret_block
@@ -52,6 +53,7 @@ async def _place(ledger: Ledger, configuration: Configuration, wanted: Wanted) -
     number = await ledger.holds.add(
         user_id=wanted.user_id, org=wanted.org, service=wanted.service, basis=form.reason, until=last, by=form.by
     )
+    await keep_up(ledger)
     return Completed(name="Placed", message=f"hold {number}: {wanted.sentence}")
 
 
@@ -62,4 +64,5 @@ async def _release(ledger: Ledger, number: int) -> State[Any]:
     if form is None:
         return Cancelled(name="NotReleased", message=f"hold {number} stays: the form said no")
     await ledger.holds.release(number, by=form.by, reason=form.reason)
+    await keep_up(ledger)
     return Completed(name="Released", message=f"hold {number} is over; the next queue run goes on")

@@ -7,8 +7,9 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from retirement.flows.kit.artifacts import show_rows
-from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.ending import ending, run_name, state_of
+from retirement.flows.kit.logs import log_rows
 from retirement.flows.kit.parameters import Config, Output
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.partners import report as partners
@@ -31,9 +32,7 @@ async def _deliver(output: Path, config: str | None) -> State[Any]:
         batch = site.batch()
         destination = partners.destination(output, configuration.lms.url)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
-        # Others were retired by another driver: the ledger certifies nothing of them.
-        ours = await site.ledger.learners.retirements([*delivery.told, *delivery.never_queued])
-        await show_certificates(site.ledger, {each.user_id for each in ours})
+        await keep_up(site.ledger)
     summary = await _show(delivery)
     if batch.stop and delivery.error:
         return state_of(delivery.error, summary)
@@ -46,5 +45,6 @@ async def _show(delivery: Delivery) -> str:
     """Leaves the table of a run; its summary."""
     summary = partners.summary(delivery)
     table = [{"organisation": org, "learners": count} for org, count in sorted(delivery.orgs.items())]
+    log_rows(table)
     await show_rows("retirement-partner-report", table, summary)
     return summary

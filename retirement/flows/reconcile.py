@@ -11,8 +11,10 @@ from prefect.states import Completed, Failed
 from retirement import reports
 from retirement.flows.kit.approval import take_over
 from retirement.flows.kit.artifacts import show_findings
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.dead_runs import bury
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.parameters import Config
 from retirement.flows.kit.paused import unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
@@ -42,7 +44,7 @@ async def reconcile(config: Config = None) -> State[Any]:
 
     `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
-    findings: list[Finding] = []
+    findings: list[Finding] = Noted(reports.finding)
     work = partial(_reconcile, config, findings)
     return await ending(lambda: unless_paused("reconcile", config, work), lambda _: show_findings(findings))
 
@@ -55,6 +57,7 @@ async def _reconcile(config: str | None, findings: list[Finding]) -> State[Any]:
         await finish_or_stop(collect(findings, followup.reconcile(site, watched=watched), stop), stop)
         live = await site.ledger.leases.live()
         await bury(lambda user_id: learner_scope(user_id) in live, live=live, own=_own_run())
+        await keep_up(site.ledger)
         await write_today(site, configuration.notifications)
     summary = await show_findings(findings) or reports.nothing_stuck(watched)
     if any(each.verdict in _FAILURES for each in findings):

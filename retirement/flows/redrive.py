@@ -9,6 +9,7 @@ from retirement import reports
 from retirement.errors import ConfigError
 from retirement.flows.kit.artifacts import show_rows
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.parameters import Config, ErrorName, Most, OneUserId, Preview, StepName
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.followup import redrive as followup
@@ -34,7 +35,7 @@ async def redrive(
     table shows them and no row is moved. `config` is the configuration file; by default RETIREMENT_CONFIG, else
     retirement.yaml.
     """
-    found: list[Finding] = []
+    found: list[Finding] = Noted(reports.finding)
     choice = Choice(user_id, step, error)
     return await ending(lambda: _redrive(config, choice, limit, found, dry_run=dry_run), lambda _: _show(found))
 

@@ -27,6 +27,7 @@ from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
 from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services, show_table
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.loss import unless_lost, until_it_answers
 from retirement.flows.kit.parameters import Config, CoolOffDays, Limit
 from retirement.flows.kit.paused import unless_paused
@@ -171,7 +172,7 @@ async def _keep_what_is_known(run: QueueRun) -> None:
 
 async def _mend(site: Site, stop: Stop, run: QueueRun, unfinished: Watched) -> None:
     """A learner that a dead run left in a working state waits like all others from here on."""
-    found: list[Finding] = []
+    found: list[Finding] = Noted(reports.finding)
     try:
         await finish_or_stop(collect(found, reconcile(site, watched=unfinished), stop), stop)
     finally:
@@ -187,7 +188,7 @@ async def _take_up(site: Site, stop: Stop, run: QueueRun) -> None:
     run.before = earlier.message
     if not earlier.errored:
         return
-    found: list[Finding] = []
+    found: list[Finding] = Noted(reports.finding)
     choice = Choice(user_ids=earlier.errored)
     await finish_or_stop(collect(found, redrive(site, choice, limit=len(earlier.errored)), stop), stop)
     run.mended += found

@@ -11,13 +11,14 @@ from retirement import reports
 from retirement.config import load
 from retirement.flows.kit import manual, rates
 from retirement.flows.kit.artifacts import show_rows
-from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.parameters import Config, Every
 from retirement.flows.kit.paused import unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.followup import verify as confirmation
-from retirement.followup.questions import Checked, CheckResult
+from retirement.followup.questions import Checked
 from retirement.followup.verify import CONFIRMED
 from retirement.ledger import Receipt
 from retirement.privacy import withheld
@@ -25,9 +26,6 @@ from retirement.site import Site, opened
 from retirement.site.stopping import collect, finish_or_stop
 from retirement.site.watch import locate
 from retirement.wire.limits import shared_turns
-
-#: Answers that a certificate shows.
-_PROVING = frozenset({CheckResult.CONFIRMED, CheckResult.GONE, CheckResult.ERASED_AGAIN, CheckResult.FAILED})
 
 
 @flow(name="verify-erasure", flow_run_name=run_name, persist_result=False)
@@ -37,7 +35,7 @@ async def verify_erasure(config: Config = None, every: Every = False) -> State[A
     `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml. `every` asks about
     all open receipts, due or not.
     """
-    answers: list[Checked] = []
+    answers: list[Checked] = Noted(reports.checked)
     work = partial(_verify, config, answers, every=every)
     return await ending(lambda: unless_paused("verify", config, work), lambda _: _show(answers))
 
@@ -50,9 +48,9 @@ async def _verify(config: str | None, answers: list[Checked], *, every: bool) ->
             batch = site.batch()
             asking = collect(answers, confirmation.verify(site, batch, every=every), batch.stop)
             await finish_or_stop(asking, batch.stop)
-            await show_certificates(site.ledger, {each.user_id for each in answers if each.what in _PROVING})
-            # Last: a form that is odd keeps no service from being asked.
-            await show_certificates(site.ledger, await _forms(site))
+            # After the services: a form that is odd keeps none from being asked.
+            await _forms(site)
+            await keep_up(site.ledger)
     summary = await _show(answers) or reports.checked_summary(answers)
     if any(each.troubles for each in answers):
         return Failed(name="SomeUnconfirmed", message=summary)
@@ -64,22 +62,18 @@ async def _show(answers: list[Checked]) -> str:
     return await show_rows("retirement-verification", rows, reports.checked_summary(answers))
 
 
-async def _forms(site: Site) -> set[int]:
-    """Takes over what people have said in the UI, and makes the forms that are missing; whose receipts are settled."""
-    settled = set()
+async def _forms(site: Site) -> None:
+    """Takes over what people have said in the UI, and makes the forms that are missing."""
     receipts = _by_reference(await site.ledger.receipts.find())
     for answer in await manual.answers():
         # Others are of another site that uses this server.
         if receipt := receipts.get(answer.reference):
             await _take_over(site, receipt, answer)
-            settled.add(receipt.user_id)
     left = _by_reference(await site.ledger.receipts.find(open_only=True))
     # The evidence of these was given on the command line.
     for reference in await manual.references() & (receipts.keys() - left.keys()):
         await manual.settle(reference)
-        settled.add(receipts[reference].user_id)
     await manual.open_tasks(manual.tasks_of(left.values(), site.connectors))
-    return settled
 
 
 def _by_reference(receipts: Iterable[Receipt]) -> dict[str, Receipt]:

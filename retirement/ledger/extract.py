@@ -18,6 +18,7 @@ from retirement.ledger.failures import failure
 from retirement.ledger.ledger import Ledger
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.tables import Entry as Stored
+from retirement.ledger.tables import LearnerRecord
 from retirement.ledger.transaction import head_of, rows_of
 from retirement.ledger.verification import reading_of, verify
 
@@ -53,6 +54,14 @@ async def extract(ledger: Ledger, user_id: int) -> Extract:
     return await ledger.access.read(lambda tx: _read(tx.connection, user_id, head_of(tx.connection)))
 
 
+async def changed_since(ledger: Ledger, seq: int) -> set[int]:
+    """The learners with a retirement that ended retired of whom entries after the one of number `seq` say something.
+
+    A hold on an organisation is about those whom it kept. Raises `LedgerError`.
+    """
+    return await ledger.access.read(lambda tx: _changed(tx.connection, seq))
+
+
 def verified_extract(location: LedgerLocation, user_id: int, upto: int | None = None) -> Extract:
     """The same of a ledger that is verified first, neither opened for writing nor needing its key.
 
@@ -75,6 +84,27 @@ def verified_extract(location: LedgerLocation, user_id: int, upto: int | None = 
         raise failure(str(location), error) from None
     finally:
         engine.dispose()
+
+
+def _changed(connection: Connection, seq: int) -> set[int]:
+    entries = rows_of(connection, Stored, Stored.seq > seq)
+    shared = [each for each in entries if each.kind in _SHARED]
+    changes = [change for each in shared for change in json.loads(each.body)["rows"]]
+    about = {each.user_id for each in entries}.union(*map(_reported, changes))
+    holds = {f"by hold {key[0]}" for table, key, _ in changes if table == "hold"}
+    # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each.
+    retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None)) if entries else []
+    return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, holds)}
+
+
+def _reported(change: tuple[str, Any, Mapping[str, Any] | None]) -> set[int]:
+    """The learners of a report to partners that a change is about."""
+    table, _, row = change
+    return set(json.loads(row["user_ids"])) if table == "partner_claim" and row else set()
+
+
+def _is_held(reason: str | None, holds: set[str]) -> bool:
+    return any(each in (reason or "") for each in holds)
 
 
 def _read(connection: Connection, user_id: int, head: Head) -> Extract:

@@ -266,7 +266,8 @@ def forks_with_prefect(engine: str, environment: dict[str, str], home: Path) -> 
     settings = {
         **locks.variables(engine),
         "PREFECT_HOME": str(home / "engine" / "prefect"),
-        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     with (
         tempfile.TemporaryDirectory(prefix="retirement-forks-") as folder,

@@ -1,12 +1,16 @@
 """Certificate and residue from the command line, after a real run and without one."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import yaml
 
+from retirement.cli.followed import LATER
+from retirement.ledger import opened
 from retirement.sandbox.planting.remains import PLANTED, RESPONSES
-from tests.flows.conftest import Command, Platform, sandbox
+from tests import patient
+from tests.flows.conftest import Command, Flow, Platform, sandbox
 
 #: What the contract lets survive of whom the sandbox' own seed makes, at services that the pipeline does not ask too.
 SURVIVORS = {"credit-eligibility", "pending-enterprise-user", "credentials-user"}
@@ -52,6 +56,63 @@ def _certify(platform: Platform, folder: Path, retirement: Command) -> None:
     file.write_text(json.dumps(issued.document | {"held_nothing": ["LMS"]}), encoding="utf-8")
     false = retirement("certificate", "--check", file, "--json", "--config", platform.config)
     assert (false.code, false.document["wrong"]) == (1, ["held_nothing: this is not what the ledger says"])
+
+
+def versions(api: str, user_id: int) -> list[str]:
+    """Every version of a learner's certificate in Prefect, the oldest first."""
+    body = {"artifacts": {"key": {"any_": [f"certificate-{user_id}"]}}, "sort": "CREATED_DESC"}
+    found = patient.post(f"{api}/artifacts/filter", json=body).raise_for_status().json()
+    return [str(each["data"]) for each in reversed(found)]
+
+
+def open_receipts(platform: Platform) -> list[int]:
+    async def found() -> list[int]:
+        async with opened(platform.ledger) as ledger:
+            return [each.id for each in await ledger.receipts.find(open_only=True) if each.operation]
+
+    return asyncio.run(found())
+
+
+def test_each_act_that_changes_a_certificate_leaves_a_version_of_it(
+    tmp_path: Path, engine: str, retirement: Command, flow: Flow
+) -> None:
+    """On the console as in a flow, and no act leaves one that changes nothing; what a server has missed it makes up."""
+    with sandbox(tmp_path, "--learners", "1", "--pipeline", "all") as platform:
+        before = len(versions(engine, 101))
+
+        def done(*words: str, **variables: str) -> list[str]:
+            """The versions that an act has added."""
+            there = len(versions(engine, 101))
+            answer = retirement(*words, "--config", str(platform.config), **variables)
+            assert answer.code == 0, answer.err
+            said.append(answer.err)
+            return versions(engine, 101)[there:]
+
+        said: list[str] = []
+        assert len(done("retire-queue")) == 1
+        first, *others = open_receipts(platform)
+        who = ("--by", "dpo")
+        (confirmed,) = done("confirm", "--receipt", str(first), "--evidence", "ticket-4711", *who)
+        assert "ticket-4711" in confirmed
+        until_day = ("--until", "2099-01-01")
+        (held,) = done("hold", "add", "--user-id", "101", "--basis", "a claim in court", *until_day, *who)
+        assert "a claim in court" in held
+        holds = retirement("hold", "list", "--json", "--config", platform.config).document["holds"]
+        assert len(done("hold", "release", str(holds[0]["hold"]), "--reason", "it is settled", *who)) == 1
+        assert done("hold", "add", "--user-id", "999", "--basis", "a claim in court", *until_day, *who) == []
+        assert done("breaker", "open", "CREDENTIALS", "--reason", "a test", *who) == []
+        assert len(done("verify", "--all")) == bool(others)
+        assert "".join(said) == ""
+
+        apart = {"RETIREMENT_HOME": str(tmp_path / "elsewhere")}
+        assert done("hold", "add", "--user-id", "101", "--basis", "an appeal", *until_day, *who, **apart) == []
+        assert said[-1] == f"no Prefect server answers: {LATER}\n"
+        assert flow("reconcile", config=platform.config).state == "Reconciled"
+        assert "an appeal" in versions(engine, 101)[-1]
+        there = len(versions(engine, 101))
+        assert flow("reconcile", config=platform.config).state == "Reconciled"
+        assert len(versions(engine, 101)) == there > before
+        assert names_nobody(*versions(engine, 101))
 
 
 def test_residue_is_named_from_the_command_line(tmp_path: Path, retirement: Command) -> None:

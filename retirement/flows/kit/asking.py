@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
@@ -59,6 +60,8 @@ async def ask(
     async with get_client() as client:
         run = context.flow_run.id
         await forms.show(client, run, text, fields=fields, seconds=int(seconds) + GRACE_SECONDS, why=why)
+        log = get_run_logger()
+        log.info("%s", why)
         try:
             with waiting("an answer to what the run asks"), not_needed():
                 unpaused = await _until_answered(client, run, over, every)
@@ -66,7 +69,9 @@ async def ask(
                 # From here on the form comes too late; one that was faster is read below.
                 await client.set_flow_run_state(run, Running())
         finally:
-            for form in await forms.submitted(client, run, fields=fields):
+            given = await forms.submitted(client, run, fields=fields)
+            log.info("the form was %s", "submitted" if given else "not submitted")
+            for form in given:
                 await keep(form)
             await forms.forget(client, run)
 

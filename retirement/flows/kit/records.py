@@ -13,6 +13,7 @@ from typing import Any
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
 from retirement.process import waiting
 
@@ -27,9 +28,10 @@ async def wait_for_records(flow_runs: Mapping[str, Any], expected_task_runs: int
 
 
 async def _complete(flow_runs: Mapping[str, Any], expected_task_runs: int) -> dict[str, int]:
-    draining = EventsWorker.drain_all(timeout=PATIENCE_SECONDS)
-    if inspect.isawaitable(draining):
-        await draining
+    for worker in (EventsWorker, APILogWorker):
+        draining = worker.drain_all(timeout=PATIENCE_SECONDS)
+        if inspect.isawaitable(draining):
+            await draining
     async with get_client() as client:
         found = await _count(client, flow_runs)
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -103,6 +103,19 @@ async def running(port: int | None = None) -> AsyncIterator[PrefectServer]:
                     await asyncio.to_thread(_stop, latest)
                     await asyncio.to_thread(postgres.stop, folder)
         last_acts.remove(abandon)
+
+
+@asynccontextmanager
+async def at_hand() -> AsyncIterator[PrefectServer | None]:
+    """The Prefect server that is up, as `running` gives it; None where none answers, and none is started."""
+    async with AsyncExitStack() as stack:
+        engine = None
+        with suppress(ConfigError):  # it does not answer, or its credential is gone
+            with in_use() as found:
+                is_up = found is not None
+            if is_up:
+                engine = await stack.enter_async_context(running())
+        yield engine
 
 
 def _abandon(folder: Path, engine: PrefectServer) -> None:

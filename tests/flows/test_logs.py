@@ -1,0 +1,94 @@
+"""The logs of runs in Prefect: what happened between the first line and the last, whatever has started the run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests import patient
+from tests.flows.conftest import Command, Flow, sandbox
+from tests.patient import until
+
+PERSON = {"email": "zoe.canary@canary.example", "name": "Zoe Canary", "state": "PENDING", "requested_days_ago": 20}
+SEED = {
+    "learners": [
+        {**PERSON, "username": f"zoe-canary-{number}", "email": f"zoe.canary.{number}@canary.example"}
+        for number in range(3)
+    ]
+}
+
+
+def newest(api: str, flow: str, **more: Any) -> dict[str, Any]:
+    """The run of a flow that has begun last."""
+    body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1, **more}
+    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
+    return found[0]
+
+
+def lines(api: str, flow: str, **more: Any) -> list[str]:
+    """What the newest run of a flow has logged between beginning and end, with its steps."""
+    run = newest(api, flow, **more)
+    body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+    said = [each["message"] for each in patient.post(f"{api}/logs/filter", json=body).raise_for_status().json()]
+    assert said[0].startswith("Beginning "), said
+    assert said[-1].startswith("Finished in state"), said
+    return said[1:-1]
+
+
+def test_runs_of_the_command_line_log_what_they_do(tmp_path: Path, engine: str, retirement: Command) -> None:
+    """The queue each learner, a learner's run each step; the terminal shows none of it, and no line names a learner."""
+    with sandbox(tmp_path, "--pipeline", "minimal", seed=SEED) as platform:
+        steps = len(yaml.safe_load(platform.config.read_text("utf-8"))["pipeline"])
+        alone = retirement("retire-learner", "--user-id", "101", "--config", platform.config)
+        of_one = lines(engine, "retire-learner")
+        queue = retirement("retire-queue", "--config", platform.config)
+        of_queue = lines(engine, "retire-queue")
+        below = {"parent_flow_run_id": {"any_": [newest(engine, "retire-queue")["id"]]}}
+        of_learner = lines(engine, "retire-learner", flow_runs=below)
+
+    assert (alone.code, queue.code, alone.err, queue.err) == (0, 0, "", "")
+    assert "Beginning" not in alone.out + queue.out
+    for said in (of_one, of_learner):
+        assert len([each for each in said if re.search("Erased|Absent|Accepted", each)]) == steps, said
+    assert of_queue[0].startswith("2 learners wait")
+    assert sorted(each.split(" ")[1] for each in of_queue if "retired" in each) == ["102:", "103:"]
+    assert "canary" not in str([*of_one, *of_queue, *of_learner]).lower()
+
+
+def test_the_event_feed_has_what_became_of_a_run(tmp_path: Path, engine: str, retirement: Command) -> None:
+    """Its states, and those of its steps, some seconds later; no event names a learner."""
+    with sandbox(tmp_path, "--pipeline", "minimal", seed=SEED) as platform:
+        assert retirement("retire-learner", "--user-id", "101", "--config", platform.config).code == 0
+    run = newest(engine, "retire-learner")["id"]
+
+    def events() -> list[dict[str, Any]]:
+        given = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run}"]}}, "limit": 50}
+        answer = patient.post(f"{engine}/events/filter", json=given).raise_for_status().json()
+        return list(answer["events"])
+
+    until(lambda: "prefect.flow-run.Retired" in [each["event"] for each in events()])
+    assert "canary" not in str(events()).lower()
+
+
+def test_every_other_flow_logs_what_it_finds(tmp_path: Path, engine: str, flow: Flow, retirement: Command) -> None:
+    """A line for each receipt, row, check and organisation."""
+    config = tmp_path / "retirement.yaml"
+    reports = tmp_path / "reports"
+    reports.mkdir(mode=0o700)
+    with sandbox(tmp_path, "--pipeline", "all", seed=SEED) as platform:
+        platform.configure(cleanup_days=0)
+        assert retirement("retire-queue", "--config", config).code == 0
+        flow("verify_erasure", config=config, every=True)
+        verified = lines(engine, "verify-erasure")
+        flow("partner_report", output=reports, config=config)
+        flow("cleanup", config=config, dry_run=False)
+        cleaned = lines(engine, "cleanup")
+        flow("doctor", config=config)
+        checked = lines(engine, "doctor")
+
+    assert verified
+    assert all(re.match(r"receipt \d+; learner 10[123]; step RETIRING_", each) for each in verified), verified
+    assert sorted(each.split(";")[0] for each in cleaned) == ["learner 101", "learner 102", "learner 103"]
+    assert [each for each in checked if "ok" in each]
+    assert "canary" not in str([*verified, *cleaned, *checked]).lower()
