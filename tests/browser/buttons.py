@@ -120,6 +120,20 @@ SCHEDULE = {
     """,
 }
 
+#: Items of a deployment's menu.
+DEPLOYMENT = {
+    "Edit": """
+        Runs without values of their own start with these parameters, until `serve` starts again or `prefect deploy`
+        writes the deployment anew; `retirement.yaml` is the place for values that stay. Leave *Concurrency Limit*
+        empty: Prefect would kill a run that asks.
+    """,
+    "Delete": """
+        No run is planned any more, until `serve` starts again or `prefect deploy` makes the deployment again. Runs that
+        have ended stay.
+    """,
+    "Duplicate": "Not offered for deployments of `serve`.",
+}
+
 
 def page() -> str:
     """The page for operators."""
@@ -145,6 +159,10 @@ def page() -> str:
             "## Schedules",
             "",
             *_table(["button", "what it does"], [[name, " ".join(text.split())] for name, text in SCHEDULE.items()]),
+            "",
+            "## Deployments",
+            "",
+            *_table(["item", "what it does"], [[name, " ".join(text.split())] for name, text in DEPLOYMENT.items()]),
             "",
             "No button moves a learner in the LMS except through a run, and none changes the ledger's evidence.",
             "",

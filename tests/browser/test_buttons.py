@@ -17,7 +17,18 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from retirement.ledger import verify
-from tests.browser.buttons import ASKING, BELOW, BUTTONS, FLOWS, MANUAL, NOT_OFFERED, PAGE, WITH_A_FORM, page
+from tests.browser.buttons import (
+    ASKING,
+    BELOW,
+    BUTTONS,
+    DEPLOYMENT,
+    FLOWS,
+    MANUAL,
+    NOT_OFFERED,
+    PAGE,
+    WITH_A_FORM,
+    page,
+)
 from tests.browser.pages import Ui, signed_in, switch_on
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
@@ -298,6 +309,28 @@ def test_a_state_that_is_changed_and_a_record_that_is_deleted_change_no_learner(
     assert (ENDS["Delete"].of(kind), stage.platform.moves()) == (stage.ui.state(run), before)
     found = verify(stage.platform.ledger)
     assert (found.problem, found.entries) == (None, entries)
+
+
+def test_a_deployment_is_edited_and_deleted_by_its_menu(stage: Stage) -> None:
+    """Its parameters are the defaults of runs to come; the other items that could start runs are not there."""
+    stage.ui.open_deployment("doctor")
+    stage.ui.page.locator(".p-icon-button-menu").first.click()
+    stage.ui.page.get_by_text("Delete", exact=True).first.wait_for()
+    assert stage.ui.page.get_by_text("Duplicate", exact=True).count() == 0
+    stage.ui.page.get_by_text("Delete", exact=True).first.click()
+    stage.ui.confirm("Delete")
+    body = {"deployments": {"name": {"any_": ["doctor-here"]}}}
+    until(lambda: stage.ui.asked("deployments/filter", body) == [])
+
+    stage.ui.open_deployment("queue")
+    stage.ui.menu("Edit")
+    stage.ui.page.get_by_text("Enforce Parameter Schema").wait_for()
+    stage.ui.page.get_by_text("int", exact=True).first.click()
+    # The first number is the concurrency limit.
+    stage.ui.page.locator("input[type=number]").nth(1).fill("1")
+    stage.ui.button("Save").click()
+    until(lambda: stage.ui.deployment("queue")["parameters"].get("limit") == 1)
+    assert set(DEPLOYMENT) == {"Edit", "Delete", "Duplicate"}
 
 
 def test_a_schedule_that_is_switched_off_or_edited_plans_so(stage: Stage) -> None:
