@@ -1,15 +1,32 @@
 """Is a certificate true? Compares it with a ledger, offline: no LMS, no service, no key, nothing written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from retirement.certificate.statements import FORMAT, certificate_of
+from retirement.certificate.sealing import NO_CERTIFICATE, check_seal, is_sealed, without_seal
+from retirement.certificate.statements import FORMAT, Certificate, as_format_1, certificate_of
 from retirement.errors import ConfigError
 from retirement.ledger import LedgerLocation
 from retirement.ledger.chain import canonical
-from retirement.ledger.extract import verified_extract
+from retirement.ledger.extract import Evidence
 
-_NO_CERTIFICATE = "the file is no certificate of this program: give one that was issued with --format json"
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a ledger says of a certificate: what is wrong as of its own entry, and the certificate of today.
+
+    `today` is None where the ledger has no such retirement; `changed` are the statements that differ by now.
+    """
+
+    wrong: list[str]
+    today: Certificate | None
+    changed: list[str]
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether today's certificate comes to another result."""
+        return self.today is None or bool({"complete", "not_complete"} & set(self.changed))
 
 
 def check(document: object, place: LedgerLocation) -> list[str]:
@@ -17,17 +34,46 @@ def check(document: object, place: LedgerLocation) -> list[str]:
 
     Raises `ConfigError` for what is no certificate, and `LedgerError` where the ledger itself is not sound.
     """
-    if not isinstance(document, dict) or document.get("certificate") != FORMAT:
-        raise ConfigError(_NO_CERTIFICATE)
+    return compare(document, place).wrong
+
+
+def compare(document: object, place: LedgerLocation) -> Comparison:
+    """Compares a certificate with the ledger, as of its own entry and as of today. Raises as `check`."""
+    if not isinstance(document, dict) or document.get("certificate") not in (1, FORMAT):
+        raise ConfigError(NO_CERTIFICATE)
     user_id, retirement_id, seq = _numbers(document)
-    found = verified_extract(place, user_id, seq)
-    if found.head.seq < seq:
-        return [f"the ledger ends at entry {found.head.seq}, before the head of the certificate"]
+    evidence = Evidence.of(place)
+    today = _told(evidence, document, user_id, retirement_id)
+    changed = (
+        sorted(key for key in today if _is_statement(key) and _differs(document.get(key), today[key])) if today else []
+    )
+    return Comparison(_wrong(document, evidence, user_id, retirement_id, seq), today, changed)
+
+
+def _wrong(document: Mapping[str, Any], evidence: Evidence, user_id: int, retirement_id: int, seq: int) -> list[str]:
+    if evidence.head.seq < seq:
+        return [f"the ledger ends at entry {evidence.head.seq}, before the head of the certificate"]
+    told = _told(evidence, document, user_id, retirement_id, seq)
+    if told is None:
+        return [f"the ledger has no retirement of learner {user_id} to certify"]
+    if not is_sealed(document):
+        return _differences(document, told)
+    return check_seal(document, evidence.keys) + _differences(without_seal(document), told)
+
+
+def _told(
+    evidence: Evidence, document: Mapping[str, Any], user_id: int, retirement_id: int, upto: int | None = None
+) -> Certificate | None:
+    """The certificate of the same retirement in the format of the document; None where there is none to issue."""
     try:
-        told = certificate_of(found, retirement_id)
-    except ConfigError as error:
-        return [str(error)]
-    return _differences(document, told)
+        told = certificate_of(evidence.extract(user_id, upto), retirement_id)
+    except ConfigError:
+        return None
+    return as_format_1(told) if document["certificate"] == 1 else told
+
+
+def _is_statement(key: str) -> bool:
+    return key not in ("proof", "certificate")
 
 
 def _numbers(document: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -38,7 +84,7 @@ def _numbers(document: Mapping[str, Any]) -> tuple[int, int, int]:
     user_id, retirement_id = document.get("user_id"), document.get("retirement_id")
     # JSON's true would be an int to isinstance.
     if type(user_id) is not int or type(retirement_id) is not int or type(seq) is not int:
-        raise ConfigError(_NO_CERTIFICATE)
+        raise ConfigError(NO_CERTIFICATE)
     return user_id, retirement_id, seq
 
 

@@ -87,8 +87,22 @@ def _proof(certificate: Certificate) -> tuple[Section, ...]:
     proof = certificate["proof"]
     columns = ("seq", "at", "kind", "previous", "hash")
     head = f"The ledger ends at entry {proof['head']['seq']} of {proof['head']['at']}: {proof['head']['hash']}"
-    entries = Section("Entries of the ledger", (head,), columns, _rows(proof["entries"], columns, {}))
+    entries = Section(
+        "Entries of the ledger", (head, *_signatures(certificate)), columns, _rows(proof["entries"], columns, {})
+    )
     return entries, Section("How to check this certificate", tuple(proof["how_to_check"]))
+
+
+def _signatures(certificate: Certificate) -> tuple[str, ...]:
+    head = certificate["proof"]["head"]
+    if "root" not in head:
+        return ()
+    return (
+        f"Root of the tree over all entries up to it: {head['root']}",
+        f"Public key: {head['key']}",
+        f"Signature of the head: {head['signature']}",
+        f"Signature of the JSON certificate: {certificate['signature']['signature']}",
+    )
 
 
 def _rows(

@@ -18,18 +18,29 @@ from retirement.ledger.extract import Entry, Extract
 Certificate = dict[str, Any]
 Row = Mapping[str, Any]
 
-FORMAT = 1
+FORMAT = 2
 #: How a receipt ends that is settled by a service's word or by a person's, and what an outcome then still needs.
 CONFIRMED = "confirmed"
 #: Outcomes that are a promise: of a service, or of work that a person will do.
 PROMISES = {"accepted": "only accepted", "manual": "left to a person"}
 
 HOW_TO_CHECK = (
+    "JSON is with sorted keys, without spaces, in ASCII; what is signed is its SHA-256, as the message of Ed25519.",
+    "The field signature covers the JSON of the document without that field.",
+    'The signature of the head covers the JSON list ["retirement ledger head", seq, hash, at, root].',
+    "The root is that of a Merkle tree over the hashes of all entries (RFC 6962), and path leads to it from the entry.",
+    "The hash of an entry is the SHA-256 of the JSON list [seq, at, kind, user_id, body, previous]; body may be null.",
+    "`retirement certificate --check FILE --public-key KEY` does this; without the key it compares with the ledger.",
+)
+#: What stood there before heads were signed; certificates of that format are checked as they were issued.
+HOW_TO_CHECK_1 = (
     "An entry of the ledger is the JSON list [seq, at, kind, user_id, body as stored, previous], ASCII without spaces.",
     "Its hash is the SHA-256 of that list in lower case hex.",
     "The field previous is the hash of the entry before, 64 zeros for the first, and numbers run from 1 without a gap.",
     "Every entry quoted here, and the head, is in the ledger: `retirement certificate --check FILE` compares them all.",
 )
+#: The tables of which whole rows may leave the ledger: they hold neither digests nor anything of other learners.
+_QUOTED_WHOLE = {"attempt", "receipt", "hold"}
 #: Puts a learner into the queue for partners, which a delivered report then settles, or nothing to report.
 _PARTNER_QUEUE = "retirement_partner_queue"
 
@@ -334,13 +345,26 @@ def _forgotten(extract: Extract, retirement_id: int) -> dict[str, Any] | None:
 def _proof(extract: Extract, retirement_id: int, holds: set[int]) -> dict[str, Any]:
     quoted = [entry for entry in extract.entries if _concerns(entry, retirement_id, holds)]
     return {
-        "entries": [
-            {"seq": each.seq, "at": each.at, "kind": each.kind, "previous": each.previous, "hash": each.hash}
-            for each in quoted
-        ],
+        "entries": [_quoted(each) for each in quoted],
         "head": {"seq": extract.head.seq, "at": extract.head.at, "hash": extract.head.hash},
         "how_to_check": list(HOW_TO_CHECK),
     }
+
+
+def _quoted(entry: Entry) -> dict[str, Any]:
+    """An entry as a certificate quotes it: whole, where it tells of nothing that stays in the ledger."""
+    is_whole = bool(entry.rows) and {table for table, _, _ in entry.rows} <= _QUOTED_WHOLE
+    copied = {name: getattr(entry, name) for name in ("seq", "at", "kind", "user_id", "previous", "hash")}
+    return {**copied, "body": entry.body if is_whole else None}
+
+
+def as_format_1(certificate: Certificate) -> Certificate:
+    """The same certificate as releases before signed heads wrote it."""
+    quoted = ("seq", "at", "kind", "previous", "hash")
+    proof = certificate["proof"]
+    entries = [{name: each[name] for name in quoted} for each in proof["entries"]]
+    proof = {"entries": entries, "head": proof["head"], "how_to_check": list(HOW_TO_CHECK_1)}
+    return {**certificate, "certificate": 1, "proof": proof}
 
 
 def _concerns(entry: Entry, retirement_id: int, holds: set[int]) -> bool:

@@ -68,7 +68,7 @@ COMMANDS = (
     LateCommand(
         "certificate",
         "certificate:certificate",
-        "Issue the certificate of one learner from the ledger; with --check, verify one against it, offline.",
+        "Issue the signed certificate of one learner from the ledger; with --check, verify one, offline.",
     ),
     LateCommand(
         "residue",
@@ -113,7 +113,7 @@ COMMANDS = (
         "automations", "automations:app", "What the Prefect server does by itself: end dead runs, tell operators."
     ),
     LateCommand("notifications", "notifications:app", "The channels by which operators are told."),
-    LateCommand("ledger", "ledger:app", "The evidence: create, upgrade and verify it."),
+    LateCommand("ledger", "ledger:app", "The evidence: create, upgrade, sign and verify it."),
     LateCommand("config", "config:app", "Show, convert and check configuration files."),
 )
 

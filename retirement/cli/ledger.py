@@ -18,7 +18,7 @@ from retirement.ledger.anchor import line_of
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import ledger_location
 
-app = typer.Typer(help="The evidence: create, upgrade and verify it.", no_args_is_help=True)
+app = typer.Typer(help="The evidence: create, upgrade, sign and verify it.", no_args_is_help=True)
 
 
 @app.command()

@@ -5,9 +5,9 @@ then says the same as of that entry: a certificate stays checkable for as long a
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, or_
 
@@ -15,12 +15,16 @@ from retirement.errors import LedgerError
 from retirement.ledger import chain
 from retirement.ledger.chain import Head
 from retirement.ledger.failures import failure
+from retirement.ledger.heads import SignedHead, last_signed, leaves, signed_head
 from retirement.ledger.ledger import Ledger
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.tables import Entry as Stored
 from retirement.ledger.tables import LearnerRecord
 from retirement.ledger.transaction import head_of, rows_of
+from retirement.ledger.tree import paths
 from retirement.ledger.verification import reading_of, verify
+
+T = TypeVar("T")
 
 #: What is entered about several learners at once: holds on organisations, and reports to partners.
 _SHARED = ("hold.added", "hold.released", "claim.sealed", "claim.parted", "claim.written", "claim.delivered")
@@ -36,6 +40,7 @@ class Entry:
     user_id: int | None  #: None: a hold on an organisation, which may be the learner's, or a report that names them
     facts: Mapping[str, Any]
     rows: Sequence[Any]
+    body: str  #: as it is stored, which is what is hashed
     previous: str
     hash: str
 
@@ -68,22 +73,57 @@ def verified_extract(location: LedgerLocation, user_id: int, upto: int | None = 
     `upto` is the number of the entry that ends it; a shorter ledger ends it before. Raises `LedgerError` for a
     ledger that is missing, or is not what was written, with the sentence of the verification.
     """
-    verdict = verify(location)
-    if verdict.problem:
-        raise LedgerError(verdict.problem.sentence)
-    last = verdict.head.seq if upto is None else min(upto, verdict.head.seq)
-    engine = engine_of(location, reading=reading_of(location))
-    try:
-        with engine.connect().execution_options(reading=True) as connection:
+    return Evidence.of(location).extract(user_id, upto)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A ledger that was verified: where it is, its last entry then, and the keys that its heads are signed by."""
+
+    location: LedgerLocation
+    head: Head
+    keys: tuple[str, ...]
+
+    @classmethod
+    def of(cls, location: LedgerLocation) -> "Evidence":
+        """Verifies a ledger. Raises `LedgerError` for one that is missing, or is not what was written."""
+        verdict = verify(location)
+        if verdict.problem:
+            raise LedgerError(verdict.problem.sentence)
+        return cls(location, verdict.head, verdict.keys)
+
+    def extract(self, user_id: int, upto: int | None = None) -> Extract:
+        """What it says of a learner, as of an entry; the last one of the verification by default."""
+        last = self.head.seq if upto is None else min(upto, self.head.seq)
+
+        def work(connection: Connection) -> Extract:
             found = rows_of(connection, Stored, Stored.seq == last)
             head = Head(last, found[0].hash, found[0].at) if found else Head(0, chain.ORIGIN, "")
             return _read(connection, user_id, head)
-    except LedgerError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
-        raise failure(str(location), error) from None
-    finally:
-        engine.dispose()
+
+        return self._reading(work)
+
+    def paths(self, numbers: Collection[int], upto: int) -> dict[int, list[str]]:
+        """The proofs that entries are in the tree over all entries up to one, in hex, by their numbers."""
+        found = self._reading(lambda connection: paths(leaves(connection, upto=upto), numbers))
+        return {number: [each.hex() for each in path] for number, path in found.items()}
+
+    def signed(self) -> SignedHead | None:
+        """The signed head of the last entry, None where that is not signed."""
+        row = self._reading(lambda connection: last_signed(connection) if self.keys else None)
+        return signed_head(row) if row and row.seq == self.head.seq else None
+
+    def _reading(self, work: Callable[[Connection], T]) -> T:
+        engine = engine_of(self.location, reading=reading_of(self.location))
+        try:
+            with engine.connect().execution_options(reading=True) as connection:
+                return work(connection)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
+            raise failure(str(self.location), error) from None
+        finally:
+            engine.dispose()
 
 
 def _changed(connection: Connection, seq: int) -> set[int]:
@@ -111,15 +151,13 @@ def _read(connection: Connection, user_id: int, head: Head) -> Extract:
     mine = or_(Stored.user_id == user_id, and_(Stored.user_id.is_(None), Stored.kind.in_(_SHARED)))
     entries = []
     for row in rows_of(connection, Stored, mine, Stored.seq <= head.seq):
-        told = chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous)
-        if told != row.hash:
+        if chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous) != row.hash:
             raise LedgerError(f"entry {row.seq} is not what was written")
         body = json.loads(row.body)
         if not _concerns(body["rows"], user_id):
             continue
-        entries.append(
-            Entry(row.seq, row.at, row.kind, row.user_id, body["facts"], body["rows"], row.previous, row.hash)
-        )
+        told = (body["facts"], body["rows"], row.body)
+        entries.append(Entry(row.seq, row.at, row.kind, row.user_id, *told, row.previous, row.hash))
     return Extract(user_id, head, tuple(entries))
 
 

@@ -52,10 +52,26 @@ def _certify(platform: Platform, folder: Path, retirement: Command) -> None:
     file = folder / "certificate.json"
     file.write_text(issued.out, encoding="utf-8")
     checked = retirement("certificate", "--check", file, "--json", "--config", platform.config)
-    assert (checked.code, checked.document) == (0, {"true": True, "complete": True, "wrong": []})
+    assert (checked.code, checked.document) == (
+        0,
+        {
+            "true": True,
+            "complete": True,
+            "wrong": [],
+            "today": {"complete": True, "not_complete": []},
+            "changed": [],
+        },
+    )
+    key = folder / "retirement.pem"
+    key.write_text(retirement("ledger", "public-key", "--config", platform.config).out, encoding="ascii")
+    alone = retirement("certificate", "--check", file, "--public-key", key)
+    assert (alone.code, "complete" in alone.out) == (0, True)
+    known = retirement("ledger", "verify", "--public-key", key, "--json", "--config", platform.config)
+    assert (known.code, known.document["signed"]) == (0, known.document["entries"])
     file.write_text(json.dumps(issued.document | {"held_nothing": ["LMS"]}), encoding="utf-8")
     false = retirement("certificate", "--check", file, "--json", "--config", platform.config)
-    assert (false.code, false.document["wrong"]) == (1, ["held_nothing: this is not what the ledger says"])
+    changed = ["signature: the certificate is not what was signed", "held_nothing: this is not what the ledger says"]
+    assert (false.code, false.document["wrong"]) == (1, changed)
 
 
 def versions(api: str, user_id: int) -> list[str]:

@@ -66,7 +66,7 @@ async def test_a_retirement_that_is_proved_is_complete(desk: Desk) -> None:
         *("run.began", "step.intended", "step.proved", "step.intended", "step.proved", "run.ended"),
     ]
     assert certificate["proof"]["head"]["seq"] == 6
-    assert len(certificate["proof"]["how_to_check"]) == 4
+    assert len(certificate["proof"]["how_to_check"]) == 6
 
 
 async def test_an_open_receipt_is_said_on_top(desk: Desk) -> None:
