@@ -35,6 +35,7 @@ def sections(certificate: Certificate) -> tuple[Section, ...]:
 def _facts(certificate: Certificate) -> Section:
     in_time = {True: "yes", False: "no", None: "not yet known"}[certificate["in_time"]]
     rows = (
+        ("site", certificate["site"] or "not named"),
         ("learner (LMS user id)", str(certificate["user_id"])),
         ("retirement", str(certificate["retirement_id"])),
         ("requested", certificate["requested_at"]),

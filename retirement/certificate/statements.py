@@ -40,7 +40,7 @@ HOW_TO_CHECK_1 = (
     "Every entry quoted here, and the head, is in the ledger: `retirement certificate --check FILE` compares them all.",
 )
 #: The tables of which whole rows may leave the ledger: they hold neither digests nor anything of other learners.
-_QUOTED_WHOLE = {"attempt", "receipt", "hold"}
+_QUOTED_WHOLE = {"attempt", "receipt", "hold", "site"}
 #: Puts a learner into the queue for partners, which a delivered report then settles, or nothing to report.
 _PARTNER_QUEUE = "retirement_partner_queue"
 
@@ -60,6 +60,7 @@ class _Retirement:
     receipts: list[Row]
     holds: list[Row]  #: on the learner, and on organisations of which the run's reason names the hold
     reports: list[Row]
+    site: str | None
 
     @classmethod
     def of(cls, extract: Extract, retirement_id: int | None) -> "_Retirement":
@@ -78,6 +79,7 @@ class _Retirement:
             receipts=_of_retirement(rows["receipt"], number),
             holds=_of_learner(rows["hold"], known[number]),
             reports=rows["partner_claim"],
+            site=next((row["name"] for row in rows["site"]), None),
         )
 
 
@@ -96,6 +98,7 @@ def certificate_of(extract: Extract, retirement_id: int | None = None) -> Certif
     missing += _missing(found.learner, steps, receipts, holds, _settled(steps, receipts, reports))
     return {
         "certificate": FORMAT,
+        "site": found.site,
         "user_id": extract.user_id,
         "retirement_id": found.id,
         "other_retirements": found.others,
@@ -364,7 +367,8 @@ def as_format_1(certificate: Certificate) -> Certificate:
     proof = certificate["proof"]
     entries = [{name: each[name] for name in quoted} for each in proof["entries"]]
     proof = {"entries": entries, "head": proof["head"], "how_to_check": list(HOW_TO_CHECK_1)}
-    return {**certificate, "certificate": 1, "proof": proof}
+    statements = {name: value for name, value in certificate.items() if name != "site"}
+    return {**statements, "certificate": 1, "proof": proof}
 
 
 def _concerns(entry: Entry, retirement_id: int, holds: set[int]) -> bool:
@@ -376,6 +380,6 @@ def _concerns(entry: Entry, retirement_id: int, holds: set[int]) -> bool:
 
 def _is_about(change: tuple[str, Any, Row | None], retirement_id: int, holds: set[int]) -> bool:
     table, key, row = change
-    if table == "partner_claim" or (table == "hold" and key[0] in holds):
+    if table in ("partner_claim", "site") or (table == "hold" and key[0] in holds):
         return True
     return row is not None and row.get("retirement_id") == retirement_id

@@ -1,6 +1,7 @@
 """`retirement sandbox`: the simulated platform, until it is stopped."""
 
 import json
+import secrets
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -100,8 +101,13 @@ async def started(
 def write_config(
     path: Path, pipeline: str, urls: dict[str, str], client: dict[str, str], databases: Path | None = None
 ) -> None:
-    """Writes a configuration for that platform. Raises `ConfigError` where the file cannot be written."""
-    text = yaml.safe_dump(configuration(pipeline, urls, client, databases), sort_keys=False, allow_unicode=True)
+    """Writes a configuration for that platform, with a ledger of its own beside the file: its learners are new.
+
+    Raises `ConfigError` where the file cannot be written.
+    """
+    ledger = {"url": f"sqlite:///{path.stem}-{secrets.token_hex(4)}.sqlite", "site": "sandbox"}
+    document = configuration(pipeline, urls, client, databases) | {"ledger": ledger}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     try:
         path.touch(mode=0o600, exist_ok=True)
         path.write_text(f"# Points at a sandbox, whose secret is no secret.\n{text}", encoding="utf-8")

@@ -126,7 +126,9 @@ class _Writer:
     def ledger(self, ledger: LedgerSettings) -> dict[str, Any] | None:
         """Of the address only the password is a secret: which database it is, operators want to see."""
         url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
-        lines = {name: self.line(getattr(ledger, name)) for name in ("anchor", "key", "signing_key", "public_key")}
+        lines = {
+            name: self.line(getattr(ledger, name)) for name in ("anchor", "key", "site", "signing_key", "public_key")
+        }
         lists = {
             name: list(map(self.text, getattr(ledger, name))) or None
             for name in ("keys", "sign_command", "head_command")

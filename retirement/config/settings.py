@@ -107,6 +107,11 @@ class LedgerSettings(_Settings):
         description="Files of keys that the ledger had before, for look-ups; those that "
         "`retirement ledger rotate-key` left beside the key are found without it.",
     )
+    site: Text | None = Field(
+        default=None,
+        description="Name of the site that the ledger belongs to; none: the address of the LMS. A ledger of another "
+        "site is refused.",
+    )
     signing_key: Text | None = Field(
         default=None,
         description="File with the Ed25519 key, in PEM, that signs the ledger's heads and certificates; it is made "

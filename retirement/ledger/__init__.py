@@ -4,6 +4,7 @@
 entries are chained in `chain`, how a change that is no entry is found in `verification`.
 """
 
+from retirement.ledger.belonging import SITE_NAMED
 from retirement.ledger.chain import Head
 from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Unreported
 from retirement.ledger.cleanups import CLEANUP_ASKED, CLEANUP_CLEARED, AskedCleanups, CleanupIntent
@@ -47,6 +48,7 @@ __all__ = [
     "QUEUED_AGAIN",
     "RETIRED",
     "SIGNING_KEY",
+    "SITE_NAMED",
     "TAKEN_BACK",
     "Asked",
     "AskedCleanups",

@@ -49,9 +49,11 @@ class Claims:
     async def begin(self) -> int:
         """Registers the intent to claim, before the call; returns the number of the claim."""
 
+        site = self._access.location.site
+
         def begin(tx: Transaction) -> int:
             claim = Claim(id=tx.next_id, state=BEGUN, began_at=tx.now, user_ids=())
-            return tx.enter("claim.began", New(claim), facts={})
+            return tx.enter("claim.began", New(claim), facts={"site": site} if site else {})
 
         return await self._access.write(begin)
 

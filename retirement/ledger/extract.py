@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, or_
 
-from retirement.errors import LedgerError
+from retirement.errors import LedgerError, RetirementError
 from retirement.ledger import chain
+from retirement.ledger.belonging import SITE_NAMED, require_site
 from retirement.ledger.chain import Head
 from retirement.ledger.failures import failure
 from retirement.ledger.heads import SignedHead, last_signed, leaves, signed_head
@@ -26,8 +27,16 @@ from retirement.ledger.verification import reading_of, verify
 
 T = TypeVar("T")
 
-#: What is entered about several learners at once: holds on organisations, and reports to partners.
-_SHARED = ("hold.added", "hold.released", "claim.sealed", "claim.parted", "claim.written", "claim.delivered")
+#: What is entered about several learners at once: the site, holds on organisations, and reports to partners.
+_SHARED = (
+    SITE_NAMED,
+    "hold.added",
+    "hold.released",
+    "claim.sealed",
+    "claim.parted",
+    "claim.written",
+    "claim.delivered",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +95,16 @@ class Evidence:
 
     @classmethod
     def of(cls, location: LedgerLocation) -> "Evidence":
-        """Verifies a ledger. Raises `LedgerError` for one that is missing, or is not what was written."""
+        """Verifies a ledger. Raises `LedgerError` for one that is missing, or is not what was written.
+
+        Raises `ConfigError` for that of another site.
+        """
         verdict = verify(location)
         if verdict.problem:
             raise LedgerError(verdict.problem.sentence)
-        return cls(location, verdict.head, verdict.keys)
+        evidence = cls(location, verdict.head, verdict.keys)
+        evidence._reading(lambda connection: require_site(connection, location))
+        return evidence
 
     def extract(self, user_id: int, upto: int | None = None) -> Extract:
         """What it says of a learner, as of an entry; the last one of the verification by default."""
@@ -118,7 +132,7 @@ class Evidence:
         try:
             with engine.connect().execution_options(reading=True) as connection:
                 return work(connection)
-        except LedgerError:
+        except RetirementError:
             raise
         except Exception as error:  # noqa: BLE001 - a driver's words may quote the address
             raise failure(str(self.location), error) from None

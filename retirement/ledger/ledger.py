@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from retirement.errors import RetirementError
 from retirement.ledger.access import Access, Patience, clock_of
 from retirement.ledger.anchor import read_anchor, write_anchor
+from retirement.ledger.belonging import settle
 from retirement.ledger.breakers import Breakers
 from retirement.ledger.claims import Claims
 from retirement.ledger.cleanups import Cleanups
@@ -99,13 +100,14 @@ async def opened(
     `clock` tells the time in UTC (by default this machine's, on PostgreSQL the server's), `steady` seconds
     that no correction of a clock touches (by default those of `clock`, else this machine's), `executor` runs the
     transactions (by default one thread), `holder` is random by default. Raises `ConfigError` for a ledger of
-    another schema or another key and for a bad address, and `LedgerError` for one that cannot be read and written.
+    another schema, another key or another site and for a bad address, and `LedgerError` for one that cannot be read
+    and written.
     """
     patience = Patience(lease_seconds, breaker_learners, breaker_seconds, breaker_longest_seconds)
     engine = engine_of(location)
     writer = Writer(engine, str(location), clock_of(location, clock), location.anchor, executor)
     try:
-        digests, file = await writer.call(lambda: _prepared(location, engine))
+        digests, file = await writer.call(lambda: _prepared(location, engine, clock))
         writer.before_commit = file.require_in_place
         ledger = Ledger(Access(location, writer, digests, holder or secrets.token_hex(8), clock, patience, steady))
         heartbeat = asyncio.create_task(ledger.leases.keep_renewing())
@@ -129,7 +131,9 @@ def _sign(location: LedgerLocation, writer: Writer, clock: Callable[[], datetime
         logger.warning("the head of the ledger is not signed yet: %s", error)
 
 
-def _prepared(location: LedgerLocation, engine: Engine) -> tuple[Digests, OpenFile]:
+def _prepared(
+    location: LedgerLocation, engine: Engine, clock: Callable[[], datetime] | None
+) -> tuple[Digests, OpenFile]:
     """Everything that can be wrong with a ledger is wrong here, before a service is called."""
     make_file(location)
     before = OpenFile(location)
@@ -139,6 +143,7 @@ def _prepared(location: LedgerLocation, engine: Engine) -> tuple[Digests, OpenFi
             prepare(connection, location)
             head = require_whole(connection, anchor, str(location))
             require_signed_head(connection, str(location))
+            head = settle(connection, location, clock) or head
             digests = bind(connection, location)
             file = OpenFile(location)
         before.require_in_place()

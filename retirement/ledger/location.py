@@ -31,6 +31,7 @@ class LedgerLocation:
     `url` is an address, or the path of a SQLite file, in which no sign means anything but itself. `key` is a file
     that is made for a new ledger, or the key itself; left out, it stands beside a SQLite file. `keys` are keys that
     the ledger had before, for look-ups. `signing` is the key by which heads are signed, None: they are not.
+    `site` names the site that it has to belong to, None: any.
     Raises `ConfigError` for an address that no ledger can have.
     """
 
@@ -39,6 +40,7 @@ class LedgerLocation:
     key: Path | bytes | None = field(default=None, repr=False)
     keys: tuple[Path, ...] = field(default=(), repr=False)
     signing: Signing | None = field(default=None, repr=False)
+    site: str | None = None
 
     def __post_init__(self) -> None:
         if not self.file and self.key is None:

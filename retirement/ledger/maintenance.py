@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.ledger.access import clock_of
 from retirement.ledger.anchor import read_anchor, write_anchor
+from retirement.ledger.belonging import require_site, settle
 from retirement.ledger.chain import Head
 from retirement.ledger.digests import KEY_ID_DIGITS, Digests
 from retirement.ledger.failures import translated
@@ -33,7 +34,7 @@ from retirement.ledger.leases import live_leases
 from retirement.ledger.location import LedgerLocation, engine_of, make_file
 from retirement.ledger.schema import upgrade
 from retirement.ledger.tables import SCHEMA
-from retirement.ledger.transaction import Transaction, opened_transaction
+from retirement.ledger.transaction import Transaction, head_of, opened_transaction
 from retirement.ledger.verification import require_whole
 
 T = TypeVar("T")
@@ -54,20 +55,25 @@ class Rotation:
     closed_claims: int  #: sealed partner claims that no key opens
 
 
-def migrate(location: LedgerLocation) -> tuple[str, str]:
+def migrate(location: LedgerLocation, *, clock: Callable[[], datetime] | None = None) -> tuple[str, str]:
     """Brings a ledger to this release's schema; says from which to which, "" for a new one.
 
-    A ledger that has digests gets the check value of its key. Raises `ConfigError` for a ledger of a newer release
-    and where the key does not fit the digests, and `LedgerError`.
+    A ledger that has digests gets the check value of its key, and one that has entries the name of its site. Raises
+    `ConfigError` for a ledger of a newer release or another site and where the key does not fit the digests, and
+    `LedgerError`.
     """
     make_file(location)
 
-    def work(connection: Connection) -> str:
+    def work(connection: Connection) -> tuple[str, Head | None]:
         before = upgrade(connection, location)
         bind_if_used(connection, location)
-        return before
+        head = settle(connection, location, clock) if head_of(connection).seq else None
+        return before, head
 
-    return _in_a_transaction(location, work), SCHEMA
+    before, head = _in_a_transaction(location, work)
+    if head:
+        write_anchor(location.anchor, head)
+    return before, SCHEMA
 
 
 def rotate_key(
@@ -94,6 +100,7 @@ def rotate_key(
         # In this transaction, since migrating alone would ask for the key that is lost.
         upgrade(connection, location)
         require_whole(connection, anchor, str(location))
+        require_site(connection, location)
         tx = opened_transaction(connection, told, writable=True)
         own = None if lost else bind(connection, location)
         before = own.key_id if own else _lost_key(connection, location)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger.access import clock_of
 from retirement.ledger.anchor import line_of, read_anchor, write_anchor
+from retirement.ledger.belonging import require_site
 from retirement.ledger.failures import translated
 from retirement.ledger.heads import (
     SIGNING_KEY,
@@ -36,7 +37,8 @@ def sign_head(location: LedgerLocation, *, clock: Callable[[], datetime] | None 
     """The signed head of a ledger, signed now unless it is; None for one without entries, or that is not signed at all.
 
     Reads the entries since the last signature. Raises `LedgerError` where the chain is not the one that was signed,
-    or where the ledger or the key does not do its part, and `ConfigError` for a bad key file and another schema.
+    or where the ledger or the key does not do its part, and `ConfigError` for a bad key file and a ledger of another
+    schema or another site.
     """
     if location.signing is None:
         return None
@@ -49,6 +51,7 @@ def sign_head(location: LedgerLocation, *, clock: Callable[[], datetime] | None 
         with translated(str(location)), engine.connect() as connection, connection.begin():
             require_schema(schema_of(connection) or "", str(location))
             require_whole(connection, anchor, str(location))
+            require_site(connection, location)
             signed, is_new = _signed(connection, location, signer, clock)
     finally:
         engine.dispose()

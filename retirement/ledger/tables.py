@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 from retirement.ledger.columns import NUMBER, Counts, Day, Items, Time, Words, plain
 
 #: The revision of `migrations/versions` that these tables are at.
-SCHEMA = "0005"
+SCHEMA = "0006"
 
 #: What a person answered a guard, or that the time to answer ended.
 Answer = Literal["approved", "rejected", "expired"]
@@ -331,6 +331,16 @@ class BoundKey(Row, kw_only=True):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     check_value: Mapped[str]
+
+
+class SiteRow(Row, kw_only=True):
+    """The site that the ledger belongs to: one row; `name` is what the configuration calls it."""
+
+    __tablename__ = "site"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    since: Mapped[datetime]
 
 
 class SignedRow(Row, kw_only=True):

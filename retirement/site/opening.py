@@ -86,7 +86,8 @@ def ledger_location(configuration: Configuration) -> LedgerLocation:
     place = LedgerLocation(
         url=url, anchor=anchor, key=key, keys=tuple(Path(path).expanduser() for path in settings.keys)
     )
-    return replace(place, signing=_signing(settings, place))
+    site = settings.site or configuration.lms.url.rstrip("/")
+    return replace(place, signing=_signing(settings, place), site=site)
 
 
 def _path(given: str | None) -> Path | None:
