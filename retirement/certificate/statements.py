@@ -358,7 +358,7 @@ def _quoted(entry: Entry) -> dict[str, Any]:
     """An entry as a certificate quotes it: whole, where it tells of nothing that stays in the ledger."""
     is_whole = bool(entry.rows) and {table for table, _, _ in entry.rows} <= _QUOTED_WHOLE
     copied = {name: getattr(entry, name) for name in ("seq", "at", "kind", "user_id", "previous", "hash")}
-    return {**copied, "body": entry.body if is_whole else None}
+    return {**copied, "body": chain.as_hashed(entry.body) if is_whole else None}
 
 
 def as_format_1(certificate: Certificate) -> Certificate:

@@ -26,6 +26,7 @@ EXAMPLES = {
     "certificate": (
         "certificate --user-id 4711 --format pdf --output certificate-4711.pdf",
         "certificate --check certificate-4711.json",
+        "certificate --check certificate-4711.json --public-key retirement.pem",
     ),
     "residue": ("residue --user-id 4711",),
     "cleanup": ("cleanup --dry-run", "cleanup --limit 500"),
@@ -46,6 +47,10 @@ EXAMPLES = {
         "breaker open FORUM --by oncall --reason 'the forum is being moved'",
         "breaker close FORUM --by oncall --reason 'the forum is back'",
     ),
-    "ledger": ("ledger migrate", "ledger verify"),
+    "ledger": (
+        "ledger migrate",
+        "ledger verify",
+        "ledger redact --entry 812 --by dpo --reason 'names a person' --dry-run",
+    ),
     "config": ("config show", "config import tubular.yml", "config states"),
 }

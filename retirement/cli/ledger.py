@@ -8,10 +8,11 @@ import typer
 
 from retirement.cli.asking import YesOption, agreed
 from retirement.cli.command import Call, command
-from retirement.cli.options import ByOption, DryRunOption, require_keepable
+from retirement.cli.options import ByOption, DryRunOption, require_keepable, within_ids
 from retirement.errors import ConfigError
-from retirement.ledger import Rotation, Verdict, pem_of, public_key_of, sign_head, signer_of
+from retirement.ledger import Redaction, Rotation, Verdict, pem_of, public_key_of, sign_head, signer_of
 from retirement.ledger import migrate as migrate_ledger
+from retirement.ledger import redact as take_out
 from retirement.ledger import rotate_key as rotate
 from retirement.ledger import verify as verify_ledger
 from retirement.ledger.anchor import line_of
@@ -54,11 +55,13 @@ async def verify(call: Call, public_key: PublicKeyOption = None) -> int:
         "head": verdict.head.hash,
         "signed": verdict.signed,
         "keys": list(verdict.keys),
+        "redacted": verdict.redacted,
         "entry": verdict.problem.seq if verdict.problem else None,
         "problem": problem,
     }
     whole = f"{verdict.entries} entries, whole; head {verdict.head.hash}"
-    call.show(document, *([problem] if problem else [whole, _signatures(verdict)]))
+    redacted = [f"texts that were taken out: {verdict.redacted}"] if verdict.redacted else []
+    call.show(document, *([problem] if problem else [whole, _signatures(verdict), *redacted]))
     return DONE if verdict.ok else SOME_FAILED
 
 
@@ -94,6 +97,32 @@ async def public_key(call: Call) -> int:
     key = signer_of(location.signing).key
     call.show({"key": key, "pem": pem_of(key)}, pem_of(key).rstrip("\n"))
     return DONE
+
+
+@app.command()
+@command()
+async def redact(
+    call: Call,
+    entry: Annotated[int, typer.Option("--entry", help="Number of the entry with the text.", callback=within_ids)],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the ledger. Does not repeat the text.")],
+    by: ByOption,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> int:
+    """Take what was typed into an entry out of the ledger for good; the chain stays whole; asks first."""
+    require_keepable(reason=reason, by=by)
+    location = ledger_location(call.configuration)
+    done = take_out(location, entry, by=by, reason=reason, dry_run=True)
+    if not dry_run:
+        if not (yes or agreed("take it out for good?", _redaction(done), dry_run_shows="what it does")):
+            return DONE
+        done = take_out(location, entry, by=by, reason=reason)
+    call.show(asdict(done), _redaction(done))
+    return DONE
+
+
+def _redaction(done: Redaction) -> str:
+    return f"texts: {done.texts}; entries that have one of them: {', '.join(map(str, done.entries))}"
 
 
 @app.command("rotate-key")

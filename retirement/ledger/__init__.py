@@ -20,6 +20,7 @@ from retirement.ledger.location import LedgerLocation
 from retirement.ledger.maintenance import KEY_ROTATED, Rotation, migrate, rotate_key
 from retirement.ledger.notary import sign_head
 from retirement.ledger.receipts import Given
+from retirement.ledger.redaction import Redaction, redact
 from retirement.ledger.runs import RETIRED
 from retirement.ledger.signing import Signing, pem_of, public_key_of, signer_of
 from retirement.ledger.tables import (
@@ -73,6 +74,7 @@ __all__ = [
     "Question",
     "QueueRun",
     "Receipt",
+    "Redaction",
     "Rotation",
     "Said",
     "SignedHead",
@@ -88,6 +90,7 @@ __all__ = [
     "pem_of",
     "public_key_of",
     "question_scope",
+    "redact",
     "rotate_key",
     "sign_head",
     "signer_of",

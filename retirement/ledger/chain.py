@@ -3,7 +3,9 @@
 `canonical` is JSON with sorted keys, without spaces, in ASCII. The hash of an entry is the SHA-256, in lower
 case hex, of the canonical form of the list `[seq, at, kind, user_id, body, previous]`, where `body` is the
 text that is stored (itself canonical JSON) and `previous` is the hash of the entry before, 64 zeros for the
-first. Numbers run from 1 without a gap. These four sentences are enough to check a ledger.
+first. Numbers run from 1 without a gap. What people typed stands in `body` as `{"salt": …, "text": …}`, and is
+hashed as `{"sha256": …}`, the SHA-256 of both: so a text can be taken out, and its entry keeps its hash.
+These five sentences are enough to check a ledger.
 
 Unlike RFC 8785, `canonical` escapes every sign beyond ASCII, writes numbers as Python does, sorts by code point.
 
@@ -14,6 +16,7 @@ stand there as their SHA-256, for they are deleted one day and the chain never i
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +24,13 @@ from typing import Any
 
 #: What stands before the first entry.
 ORIGIN = "0" * 64
+#: The facts and columns in which free text stands; entries of releases before had it in clear.
+FREE_TEXT = frozenset({"reason", "void_reason", "release_reason", "basis", "evidence"})
+#: What stands in a row instead of a text that was taken out.
+REDACTED = "(redacted)"
+_SALTED, _TAKEN_OUT = {"salt", "text"}, {"sha256"}
+# No text of a body has these bytes: its quotes are escaped.
+_SALT_KEY, _HASH_KEY = '"salt":', '"sha256":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +48,53 @@ def canonical(value: Any) -> str:
 
 
 def entry_hash(seq: int, at: str, kind: str, user_id: int | None, body: str, previous: str) -> str:
-    """The hash of an entry, over everything else that is stored of it."""
-    return hashlib.sha256(canonical([seq, at, kind, user_id, body, previous]).encode("ascii")).hexdigest()
+    """The hash of an entry, over everything else that is stored of it, but of free texts over their hashes only."""
+    told = [seq, at, kind, user_id, as_hashed(body), previous]
+    return hashlib.sha256(canonical(told).encode("ascii")).hexdigest()
+
+
+def with_salts(value: Any) -> Any:
+    """A body with each free text beside a salt of its own, so that no hash of a text can be guessed."""
+    if isinstance(value, Mapping):
+        return {
+            name: {"salt": secrets.token_hex(16), "text": each}
+            if name in FREE_TEXT and each and isinstance(each, str)
+            else with_salts(each)
+            for name, each in value.items()
+        }
+    return [with_salts(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def as_hashed(body: str) -> str:
+    """A body as its hash covers it: without free texts."""
+    if _SALT_KEY not in body:
+        return body
+    return canonical(json.loads(body, object_hook=without_text))
+
+
+def without_text(found: dict[str, Any]) -> dict[str, Any]:
+    """An object of a body: the hash of a free text instead of it; every other as it is."""
+    if found.keys() != _SALTED or not all(isinstance(each, str) for each in found.values()):
+        return found
+    text = found["text"].encode("utf-8", "surrogatepass")
+    return {"sha256": hashlib.sha256(bytes.fromhex(found["salt"]) + text).hexdigest()}
+
+
+def read_body(body: str) -> dict[str, Any]:
+    """A body as it is read: facts and rows, with free texts in clear, and `REDACTED` where one was taken out."""
+    read: dict[str, Any] = json.loads(body, object_hook=_in_clear if _SALT_KEY in body or _HASH_KEY in body else None)
+    return read
+
+
+def _in_clear(found: dict[str, Any]) -> Any:
+    if found.keys() == _SALTED and isinstance(found["text"], str):
+        return found["text"]
+    return REDACTED if found.keys() == _TAKEN_OUT and isinstance(found["sha256"], str) else found
+
+
+def taken_out(body: str) -> int:
+    """How many texts were taken out of a body."""
+    return body.count(_HASH_KEY)
 
 
 def content(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """The entries of the chain, as they are read back, and plain entries that change no row."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from retirement.ledger.access import Access
-from retirement.ledger.chain import Head
+from retirement.ledger.chain import Head, read_body
 from retirement.ledger.tables import Entry
 from retirement.ledger.transaction import head_of
 
@@ -61,6 +60,6 @@ class Events:
 
 def event_of(entry: Entry) -> Event:
     """A stored entry, read."""
-    body = json.loads(entry.body)
+    body = read_body(entry.body)
     at = datetime.fromisoformat(entry.at)
     return Event(entry.seq, at, entry.kind, entry.user_id, body["facts"], body["rows"], entry.hash)

@@ -167,7 +167,7 @@ def _read(connection: Connection, user_id: int, head: Head) -> Extract:
     for row in rows_of(connection, Stored, mine, Stored.seq <= head.seq):
         if chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous) != row.hash:
             raise LedgerError(f"entry {row.seq} is not what was written")
-        body = json.loads(row.body)
+        body = chain.read_body(row.body)
         if not _concerns(body["rows"], user_id):
             continue
         told = (body["facts"], body["rows"], row.body)

@@ -152,8 +152,9 @@ def _prepare_reading(connection: Any, _record: object) -> None:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
     _prepare_reading(connection, record)
+    # What is deleted is overwritten, whatever the library was built with.
     # FULL: what was acknowledged survives a power failure. A WAL needs a local disk, as its authors say.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -1,6 +1,7 @@
 """What operators do to a ledger as a whole: bring it to this release, and give it a new key."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -70,7 +71,7 @@ def migrate(location: LedgerLocation, *, clock: Callable[[], datetime] | None = 
         head = settle(connection, location, clock) if head_of(connection).seq else None
         return before, head
 
-    before, head = _in_a_transaction(location, work)
+    before, head = in_a_transaction(location, work)
     if head:
         write_anchor(location.anchor, head)
     return before, SCHEMA
@@ -104,27 +105,33 @@ def rotate_key(
         tx = opened_transaction(connection, told, writable=True)
         own = None if lost else bind(connection, location)
         before = own.key_id if own else _lost_key(connection, location)
-        _require_idle(tx, location)
+        require_idle(tx, location, "rotate the key")
         kept = _kept(location, own)
         planned = Rotation(before, None, lost, key_file, [*kept], _closed_claims(connection, kept.values()))
         if dry_run:
             return planned, tx.append()
         return _rotated(tx, location, planned, kept, new, by)
 
-    rotation, head = _in_a_transaction(location, work, rolled_back=dry_run)
+    rotation, head = in_a_transaction(location, work, rolled_back=dry_run)
     if rotation.after:
         _put_in_place(key_path(location, new), key_file)
         write_anchor(location.anchor, head)
     return rotation
 
 
-def _in_a_transaction(location: LedgerLocation, work: Callable[[Connection], T], *, rolled_back: bool = False) -> T:
+def in_a_transaction(
+    location: LedgerLocation, work: Callable[[Connection], T], *, rolled_back: bool = False, empties_log: bool = False
+) -> T:
+    """What `work` returns of a ledger that no command has open; `empties_log` leaves nothing old in SQLite's log."""
     engine = engine_of(location)
     try:
         with translated(str(location)), engine.connect() as connection, connection.begin() as transaction:
             done = work(connection)
             if rolled_back:
                 transaction.rollback()
+        if empties_log and location.file:
+            with translated(str(location)), closing(engine.raw_connection()) as raw:
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         engine.dispose()
     return done
@@ -140,10 +147,10 @@ def _lost_key(connection: Connection, location: LedgerLocation) -> str:
     raise ConfigError(f"{location}: its key {own.key_id} is not lost; leave out --lost")
 
 
-def _require_idle(tx: Transaction, location: LedgerLocation) -> None:
-    """A run that is under way would go on writing digests under the key before."""
+def require_idle(tx: Transaction, location: LedgerLocation, what: str) -> None:
+    """A run that is under way would go on writing what it has in its memory. Raises `BusyElsewhere`."""
     if live := live_leases(tx):
-        raise BusyElsewhere(f"{location}: a run is under way ({live[0].what}); rotate the key when it has ended")
+        raise BusyElsewhere(f"{location}: a run is under way ({live[0].what}); {what} when it has ended")
 
 
 def _kept(location: LedgerLocation, own: Digests | None) -> dict[Path, Digests]:

@@ -98,7 +98,7 @@ class Transaction:
             raise LedgerError("nothing is entered while the ledger is read")
         seq = self.next_id
         told = [self._apply(change) for change in changes]
-        body = chain.canonical({"facts": facts, "rows": told})
+        body = chain.canonical(chain.with_salts({"facts": facts, "rows": told}))
         self._entries.append({"seq": seq, "at": self._at, "kind": kind, "user_id": user_id, "body": body})
         return seq
 

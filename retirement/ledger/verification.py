@@ -6,9 +6,8 @@ was signed and fits no more; and, with an anchor, a tail that was cut off or a c
 """
 
 import hashlib
-import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,8 @@ from retirement.ledger.schema import require_schema, schema_of
 from retirement.ledger.tables import SignedRow
 from retirement.ledger.transaction import head_of, rows_of
 
+#: The entry that texts were taken out of others, which its facts number.
+TEXT_REDACTED = "text.redacted"
 #: Entries and rows that are in memory at a time.
 _AT_ONCE = 1000
 
@@ -49,6 +50,7 @@ class Verdict:
     """What verifying came to: how many entries are good, the last of them, and what is wrong.
 
     `signed` is the last entry that a signed head covers, 0 where none is; `keys` are the public keys, in hex.
+    `redacted` are texts that were taken out.
     """
 
     entries: int
@@ -56,6 +58,7 @@ class Verdict:
     problem: Problem | None
     signed: int = 0
     keys: tuple[str, ...] = ()
+    redacted: int = 0
 
     @property
     def ok(self) -> bool:
@@ -136,12 +139,13 @@ def verify_connection(
         for entry in _stream(connection, tables.event):
             replay.take(entry)
         replay.require_anchor(wanted=location.anchor is not None)
+        replay.require_redactions()
         if sentence := heads.missing(replay.head.seq):
             raise _Broken(Problem(None, sentence))
         _compare(connection, replay)
     except _Broken as broken:
         problem = broken.problem
-    return Verdict(replay.head.seq, replay.head, problem, heads.signed, tuple(heads.keys))
+    return Verdict(replay.head.seq, replay.head, problem, heads.signed, tuple(heads.keys), replay.redacted)
 
 
 def _signed(connection: Connection) -> dict[int, SignedHead]:
@@ -189,6 +193,9 @@ class _Replay:
         self.rows: dict[_Key, tuple[bytes, int]] = {}
         self.deleted: dict[_Key, int] = {}
         self.heads = heads
+        self.redacted = 0  #: texts that were taken out
+        self._without_text: set[int] = set()
+        self._redacted_by_entry: set[int] = set()
         self._has_anchor = anchor is not None
         self._anchor = iter(anchor or ())
         self._next = next(self._anchor, None)
@@ -197,14 +204,29 @@ class _Replay:
         """Takes the next entry; raises `_Broken` unless it follows the one before."""
         seq = self.head.seq + 1
         self._require_next(entry, seq)
-        body = json.loads(entry.body)
+        body = chain.read_body(entry.body)
         self._keep_rows(body["rows"], seq)
+        self._note_redactions(entry, body["facts"])
         head = Head(seq, entry.hash, entry.at)
         wrong = self.heads.take(head, entry.kind, body["facts"])
         self._require_anchored(head)
         if wrong:
             raise _Broken(Problem(seq, wrong))
         self.head = head
+
+    def _note_redactions(self, entry: Row[Any], facts: Mapping[str, Any]) -> None:
+        if taken_out := chain.taken_out(entry.body):
+            self.redacted += taken_out
+            self._without_text.add(entry.seq)
+        if entry.kind == TEXT_REDACTED:
+            self._redacted_by_entry.update(facts["entries"])
+
+    def require_redactions(self) -> None:
+        """Raises `_Broken` where a text is gone of which no entry says that it was taken out."""
+        if gone := self._without_text - self._redacted_by_entry:
+            raise _Broken(
+                Problem(min(gone), f"a text of entry {min(gone)} is gone, and no entry says that it was taken out")
+            )
 
     def _require_next(self, entry: Row[Any], seq: int) -> None:
         if entry.seq != seq:
