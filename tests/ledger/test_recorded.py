@@ -33,12 +33,10 @@ def entries(file: Path, upto: int) -> list[tuple[object, ...]]:
 
 
 def in_clear(file: Path) -> list[tuple[object, ...]]:
-    """Entries without hashes, with their texts as they are read, and without facts that came later."""
-    found = []
-    for seq, at, kind, user_id, body, *_ in entries(file, BEFORE_SEALING):
-        told = chain.read_body(str(body))
-        told["facts"].pop("row_changed_at", None)
-        found.append((seq, at, kind, user_id, told))
+    """Entries without hashes and the facts that came later, and with their texts as they are read."""
+    found = [(*entry[:4], chain.read_body(str(entry[4]))) for entry in entries(file, BEFORE_SEALING)]
+    for *_, body in found:
+        body["facts"].pop("row_changed_at", None)
     return found
 
 
