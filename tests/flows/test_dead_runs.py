@@ -101,12 +101,13 @@ def test_a_killed_run_becomes_crashed_after_its_silence(tmp_path: Path, environm
     """The queue run and the learners' runs below it, and no run that has ended by itself."""
     with sandbox(tmp_path, "--learners", "6", "--latency-ms", "150") as platform:
         serve = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
-        variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
+        # Three heartbeats fit into the silence, so a run on a slow machine is not taken for dead before it is killed.
+        variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
         with subprocess.Popen(serve, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             name = f"{api}/deployments/name/retire-queue/queue-here"
             until(lambda: patient.get(name).status_code == 200)
             until(lambda: bool(automations(api)))
-            asyncio.run(apply(seconds=10))
+            asyncio.run(apply(seconds=100))
             body = {"state": {"type": "SCHEDULED"}}
             deployment = patient.get(name).json()["id"]
             queue = patient.post(f"{api}/deployments/{deployment}/create_flow_run", json=body).json()
