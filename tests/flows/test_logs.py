@@ -30,10 +30,16 @@ def lines(api: str, flow: str, **more: Any) -> list[str]:
     """What the newest run of a flow has logged between beginning and end, with its steps."""
     run = newest(api, flow, **more)
     body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-    said = [each["message"] for each in patient.post(f"{api}/logs/filter", json=body).raise_for_status().json()]
+
+    def whole() -> list[str]:
+        """The lines, once the last one is there: a busy server takes them up after the run has ended."""
+        found = patient.post(f"{api}/logs/filter", json=body).raise_for_status().json()
+        said = [each["message"] for each in found]
+        return said if said and said[-1].startswith("Finished in state") else []
+
+    said = until(whole)
     assert said[0].startswith("Beginning "), said
-    assert said[-1].startswith("Finished in state"), said
-    return said[1:-1]
+    return list(said[1:-1])
 
 
 def test_runs_of_the_command_line_log_what_they_do(tmp_path: Path, engine: str, retirement: Command) -> None:

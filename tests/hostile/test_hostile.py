@@ -66,7 +66,6 @@ class Stubborn(toys.Sound):
     [
         (toys.Credulous, "200-{}", "retired, and there is still: braze.braze_profile.email"),
         (toys.Careless, "503-html", "retired, and there is still: braze.braze_profile.email"),
-        (toys.NamesTheLearner, "200-{}", "the output names a learner"),
         (toys.Breaks, "200-[]", "a defect in the program: TypeError"),
         (Stubborn, "a-byte-a-second", "took 1800 s, and 450 s is the longest"),
     ],
@@ -79,6 +78,16 @@ def test_a_mistake_is_found(toy: type[Connector], misbehaviour: str, problem: st
     found = results(part, Choice(words=(toys.DELETE, f": {misbehaviour}")))
 
     assert problem in next(each.problem for each in found if each.misbehaviour == misbehaviour)
+
+
+def test_a_connector_that_names_the_learner_is_not_heard() -> None:
+    """Every answer makes it say the address; what it says is withheld, so no store and no output has it."""
+    part = played_with(toys.NamesTheLearner)
+
+    found = results(part, Choice(every=5, words=(toys.DELETE,)))
+
+    assert found
+    assert [str(each) for each in found if "names a learner" in each.problem] == []
 
 
 def test_a_connector_without_a_mistake_is_blamed_for_nothing() -> None:
