@@ -90,7 +90,11 @@ async def move_back(site: Site, learner: Learner, *, dry_run: bool, aiming: Aimi
             await lease.end(Verdict.FAILED.value, str(failure), learner.state)
             raise
         finding = _finding(learner, Verdict.FAILED, str(failure))
-    await lease.end(_ending(site, learner, finding, lease).value, finding.text, finding.target or finding.state)
+    ending, why = _ending(site, learner, finding, lease).value, finding.text
+    if finding.state != learner.state and lease.ended_before:
+        # Another run has moved the row since it was listed, and what it said of the end stands.
+        ending, why = lease.ended_before
+    await lease.end(ending, why, finding.target or finding.state)
     return finding
 
 
@@ -126,8 +130,9 @@ async def _moved(
 ) -> Finding:
     row = await site.lms.rows.refresh(learner)
     if row is None or row.state != learner.state:
-        where = "gone" if row is None else f"in {row.state} by now"
-        return _finding(learner, Verdict.LEFT, f"the row is {where}")
+        if row is None:
+            return Finding(learner.user_id, Verdict.LEFT, "gone", None, "the row is gone")
+        return _finding(row, Verdict.LEFT, f"the row is in {row.state} by now")
     if lost := restored(site.pipeline, row, lease.row_before):
         await lease.void(lost, RESTORED)
     aim = await aiming(site, row, lease.finished, record)

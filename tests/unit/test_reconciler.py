@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from retirement.errors import Ending, Misconfigured, Transient
-from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.move_back import Finding, Verdict, move_back
 from retirement.followup.reconcile import reconcile
 from retirement.ledger import Ledger, LedgerLocation, opened
 from retirement.pipeline.endings import Report
@@ -161,6 +161,23 @@ async def test_a_row_that_changes_while_it_is_looked_at_is_left_alone(world: Wor
         "the row is in ABORTED by now",
         "ABORTED",
     )
+
+
+async def test_what_another_run_has_ended_meanwhile_stays_as_it_said(world: World) -> None:
+    """It retired the learner between the list and the lease."""
+    world.seed(holder(), states=LINE.lms_states)
+    site = world.site(LINE)
+    await die_at(world, site, "retire_forum", after=False)
+    world.calendar.pass_by(minutes=10)
+    listed = (await site.lms.rows.queue(site.pipeline.working_states, 0)).learners[0]
+    assert [each.verdict async for each in reconcile(site)] == [Verdict.MOVED]
+    assert (await world.retire(site, USERNAME)).ending is Ending.RETIRED
+
+    left = await move_back(site, listed, dry_run=False)
+
+    (record,) = await world.ledger.learners.find()
+    assert (left.verdict, left.text) == (Verdict.LEFT, "the row is in COMPLETE by now")
+    assert (record.ending, record.state) == ("retired", "COMPLETE")
 
 
 async def test_a_run_that_begins_first_keeps_the_learner(world: World, elsewhere: Ledger) -> None:
