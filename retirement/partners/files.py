@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
 
 from retirement.errors import ConfigError
+from retirement.ledger.files import sync_folder
 
 COLUMNS = ("user_id", "original_username", "original_email", "original_name", "deletion_completed", "organisation")
 #: What a spreadsheet takes for the beginning of a formula, or skips before one (OWASP, CSV injection).
@@ -127,7 +128,7 @@ class Destination:
                     _write_private(draft, content)
                 for draft, path in drafts:
                     draft.replace(path)
-                _flush(self.folder)
+                sync_folder(self.folder)
             finally:
                 # What is left of a disk that was full holds names as well.
                 for draft, _ in drafts:
@@ -213,15 +214,6 @@ def _write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    """Makes new names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
