@@ -20,6 +20,7 @@ from retirement.privacy.plain import CONTROL, as_markdown, visible
 from retirement.privacy.redaction import (
     REDACTED,
     RedactingFilter,
+    every_handler,
     forget,
     known,
     redact,
@@ -38,6 +39,7 @@ __all__ = [
     "RedactingFilter",
     "as_markdown",
     "contains_name",
+    "every_handler",
     "forget",
     "id_mentions",
     "keepable",

@@ -153,7 +153,11 @@ def redact_logs() -> None:
     if logging.lastResort is not None:
         # What a command logs that has set up no logging.
         logging.lastResort.addFilter(_filter)
-    loggers = [logging.getLogger(), *list(logging.root.manager.loggerDict.values())]
-    for logger in loggers:
-        for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
-            handler.addFilter(_filter)
+    for handler in every_handler():
+        handler.addFilter(_filter)
+
+
+def every_handler() -> set[logging.Handler]:
+    """The handlers of all loggers that there are now."""
+    loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
+    return {each for logger in loggers if isinstance(logger, logging.Logger) for each in logger.handlers}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TextIO
 
+from retirement.privacy import every_handler
+
 #: A message is said when it comes for so many times.
 SAID_AT = (1, 10, 100, 1000, 10_000)
 #: Characters of a message at most.
@@ -101,8 +103,7 @@ def one_line_each(stream: TextIO) -> Iterator[None]:
     The handlers of logs have to be there, so Prefect was imported before.
     """
     found = _OneLine()
-    loggers = [logging.getLogger(), *list(logging.root.manager.loggerDict.values())]
-    handlers = {each for logger in loggers if isinstance(logger, logging.Logger) for each in logger.handlers}
+    handlers = every_handler()
     for handler in handlers:
         handler.addFilter(found)
     try:
