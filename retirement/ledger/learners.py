@@ -117,7 +117,7 @@ class Learners:
 
     async def rows_before(self, record: LearnerRecord) -> dict[str, datetime]:
         """When the LMS row had last changed before each step was proved; as `LearnerLease.row_before`."""
-        return await self._access.read(lambda tx: rows_before(tx, record.attempts))
+        return await self._access.read(lambda tx: rows_before(tx, record))
 
     async def open_runs(self) -> list[LearnerRecord]:
         """Retirements whose last run has no end: it is under way, or it died."""

@@ -117,46 +117,48 @@ def _void(tx: Transaction, run: Run, before: LearnerRecord | None) -> list[Chang
 def _since(tx: Transaction, lease: Lease, run: Run, before: LearnerRecord | None) -> Began:
     """What earlier runs of this retirement left."""
     attempts = attempts_of(tx, run.learner.user_id, run.learner.retirement_id)
-    changed = _has_another_pipeline(tx, run, attempts)
+    began = _begun_before(tx, run.learner) if any(each.outcome for each in attempts) else []
+    changed = _has_another_pipeline(run, attempts, began)
     ended = (before.ending, before.reason or "") if before and before.ending else None
     calls = {each.step: (each.service, each.operation) for each in attempts if each.is_proved}
     was_retired = before is not None and before.retired_at is not None
     tried = frozenset[str]() if was_retired else frozenset(each.step for each in attempts)
-    row_before = rows_before(tx, attempts)
+    row_before = _rows_before(attempts, began)
     return Began(lease, proved(attempts), calls, active_holds(tx), changed, ended, tried, was_retired, row_before)
 
 
-def rows_before(tx: Transaction, attempts: Sequence[Attempt]) -> dict[str, datetime]:
-    """For each proved step, when the LMS row had last changed before the run that proved it first.
+def rows_before(tx: Transaction, retirement: LearnerRecord) -> dict[str, datetime]:
+    """As `Began.row_before`, for a retirement with its attempts."""
+    return _rows_before(retirement.attempts, _begun_before(tx, retirement))
 
-    By the clock of the LMS, so that it compares with the row. Runs of older releases have not entered it.
-    """
-    first: dict[str, Attempt] = {}
+
+def _begun_before(tx: Transaction, retirement: Learner | LearnerRecord) -> list[Event]:
+    """The runs of a retirement that have begun, oldest first."""
+    entries = tx.rows(Entry, Entry.user_id == retirement.user_id, Entry.kind == "run.began")
+    return [each for each in map(event_of, entries) if each.facts.get("retirement") == retirement.retirement_id]
+
+
+def _rows_before(attempts: Sequence[Attempt], began: Sequence[Event]) -> dict[str, datetime]:
+    """By the clock of the LMS, so that it compares with the row. Runs of older releases have not entered it."""
+    first: dict[str, int] = {}
     for each in attempts:
         if each.is_proved:
-            first.setdefault(each.step, each)
-    changes = {}
-    for user_id in {each.user_id for each in first.values()}:
-        for event in map(event_of, tx.rows(Entry, Entry.user_id == user_id, Entry.kind == "run.began")):
-            if text := event.facts.get("row_changed_at"):
-                changes[user_id, event.facts["retirement"], event.facts["fence"]] = chain.read(text)
-    keys = {step: (each.user_id, each.retirement_id, each.fence) for step, each in first.items()}
-    return {step: changes[key] for step, key in keys.items() if key in changes}
+            first.setdefault(each.step, each.fence)
+    changes = {each.facts["fence"]: each.facts.get("row_changed_at") for each in began}
+    return {step: chain.read(text) for step, fence in first.items() if (text := changes.get(fence))}
 
 
-def _has_another_pipeline(tx: Transaction, run: Run, attempts: Sequence[Attempt]) -> bool:
+def _has_another_pipeline(run: Run, attempts: Sequence[Attempt], began: Sequence[Event]) -> bool:
     """Whether steps were proved, and the last run that tried one had another pipeline than this run has.
 
     A run that ended before its first step does not count, whatever pipeline it had: it need not have brought the LMS
     row in line. Where no step was ever proved, what lies behind the row is the work of another driver.
     """
-    if not (run.pipeline and any(each.outcome for each in attempts)):
+    if not run.pipeline:
         return False
-    tried, learner = {each.fence for each in attempts}, run.learner
-    entries = tx.rows(Entry, Entry.user_id == learner.user_id, Entry.kind == "run.began")
-    for event in map(event_of, reversed(entries)):
-        is_mine = event.facts.get("retirement") == learner.retirement_id
-        if is_mine and event.facts.get("steps") and event.facts["fence"] in tried:
+    tried = {each.fence for each in attempts}
+    for event in reversed(began):
+        if event.facts.get("steps") and event.facts["fence"] in tried:
             return _pipeline_of(event) != run.pipeline
     return False
 
