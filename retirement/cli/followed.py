@@ -33,12 +33,11 @@ async def _written(ledger: Ledger, user_ids: set[int]) -> bool:
             return False
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.certificates import show_certificates
-        from retirement.flows.kit.loss import or_lost
+        from retirement.flows.kit.loss import loss_told
 
         try:
-            await show_certificates(ledger, user_ids)
-        except Exception as error:
-            if isinstance(await or_lost(error), EngineLost):
-                return False
-            raise
+            async with loss_told():
+                await show_certificates(ledger, user_ids)
+        except EngineLost:
+            return False
     return True

@@ -18,7 +18,7 @@ from retirement.flows.cleanup import cleanup
 from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
 from retirement.flows.hold import hold
-from retirement.flows.kit.loss import or_lost
+from retirement.flows.kit.loss import loss_told
 from retirement.flows.kit.names import TAG
 from retirement.flows.kit.schedules import Schedules as KeptSchedules
 from retirement.flows.kit.watchdog import Watchdog
@@ -125,12 +125,8 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
             served = await _offer_all(runner, kept, schedules, tell)
         serving, watching = asyncio.ensure_future(runner.start()), asyncio.ensure_future(watchdog.run())
         tell(f"ready: {len(served)} deployments")
-        try:
+        async with loss_told():
             await _served(runner, serving, watching, lambda: kept.stop(served))
-        except Exception as error:
-            if (told := await or_lost(error)) is error:
-                raise
-            raise told from None
 
 
 async def _served(

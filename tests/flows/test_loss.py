@@ -132,7 +132,12 @@ async def test_a_failure_of_the_server_is_the_loss_though_it_is_back_when_it_is_
     async def there() -> bool:
         return True
 
-    assert isinstance(await loss.or_lost(error, there), EngineLost) is (status != 409)
+    with pytest.raises((EngineLost, httpx.HTTPError, PrefectHTTPStatusError)) as raised:
+        async with loss.loss_told(there):
+            raise error
+
+    assert isinstance(raised.value, EngineLost) is (status != 409)
+    assert status != 409 or raised.value is error
 
 
 @pytest.mark.anyio

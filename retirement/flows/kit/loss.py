@@ -6,8 +6,8 @@ the wait for Prefect is broken off once they are through.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from prefect.settings import get_current_settings
@@ -44,33 +44,36 @@ async def unless_lost(work: Awaitable[Result], stop: Stop, ended: Callable[[], b
     """
     task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_lost(ask))
     try:
-        if await until_first(task, watch):
-            return task.result()
-        lost = EngineLost(f"Prefect's server has not answered for {PATIENCE_SECONDS:.0f} s; its records are incomplete")
-        stop.set(lost)
-        await _until(lambda: ended() or task.done())
-        process.left_alone.set()
-        task.cancel()
-        raise lost
-    except (RetirementError, asyncio.CancelledError):
-        raise
-    except Exception as error:
-        if (told := await or_lost(error, ask)) is error:
-            raise
-        process.left_alone.set()
-        raise told from None
+        async with loss_told(ask, process.left_alone.set):
+            if await until_first(task, watch):
+                return task.result()
+            what = f"Prefect's server has not answered for {PATIENCE_SECONDS:.0f} s; its records are incomplete"
+            stop.set(lost := EngineLost(what))
+            await _until(lambda: ended() or task.done())
+            process.left_alone.set()
+            task.cancel()
+            raise lost
     finally:
         watch.cancel()
 
 
-async def or_lost(error: Exception, ask: Ask = _is_alive) -> Exception:
-    """What to say of an error of Prefect's client: `EngineLost` where the server fails or is away, else the error.
+@asynccontextmanager
+async def loss_told(ask: Ask = _is_alive, lost: Callable[[], None] = lambda: None) -> AsyncIterator[None]:
+    """Raises `EngineLost` for an error of Prefect's client within the block, where the server fails or is away.
 
-    A server that was away may be back when it is asked, so its own failure counts whatever it says then.
+    A server that was away may be back when it is asked, so its own failure counts whatever it says then. `lost` is
+    called first; errors of ours go through.
     """
-    if not is_failure(error) and await ask():
-        return error
-    return EngineLost("Prefect's server, or its database, fails or does not answer; its records are incomplete")
+    try:
+        yield
+    except RetirementError:
+        raise
+    except Exception as error:
+        if not is_failure(error) and await ask():
+            raise
+        lost()
+        what = "Prefect's server, or its database, fails or does not answer; its records are incomplete"
+        raise EngineLost(what) from None
 
 
 async def _until(ended: Callable[[], bool]) -> None:
