@@ -18,9 +18,8 @@ from retirement.cli.sandbox import LatencyOption, PipelineOption, known, started
 from retirement.cli.secrets import secret_block
 from retirement.cli.shown_reports import reports_table
 from retirement.flows.kit import lock
-from retirement.flows.kit.server import running
+from retirement.flows.kit.server import engine_folder, running
 from retirement.pipeline.endings import Report
-from retirement.process import home
 from retirement.reports import DONE, SOME_FAILED
 from retirement.sandbox import Sandbox
 from retirement.sandbox.pipelines import states
@@ -52,7 +51,7 @@ async def demo(
             if error:
                 errors.print(str(error))
             if not exit_:
-                errors.print(lock.login(home() / "engine"))
+                errors.print(lock.login(engine_folder()))
                 errors.print("Ctrl-C stops everything")
                 await until_told_to_stop()
     code = code_of(error, reports.exit_code(found))

@@ -18,7 +18,7 @@ from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError
 from retirement.flows.kit import lock
 from retirement.flows.kit.counted import one_line_each
-from retirement.flows.kit.server import PrefectServer, restart, running
+from retirement.flows.kit.server import PrefectServer, engine_folder, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
 from retirement.process import home, waiting
@@ -41,7 +41,7 @@ async def serve(
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles
 
-        login = [lock.login(home() / "engine")] if engine.is_ours else []
+        login = [lock.login(engine_folder())] if engine.is_ours else []
         for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
         # When the server dies, the parts of Prefect that ask it print traceback after traceback.

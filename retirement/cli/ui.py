@@ -7,8 +7,7 @@ from retirement.cli.command import Call, command
 from retirement.cli.output import console
 from retirement.errors import ConfigError
 from retirement.flows.kit import lock
-from retirement.flows.kit.server import in_use
-from retirement.process import home
+from retirement.flows.kit.server import engine_folder, in_use
 from retirement.reports import DONE
 
 
@@ -21,9 +20,9 @@ async def ui(_call: Call) -> int:
         address = engine.ui_url
         if engine.is_ours:
             # A file and no address: other accounts see the addresses that a browser is started with.
-            address = lock.write_page(home() / "engine", engine.ui_url).as_uri()
+            address = lock.write_page(engine_folder(), engine.ui_url).as_uri()
     if not await asyncio.to_thread(webbrowser.open, address):
-        console.print(f"UI: {engine.ui_url}", highlight=False)
+        console.print(f"UI: {engine.ui_url}")
         if engine.is_ours:
-            console.print(lock.login(home() / "engine"))
+            console.print(lock.login(engine_folder()))
     return DONE

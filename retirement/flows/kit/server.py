@@ -129,9 +129,14 @@ def _abandon(folder: Path, engine: PrefectServer) -> None:
     postgres.tell_to_stop(folder)
 
 
+def engine_folder() -> Path:
+    """Where our server has its data, its credential and what says that it is up."""
+    return home() / "engine"
+
+
 def _folder() -> Path:
     """The folder of our server, made where there is none. Raises `ConfigError` where it cannot be written."""
-    folder = home() / "engine"
+    folder = engine_folder()
     try:
         for each in (home(), folder, home() / "logs"):
             each.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -175,7 +180,7 @@ def in_use() -> Iterator[PrefectServer | None]:
     if external := operators_server():
         yield PrefectServer(external, "external")
         return
-    folder = home() / "engine"
+    folder = engine_folder()
     engine = _recorded(folder)
     if engine is None or _born(engine.pid) != engine.born:
         yield None
@@ -240,7 +245,7 @@ def _others(folder: Path) -> bool:
 
 def ends_with_us(engine: PrefectServer) -> bool:
     """Whether the server of `running` stops at the end of this process, with every page that it shows."""
-    return engine.is_ours and not _others(home() / "engine")
+    return engine.is_ours and not _others(engine_folder())
 
 
 @contextmanager
