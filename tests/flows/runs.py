@@ -45,6 +45,16 @@ def learners_runs(api: str, queue: str) -> list[dict[str, Any]]:
 
 
 def queue_runs(api: str) -> list[dict[str, Any]]:
-    body = {"flows": {"name": {"any_": ["retire-queue"]}}, "sort": "START_TIME_DESC"}
+    """Those that have begun or been asked for, the newest first."""
+    return runs_of(api, "retire-queue")
+
+
+def runs_of(api: str, flow: str, **flow_runs: Any) -> list[dict[str, Any]]:
+    """The runs of a flow, the newest first, without those that schedules plan.
+
+    A `serve` of another test leaves its schedules on the session's server, which plans runs for days to come.
+    """
+    wanted = {"state": {"type": {"not_any_": ["SCHEDULED"]}}, **flow_runs}
+    body = {"flows": {"name": {"any_": [flow]}}, "flow_runs": wanted, "sort": "START_TIME_DESC"}
     found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
     return found

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,12 @@ def test_a_flow_that_is_told_to_stop_ends_as_stopped_and_leaves_nothing_half_don
 ) -> None:
     """SIGTERM amid its requests, or while it asks: no lease is left, no row half moved, no learner in a log line."""
     platform, before, flow = place.platform, len(place.platform.requests()), FLOWS[name]
-    parameters = json.dumps(place.parameters(FLOWS[name]))
+    parameters, since = json.dumps(place.parameters(FLOWS[name])), datetime.now(UTC).isoformat()
     # In an interpreter of its own: what is forked logs nothing but what is critical.
     command = [sys.executable, "-c", RUN, *name.split(":"), parameters]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as run:
-        until(lambda: run.poll() is not None or len(platform.requests()) >= before + 4 or asks(engine, flow))
+        until(lambda: run.poll() is not None or len(platform.requests()) >= before + 4 or asks(engine, flow, since))
         run.terminate()
         out, err = run.communicate(timeout=PATIENCE)
 
@@ -146,9 +147,10 @@ def test_a_flow_that_is_told_to_stop_ends_as_stopped_and_leaves_nothing_half_don
     assert asyncio.run(live_leases(platform)) == set()
 
 
-def asks(api: str, flow: Flow[Any, Any]) -> bool:
-    """Whether a run of this flow waits for a person."""
-    body = {"flows": {"name": {"any_": [flow.name]}}, "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}}
+def asks(api: str, flow: Flow[Any, Any], since: str) -> bool:
+    """Whether a run of this flow that began after that time waits for a person."""
+    wanted = {"state": {"type": {"any_": ["PAUSED"]}}, "start_time": {"after_": since}}
+    body = {"flows": {"name": {"any_": [flow.name]}}, "flow_runs": wanted}
     return bool(patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json())
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from tests import patient
 from tests.flows.conftest import Command, Flow, sandbox
+from tests.flows.runs import runs_of
 from tests.patient import until
 
 PERSON = {"email": "zoe.canary@canary.example", "name": "Zoe Canary", "state": "PENDING", "requested_days_ago": 20}
@@ -19,16 +20,9 @@ SEED = {
 }
 
 
-def newest(api: str, flow: str, **more: Any) -> dict[str, Any]:
-    """The run of a flow that has begun last."""
-    body = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 1, **more}
-    found: list[dict[str, Any]] = patient.post(f"{api}/flow_runs/filter", json=body).raise_for_status().json()
-    return found[0]
-
-
-def lines(api: str, flow: str, **more: Any) -> list[str]:
+def lines(api: str, flow: str, **flow_runs: Any) -> list[str]:
     """What the newest run of a flow has logged between beginning and end, with its steps."""
-    run = newest(api, flow, **more)
+    run = runs_of(api, flow, **flow_runs)[0]
     body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
 
     def whole() -> list[str]:
@@ -50,8 +44,8 @@ def test_runs_of_the_command_line_log_what_they_do(tmp_path: Path, engine: str, 
         of_one = lines(engine, "retire-learner")
         queue = retirement("retire-queue", "--config", platform.config)
         of_queue = lines(engine, "retire-queue")
-        below = {"parent_flow_run_id": {"any_": [newest(engine, "retire-queue")["id"]]}}
-        of_learner = lines(engine, "retire-learner", flow_runs=below)
+        below = {"any_": [runs_of(engine, "retire-queue")[0]["id"]]}
+        of_learner = lines(engine, "retire-learner", parent_flow_run_id=below)
 
     assert (alone.code, queue.code, alone.err, queue.err) == (0, 0, "", "")
     assert "Beginning" not in alone.out + queue.out
@@ -66,7 +60,7 @@ def test_the_event_feed_has_what_became_of_a_run(tmp_path: Path, engine: str, re
     """Its states, and those of its steps, some seconds later; no event names a learner."""
     with sandbox(tmp_path, "--pipeline", "minimal", seed=SEED) as platform:
         assert retirement("retire-learner", "--user-id", "101", "--config", platform.config).code == 0
-    run = newest(engine, "retire-learner")["id"]
+    run = runs_of(engine, "retire-learner")[0]["id"]
 
     def events() -> list[dict[str, Any]]:
         given = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run}"]}}, "limit": 50}
