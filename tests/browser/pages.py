@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page
 
@@ -101,6 +104,16 @@ class Ui:
         dialog = self.page.get_by_role("dialog")
         self.button(name, dialog).click()
         dialog.wait_for(state="hidden")
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """For clicks after which Prefect's page goes elsewhere by itself, once the server has answered.
+
+        Waits until it has gone: it would go over a page that is opened in between.
+        """
+        before = urlsplit(self.page.url).path
+        yield
+        self.page.wait_for_url(lambda url: urlsplit(url).path != before)
 
     def menu(self, item: str) -> None:
         """Clicks an item of the menu behind the three dots at the top."""
