@@ -1,23 +1,30 @@
-"""The process that we are: where its files lie, a worker thread that signals cancel, and what is waited for.
+"""The process that we are: where its files lie, who acts in it, what signals cancel, and what is waited for.
 
 Signals arrive in the main thread only, and an event loop there is broken off wherever it is. So the command line
 and the flows of deployments run their work in a thread beside it: a signal is a cancellation and nothing else.
+
+A name that an operator types is a claim. The account of the operating system, the machine and the way in are not:
+`observed` is what the process sees for itself, and the ledger enters it with each act.
 """
 
 import asyncio
 import gc
 import os
+import pwd
+import re
 import resource
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
-from dataclasses import dataclass
+from contextvars import ContextVar, copy_context
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 
@@ -174,3 +181,87 @@ class Beside:
         if self.told:  # before there was anything to cancel
             raise asyncio.CancelledError
         return await self._body()
+
+
+#: The ways in: a command; a form on a page of Prefect; a schedule; a run that was started in Prefect; a program that
+#: uses the package.
+Channel = Literal["console", "form", "schedule", "prefect", "program"]
+
+
+# What operating systems take as the name of an account or a machine; nothing else is repeated.
+_NAME = re.compile(r"[\w.@$\\-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at a process. `sudo` is the account that became another one, `run` the run of Prefect that acted."""
+
+    account: str
+    host: str
+    channel: Channel
+    sudo: str | None = None
+    run: str | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """As an entry has it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    channel: Channel
+    run: str | None
+
+
+_UNKNOWN = _Way("program", None)
+_way: ContextVar[_Way] = ContextVar("way", default=_UNKNOWN)
+
+
+def observed() -> Observed:
+    """Who acts here and now."""
+    way = _way.get()
+    return Observed(_account(), _host(), way.channel, _sudo(), way.run)
+
+
+@contextmanager
+def acting(channel: Channel, run: str | None = None) -> Iterator[None]:
+    """What is entered in the block came in by this way."""
+    token = _way.set(_Way(channel, run))
+    try:
+        yield
+    finally:
+        _way.reset(token)
+
+
+def typed_into_a_form() -> None:
+    """From here on the run does what a person has typed into its form."""
+    _way.set(_Way("form", _way.get().run))
+
+
+def is_unknown_way() -> bool:
+    """Whether none has said yet by which way this came in."""
+    return _way.get() is _UNKNOWN
+
+
+def _account() -> str:
+    """The account of the operating system that this process has; its number where the system has no name for it."""
+    number = os.geteuid()
+    try:
+        return _plain(pwd.getpwuid(number).pw_name) or str(number)
+    except KeyError:
+        return str(number)
+
+
+def _sudo() -> str | None:
+    """The account that called sudo: a variable, which a process that is no child of sudo could have set as well."""
+    return _plain(os.environ.get("SUDO_USER", ""))
+
+
+@cache
+def _host() -> str:
+    return _plain(socket.gethostname()) or "unknown"
+
+
+def _plain(name: str) -> str | None:
+    return name if _NAME.fullmatch(name) else None

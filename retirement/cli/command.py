@@ -21,7 +21,7 @@ from retirement.cli.secrets import secret_block
 from retirement.config import Configuration, load
 from retirement.errors import Defect, RetirementError
 from retirement.privacy import redact_logs
-from retirement.process import Beside, last_acts, left_alone, waits
+from retirement.process import Beside, acting, last_acts, left_alone, waits
 from retirement.reports import DONE, SOME_FAILED
 
 #: Seconds between two lines that say what a command waits for.
@@ -122,6 +122,11 @@ def _option(name: str, annotation: Any, default: object) -> inspect.Parameter:
 def _run(body: Callable[[], Coroutine[Any, Any, int]], call: Call) -> NoReturn:
     """Runs a body to its exit code; an error is one line on stderr for each of its problems."""
     redact_logs()
+    with acting("console"):
+        _acted(body, call)
+
+
+def _acted(body: Callable[[], Coroutine[Any, Any, int]], call: Call) -> NoReturn:
     with _telling(call):
         work = body()
     # A second Ctrl-C does not wait for what has begun.

@@ -50,6 +50,7 @@ EXAMPLES = {
     "ledger": (
         "ledger migrate",
         "ledger verify",
+        "ledger acts --days 7",
         "ledger redact --entry 812 --by dpo --reason 'names a person' --dry-run",
     ),
     "config": ("config show", "config import tubular.yml", "config states"),

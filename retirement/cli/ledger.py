@@ -1,6 +1,7 @@
 """Commands on the ledger itself: create or upgrade it, sign it, and prove that no entry was changed."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,9 @@ import typer
 from retirement.cli.asking import YesOption, agreed
 from retirement.cli.command import Call, command
 from retirement.cli.options import ByOption, DryRunOption, require_keepable, within_ids
+from retirement.cli.output import table
 from retirement.errors import ConfigError
-from retirement.ledger import Redaction, Rotation, Verdict, pem_of, public_key_of, sign_head, signer_of
+from retirement.ledger import Act, Redaction, Rotation, Verdict, opened, pem_of, public_key_of, sign_head, signer_of
 from retirement.ledger import migrate as migrate_ledger
 from retirement.ledger import redact as take_out
 from retirement.ledger import rotate_key as rotate
@@ -123,6 +125,57 @@ async def redact(
 
 def _redaction(done: Redaction) -> str:
     return f"texts: {done.texts}; entries that have one of them: {', '.join(map(str, done.entries))}"
+
+
+#: What stands for the way in, in a sentence.
+_WAYS = {
+    "console": ", by a command",
+    "form": ", by a form in Prefect",
+    "schedule": ", by its schedule",
+    "prefect": ", by a run that was started in Prefect",
+}
+
+
+@app.command()
+@command()
+async def acts(
+    call: Call,
+    user_id: int | None = None,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="How far back, where no learner is given.")] = 30,
+) -> int:
+    """Show who did what: the name that was typed, and the account, the machine and the way in that were observed."""
+    async with opened(ledger_location(call.configuration)) as ledger:
+        if user_id is None:
+            found = await ledger.acts.since(ledger.now() - timedelta(days=days))
+        else:
+            found = await ledger.acts.about(user_id)
+    rows = [
+        [f"{each.at:%Y-%m-%d %H:%M}", each.seq, each.kind, each.user_id, each.claimed, _seen(each)] for each in found
+    ]
+    call.show(
+        {"acts": [_row(each) for each in found]},
+        table(("at (UTC)", "entry", "act", "learner", "named", "observed"), rows) if rows else "no acts",
+    )
+    return DONE
+
+
+def _row(act: Act) -> dict[str, Any]:
+    return {
+        "at": act.at.isoformat(),
+        "entry": act.seq,
+        "act": act.kind,
+        "learner": act.user_id,
+        "named": act.claimed,
+        "observed": act.observed,
+    }
+
+
+def _seen(act: Act) -> str:
+    """What was observed, in words."""
+    if act.observed is None:
+        return "not observed: an earlier release"
+    sudo = f" (sudo by {act.observed['sudo']})" if "sudo" in act.observed else ""
+    return f"{act.observed['account']}{sudo} on {act.observed['host']}{_WAYS.get(act.observed['channel'], '')}"
 
 
 @app.command("rotate-key")

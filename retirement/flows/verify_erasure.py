@@ -22,6 +22,7 @@ from retirement.followup.questions import Checked
 from retirement.followup.verify import CONFIRMED
 from retirement.ledger import Receipt
 from retirement.privacy import withheld
+from retirement.process import acting
 from retirement.site import Site, opened
 from retirement.site.stopping import collect, finish_or_stop
 from retirement.site.watch import locate
@@ -86,5 +87,6 @@ async def _take_over(site: Site, receipt: Receipt, answer: manual.Evidence) -> N
     learner = await locate(site, receipt.user_id)
     about = [learner] if learner else []
     said = (withheld(answer.evidence, about), withheld(answer.done_by, about))
-    await site.ledger.receipts.checked(receipt.id, result=CONFIRMED, confirmed=True, evidence=said)
+    with acting("form"):
+        await site.ledger.receipts.checked(receipt.id, result=CONFIRMED, confirmed=True, evidence=said)
     await manual.settle(answer.reference)

@@ -4,6 +4,7 @@
 entries are chained in `chain`, how a change that is no entry is found in `verification`.
 """
 
+from retirement.ledger.acts import Act
 from retirement.ledger.belonging import SITE_NAMED
 from retirement.ledger.chain import Head
 from retirement.ledger.claims import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Unreported
@@ -51,6 +52,7 @@ __all__ = [
     "SIGNING_KEY",
     "SITE_NAMED",
     "TAKEN_BACK",
+    "Act",
     "Asked",
     "AskedCleanups",
     "Attempt",

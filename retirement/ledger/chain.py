@@ -28,6 +28,38 @@ ORIGIN = "0" * 64
 FREE_TEXT = frozenset({"reason", "void_reason", "release_reason", "basis", "evidence"})
 #: What stands in a row instead of a text that was taken out.
 REDACTED = "(redacted)"
+#: The entries of acts, with which is entered what was observed. Every other entry follows from one of these: it has
+#: the fence, the run or the number that one of them has entered.
+ACTS = frozenset(
+    {
+        "archive.asked",
+        "breaker.closed",
+        "breaker.opened",
+        "claim.began",
+        "claim.delivered",
+        "claim.lost",
+        "decision.late",
+        "decision.made",
+        "decision.taken_up",
+        "decision.used",
+        "hold.added",
+        "hold.released",
+        "key.rotated",
+        "queue.began",
+        "receipt.checked",
+        "receipt.late",
+        "run.began",
+        "run.closed",
+        "schedule.paused",
+        "schedule.resumed",
+        "signing.key",
+        "site.named",
+        "text.redacted",
+    }
+)
+
+#: The fact of an entry under which it stands.
+OBSERVED = "observed"
 _SALTED, _TAKEN_OUT = {"salt", "text"}, {"sha256"}
 # No text of a body has these bytes: its quotes are escaped.
 _SALT_KEY, _HASH_KEY = '"salt":', '"sha256":'

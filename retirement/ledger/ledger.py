@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from retirement.errors import RetirementError
 from retirement.ledger.access import Access, Patience, clock_of
+from retirement.ledger.acts import Acts
 from retirement.ledger.anchor import read_anchor, write_anchor
 from retirement.ledger.belonging import settle
 from retirement.ledger.breakers import Breakers
@@ -53,6 +54,7 @@ class Ledger:
         self.learners = Learners(access, self.leases)
         self.unended = Unended(access)
         self.events = Events(access)
+        self.acts = Acts(access)
         self.setbacks = Setbacks(access)
         self.holds = Holds(access)
         self.breakers = Breakers(access)

@@ -17,6 +17,7 @@ from retirement.ledger import chain, tables
 from retirement.ledger.chain import Head
 from retirement.ledger.columns import stored
 from retirement.ledger.tables import Entry, Row, table_of
+from retirement.process import observed
 
 R = TypeVar("R", bound=Row)
 
@@ -59,6 +60,8 @@ class Transaction:
         self._at = chain.written(now)
         self._head = head
         self._writable = writable
+        #: Who acts, in the pieces of work that are entered from here on.
+        self.observed = observed()
         self._entries: list[dict[str, Any]] = []
 
     def is_believable(self, time: datetime, seconds: float) -> bool:
@@ -90,7 +93,7 @@ class Transaction:
         return found[0] if found else None
 
     def enter(self, kind: str, *changes: Change, user_id: int | None = None, facts: Mapping[str, Any]) -> int:
-        """Writes an event and the rows that it changes; returns its number.
+        """Writes an event and the rows that it changes; returns its number. An act gets what was observed of it.
 
         Raises `LedgerError` where a row to change is not there, and in a transaction that only reads.
         """
@@ -98,7 +101,8 @@ class Transaction:
             raise LedgerError("nothing is entered while the ledger is read")
         seq = self.next_id
         told = [self._apply(change) for change in changes]
-        body = chain.canonical(chain.with_salts({"facts": facts, "rows": told}))
+        seen = {chain.OBSERVED: self.observed.facts} if kind in chain.ACTS else {}
+        body = chain.canonical(chain.with_salts({"facts": {**facts, **seen}, "rows": told}))
         self._entries.append({"seq": seq, "at": self._at, "kind": kind, "user_id": user_id, "body": body})
         return seq
 

@@ -21,7 +21,7 @@ from retirement.errors import LedgerError
 from retirement.ledger.anchor import write_anchor
 from retirement.ledger.failures import collides, concerns_one, failure
 from retirement.ledger.transaction import Transaction, opened_transaction
-from retirement.process import waiting
+from retirement.process import Observed, observed, waiting
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class _Ticket:
     work: Callable[[Transaction], Any]
     writes: bool
     done: "asyncio.Future[Any]"
+    observed: Observed  #: of the caller, whose way in the writer's thread does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Writer:
         `work` may run again when transactions collide, so it changes nothing but the transaction. Raises what `work`
         raised, and `LedgerError`. A caller who is cancelled meanwhile does not know whether it happened.
         """
-        ticket = _Ticket(work, writes, asyncio.get_running_loop().create_future())
+        ticket = _Ticket(work, writes, asyncio.get_running_loop().create_future(), observed())
         self._queue.append(ticket)
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
@@ -164,7 +165,7 @@ class Writer:
         return [self._one(ticket, tx, savepoint) for ticket in batch]
 
     def _one(self, ticket: _Ticket, tx: Transaction, savepoint: Callable[[str], object]) -> Any:
-        mark = tx.mark
+        mark, tx.observed = tx.mark, ticket.observed
         savepoint("SAVEPOINT piece")
         try:
             result = ticket.work(tx)

@@ -68,7 +68,7 @@ def test_an_errored_learner_is_seen_and_brought_back_after_a_preview(
 
 
 def test_holds_and_breakers_are_signed_in_a_form_that_prefect_forgets(
-    platform: Platform, flow: Flow, asks: Asks
+    platform: Platform, flow: Flow, asks: Asks, retirement: Command
 ) -> None:
     """Without *Do it* nothing is entered; what cannot be is said before anything is asked."""
     config, learner = str(platform.config), platform.user_id("zoe-canary-0001")
@@ -97,4 +97,11 @@ def test_holds_and_breakers_are_signed_in_a_form_that_prefect_forgets(
     assert asyncio.run(evidence(platform))[0] == []
     assert (impossible.state, impossible.message) == ("ConfigError", "user_id, org: give one of them")
     assert (unconfigured.state, "is not configured" in unconfigured.message) == ("ConfigError", True)
+    acts = retirement("ledger", "acts", "--json", "--config", platform.config).document["acts"]
+    by_form = {each["act"]: each["observed"] for each in acts if each["named"] == WHO["by"]}
+    assert {kind: (seen["channel"], "run" in seen) for kind, seen in by_form.items()} == {
+        "hold.added": ("form", True),
+        "hold.released": ("form", True),
+        "breaker.opened": ("form", True),
+    }
     assert all(WHO["reason"] not in each.stored() for each in (placed, stopped, released))

@@ -36,7 +36,8 @@ def in_clear(file: Path) -> list[tuple[object, ...]]:
     """Entries without hashes and the facts that came later, and with their texts as they are read."""
     found = [(*entry[:4], chain.read_body(str(entry[4]))) for entry in entries(file, BEFORE_SEALING)]
     for *_, body in found:
-        body["facts"].pop("row_changed_at", None)
+        for later in ("row_changed_at", "observed"):
+            body["facts"].pop(later, None)
     return found
 
 

@@ -48,7 +48,7 @@ def test_the_first_entry_names_the_site(sited: Desk) -> None:
 
     assert (first[0].seq, first[0].kind, [each.kind for each in again].count(SITE_NAMED)) == (1, SITE_NAMED, 1)
     assert first[0].rows[0][2]["name"] == OURS
-    assert [each.facts for each in first if each.kind == "claim.began"] == [{"site": OURS}]
+    assert [each.facts["site"] for each in first if each.kind == "claim.began"] == [OURS]
     assert verify(sited.place).ok
 
 

@@ -24,6 +24,7 @@ from retirement.flows.kit.forms import Form, Forms, Typed
 from retirement.learner import Learner
 from retirement.ledger import Asked, Ledger, Said, question_scope
 from retirement.privacy import as_markdown
+from retirement.process import acting
 from retirement.queue import consent
 from retirement.queue.consent import Consent
 from retirement.queue.intake import Intake
@@ -165,7 +166,8 @@ async def _harvest(site: Site, guard: GuardSettings, asked: Asked, run_id: str) 
         with suppress(ObjectNotFound, ValueError):
             forms = await _forms.submitted(client, UUID(run_id), fields=_fields(_text(asked)))
     for form in forms:
-        await _enter(site.ledger, guard, asked, form.said, await consent.nameable(site, asked))
+        with acting("form", run_id):
+            await _enter(site.ledger, guard, asked, form.said, await consent.nameable(site, asked))
 
 
 async def _enter(ledger: Ledger, guard: GuardSettings, asked: Asked, said: Said, learners: Collection[Learner]) -> None:

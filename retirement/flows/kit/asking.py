@@ -18,7 +18,7 @@ from prefect.states import Running
 from retirement.errors import EngineLost, GuardStopped
 from retirement.flows.kit.forms import Fields, Forms
 from retirement.flows.kit.loss import not_needed, until_it_answers
-from retirement.process import waiting
+from retirement.process import acting, typed_into_a_form, waiting
 
 #: Seconds after the time limit until Prefect itself fails a paused run that is dead.
 GRACE_SECONDS = 300
@@ -72,7 +72,8 @@ async def ask(
             given = await forms.submitted(client, run, fields=fields)
             log.info("the form was %s", "submitted" if given else "not submitted")
             for form in given:
-                await keep(form)
+                with acting("form", str(run)):
+                    await keep(form)
             await forms.forget(client, run)
 
 
@@ -94,6 +95,7 @@ async def answer(forms: Forms[Any], text: str, fields: type[Fields]) -> Fields:
     if not given:
         minutes = FORM_SECONDS / 60
         raise GuardStopped(f"nothing was called: the form of this run was not filled in within {minutes:.0f} minutes")
+    typed_into_a_form()
     return given[-1]
 
 

@@ -4,6 +4,7 @@ A flow is `return await ending(body)`: the body says how it went well, and no fl
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from retirement.errors import Defect, RetirementError
 from retirement.flows.kit.environment import operators_server
 from retirement.flows.kit.stopping import stoppable
 from retirement.privacy import redact_logs
+from retirement.process import acting, is_unknown_way
 
 Body = Callable[[], Coroutine[Any, Any, State[Any]]]
 #: What a run has done before an error ended it: leaves its artifacts, and returns its summary, "" for nothing.
@@ -31,7 +33,8 @@ async def ending(body: Body, account: Account | None = None) -> State[Any]:
     redact_logs()
     try:
         operators_server()  # a worker has been given its address by the operator alone
-        return await stoppable(body)
+        with _acting():
+            return await stoppable(body)
     except RetirementError as error:
         failure = error
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
@@ -44,6 +47,14 @@ def state_of(error: RetirementError, done: str = "") -> State[Any]:
     text = f"{error} ({done})" if done else str(error)
     make = Failed if error.consequence.is_failure else Cancelled
     return make(name=error.state, message=text)
+
+
+def _acting() -> AbstractContextManager[None]:
+    """What this run does came in by Prefect, unless a command has started it here."""
+    context = FlowRunContext.get()
+    if not is_unknown_way() or context is None or context.flow_run is None:
+        return nullcontext()
+    return acting("schedule" if context.flow_run.auto_scheduled else "prefect", str(context.flow_run.id))
 
 
 def run_name() -> str:
