@@ -139,6 +139,7 @@ class Che(Connector[CheSettings]):
         repeats=Repeats.LOOK_FIRST,
         safer_after="KEYCLOAK.disable_and_log_out",
         asks="is_back",
+        again="delete_named",
         # The longest token of a default installation has ended after 35 minutes; after 12 hours its longest session.
         follow_up=FollowUp(
             first=timedelta(minutes=35), every=timedelta(hours=1), overdue=timedelta(days=1), again=timedelta(hours=12)
@@ -159,6 +160,13 @@ class Che(Connector[CheSettings]):
         await self._clear_workspaces(user["name"])
         await self._delete(user["id"])
         return Erasure(Outcome.ERASED, user["id"])
+
+    async def delete_named(self, receipt: str) -> Erasure:
+        """Delete the user of this id, whom a session has made anew, and their workspaces."""
+        if user := await self._by_id(receipt):
+            await self._clear_workspaces(user["name"])
+            await self._delete(user["id"])
+        return Erasure(Outcome.ERASED, receipt)
 
     async def is_back(self, receipt: str, _learner: Learner | None) -> Verdict:
         """Whether a session that was still open has made the user anew."""

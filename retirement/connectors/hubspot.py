@@ -97,6 +97,7 @@ class HubSpot(Connector[HubSpotSettings]):
         route=("POST", ERASE),
         repeats=Repeats.LOOK_FIRST,
         asks="is_left",
+        again="delete_named",
         follow_up=FollowUp(
             first=timedelta(days=1), every=timedelta(days=1), overdue=timedelta(days=30), again=timedelta(days=14)
         ),
@@ -107,20 +108,23 @@ class HubSpot(Connector[HubSpotSettings]):
         contacts = await self._contacts(learner.email)
         if not contacts:
             return Erasure(Outcome.ABSENT)
-        for contact in contacts:
+        return await self.delete_named(" ".join(contacts))
+
+    async def delete_named(self, receipt: str) -> Erasure:
+        """Erase the contacts of a receipt for good."""
+        for contact in receipt.split():
             await self.api.post(ERASE, json={"objectId": contact}, judge=_erased)
-        return Erasure(Outcome.ACCEPTED, " ".join(contacts))
+        return Erasure(Outcome.ACCEPTED, receipt)
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether one of the contacts is left, or another has the learner's address since."""
         erased = receipt.split()
-        if learner and not set(await self._contacts(learner.email)) <= set(erased):
-            return Verdict.PRESENT
-        for contact in erased:
-            for archived in (False, True):
-                if await self._contact(contact, archived=archived):
-                    return Verdict.WORKING
-        return Verdict.GONE
+        others = learner and not set(await self._contacts(learner.email)) <= set(erased)
+        left = [Verdict.WORKING for each in erased if await self._is_there(each)]
+        return Verdict.worst([*left, Verdict.ANOTHER] if others else left)
+
+    async def _is_there(self, contact: str) -> bool:
+        return any([await self._contact(contact, archived=archived) for archived in (False, True)])
 
     async def probe(self, name: str) -> None:
         """Reads a contact of an id that no contact has: HubSpot answers 404 only to a good token."""

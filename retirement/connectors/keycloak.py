@@ -150,6 +150,7 @@ class Keycloak(Connector[KeycloakSettings]):
         destroys_username=True,
         repeats=Repeats.LOOK_FIRST,
         asks="is_back",
+        again="delete_named",
         follow_up=FollowUp(
             first=timedelta(hours=1), every=timedelta(hours=6), overdue=timedelta(days=2), again=timedelta(days=7)
         ),
@@ -160,21 +161,25 @@ class Keycloak(Connector[KeycloakSettings]):
         user = await self._find(learner)
         if user is None:
             return Erasure(Outcome.ABSENT)
+        return await self.delete_named(user)
+
+    async def delete_named(self, receipt: str) -> Erasure:
+        """Delete the account of this id."""
         # Nothing there any more: an earlier try of this call, or another client, has deleted it.
-        await self._delete(USER, id=user)
-        if await self._is_there(user):
+        await self._delete(USER, id=receipt)
+        if await self._is_there(receipt):
             raise self.api.refused(f"GET {USER}", "the user is there although it said deleted", 200)
-        return Erasure(Outcome.ERASED, user)
+        return Erasure(Outcome.ERASED, receipt)
 
     async def is_back(self, receipt: str, learner: Learner | None) -> Verdict:
-        """Whether the user is there, or the learner again under another id, as an LDAP brings them back."""
+        """Whether the user is there, or another has the learner's name or address: a stranger, or back from an LDAP."""
         if await self._is_there(receipt):
             return Verdict.PRESENT
         if learner is not None:
             for key in self.settings.find_by.keys:
                 # A server that does not know `exact` finds other users too; they do not matter here.
                 if (await search(self.api, learner, key)).ids:
-                    return Verdict.PRESENT
+                    return Verdict.ANOTHER
         return Verdict.GONE
 
     async def probe(self, name: str) -> None:

@@ -94,6 +94,7 @@ class Mailchimp(Connector[MailchimpSettings]):
         route=("POST", DELETE),
         repeats=Repeats.LOOK_FIRST,
         asks="is_member",
+        again="delete_named",
         follow_up=FollowUp(
             first=timedelta(hours=1), every=timedelta(days=1), overdue=timedelta(days=7), again=timedelta(days=14)
         ),
@@ -113,6 +114,14 @@ class Mailchimp(Connector[MailchimpSettings]):
         kept = list(filter(None, deleted))[:MOST_IN_RECEIPT]
         return Erasure(Outcome.ERASED, " ".join(kept) or None)
 
+    async def delete_named(self, receipt: str) -> Erasure:
+        """Delete the contacts of a receipt once more, as far as they are there."""
+        for each in receipt.split():
+            audience, _, contact = each.partition(":")
+            if await self._member(audience, contact):
+                await self.api.post(DELETE, values={"audience": audience, "member": contact}, judge=_deleted)
+        return Erasure(Outcome.ERASED, receipt)
+
     async def is_member(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether an audience still has the member, or one has the learner's address again."""
         for each in receipt.split():
@@ -120,7 +129,7 @@ class Mailchimp(Connector[MailchimpSettings]):
             if await self._member(audience, contact) is not None:
                 return Verdict.PRESENT
         if learner and await self._is_found(self._email(learner)):
-            return Verdict.PRESENT
+            return Verdict.ANOTHER
         return Verdict.GONE
 
     async def probe(self, name: str) -> None:

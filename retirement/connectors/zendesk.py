@@ -98,6 +98,7 @@ class Zendesk(Connector[ZendeskSettings]):
         route=("DELETE", DELETED_USER),
         repeats=Repeats.LOOK_FIRST,
         asks="is_left",
+        again="delete_named",
         follow_up=FollowUp(
             first=timedelta(hours=6), every=timedelta(days=1), overdue=timedelta(days=14), again=timedelta(days=14)
         ),
@@ -115,12 +116,20 @@ class Zendesk(Connector[ZendeskSettings]):
         # Zendesk's products forget the user one after the other, hours later.
         return Erasure(Outcome.ACCEPTED, " ".join(map(str, numbers))) if numbers else Erasure(Outcome.ABSENT)
 
+    async def delete_named(self, receipt: str) -> Erasure:
+        """Delete the users of a receipt once more, as far as they are there."""
+        for number in map(int, receipt.split()):
+            if await self._user(USER, "user", str(number)):
+                await self._delete(USER, "user", number, NOT_SOFTLY)
+            await self._delete(DELETED_USER, "deleted_user", number, NOT_FOR_GOOD)
+        return Erasure(Outcome.ACCEPTED, receipt)
+
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether the users can still be restored or seen, or another has the learner's address since."""
         erased = receipt.split()
-        if learner and any(str(user["id"]) not in erased for user in await self._found(learner.email)):
-            return Verdict.PRESENT
-        return Verdict.worst([await self._verdict(number) for number in erased])
+        others = learner and any(str(user["id"]) not in erased for user in await self._found(learner.email))
+        verdicts = [await self._verdict(number) for number in erased]
+        return Verdict.worst([*verdicts, Verdict.ANOTHER] if others else verdicts)
 
     async def _verdict(self, number: str) -> Verdict:
         if await self._user(DELETED_USER, "deleted_user", number):

@@ -23,6 +23,7 @@ class CheckResult(StrEnum):
     WAITING = "waiting"  #: the service works on it
     ASKED = "asked"  #: a person has to do it, and has not said so
     ERASED_AGAIN = "erased-again"  #: they were there, and the operation has been done once more
+    ANOTHER = "another"  #: another record has their name or address since: a person has to look
     STILL_THERE = "still-there"  #: they are there, and doing it once more did not work or may not be done
     FAILED = "failed"  #: the service says that it will not; a person has to look
     UNANSWERED = "unanswered"  #: the service could not be asked; the next run does
@@ -30,7 +31,7 @@ class CheckResult(StrEnum):
 
 
 #: Of these a person has to know.
-TROUBLE = frozenset({CheckResult.STILL_THERE, CheckResult.FAILED, CheckResult.UNASKABLE})
+TROUBLE = frozenset({CheckResult.ANOTHER, CheckResult.STILL_THERE, CheckResult.FAILED, CheckResult.UNASKABLE})
 
 
 @dataclass(frozen=True, slots=True)

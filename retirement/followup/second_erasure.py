@@ -54,7 +54,7 @@ async def _journalled(lease: LearnerLease, question: Question, learner: Learner)
         # It has just answered our question, which is what a probe wants to know.
         await lease.probed(receipt.service, answered=True, reason="it answered")
     try:
-        return await question.connector.perform(question.operation, learner)
+        return await question.connector.repeat(question.operation, receipt.reference, learner)
     except Exception as error:  # noqa: BLE001 - whatever a connector does, the others go on
         failure = as_ours(error)
         await lease.fail(receipt.step, receipt.service, failure)

@@ -53,6 +53,18 @@ async def _silent(site: Site) -> dict[str, str]:
     return {each.service: "its breaker is open" for each in await site.ledger.breakers.down()}
 
 
+#: The name was free, or the person has signed up anew.
+_ANOTHER = (
+    "what was erased is gone, and another record has their name or address: if it is another person's, or theirs and "
+    "new, it stays; if an import brought it back, it has to be erased there by hand"
+)
+
+
+def _close(question: Question) -> str:
+    """What a person does who has looked."""
+    return f"then `retirement confirm --receipt {question.receipt.id}`"
+
+
 class _Asking:
     """One run through the receipts. A service that cannot be asked is left alone for the rest of it.
 
@@ -100,6 +112,8 @@ class _Asking:
         if verdict is Verdict.PRESENT and question.has_to_be_done_again:
             return await self._again(question)
         await self._keep_open(question, verdict)
+        if verdict is Verdict.ANOTHER:
+            return question.answered(CheckResult.ANOTHER, f"{_ANOTHER}; {_close(question)}")
         if verdict is Verdict.FAILED:
             text = "the service says that it will not do it: a person has to look there"
             return question.answered(CheckResult.FAILED, text)
@@ -132,6 +146,9 @@ class _Asking:
         if question.learner is None:
             text = "the LMS has deleted who they were: erase them by hand"
             return await self._still_there(question, text, overdue=True)
+        if not question.connector.policy(question.operation).can_be_repeated:
+            text = "whoever has that name or address now would be erased: a person has to look"
+            return await self._still_there(question, f"{text}; {_close(question)}", overdue=True)
         try:
             can_be_asked = await erase_again(self._site, self._batch, question, question.learner)
         except LedgerError:

@@ -127,7 +127,7 @@ async def test_a_contact_that_came_back_is_found_by_its_address(desk: Desk) -> N
     _add(desk, SECOND, email=EMAIL)
     connector = desk.connector()
 
-    assert Verdict.PRESENT is await connector.ask("delete_user", _first(desk), await desk.learner())
+    assert Verdict.ANOTHER is await connector.ask("delete_user", _first(desk), await desk.learner())
     assert Verdict.GONE is await connector.ask("delete_user", _first(desk), None)
 
 
@@ -247,3 +247,15 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, str]) -> None:
     """Before the first learner."""
     with pytest.raises(ValidationError, match=re.compile("slash|not permitted", re.IGNORECASE)):
         HubSpotSettings(**{"token": "t", **wrong})
+
+
+async def test_what_is_done_once_more_leaves_another_contact_with_the_address(desk: Desk) -> None:
+    """The person may have signed up anew, or the address have another owner: only what the receipt names goes."""
+    connector, learner = desk.connector(), await desk.learner()
+    _add(desk, SECOND, email=EMAIL)
+
+    assert Erasure(Outcome.ACCEPTED, _first(desk)) == await connector.repeat("delete_user", _first(desk), learner)
+    desk.pass_by(days=4)
+    assert SECOND in _ids(desk)
+    assert _first(desk) not in _ids(desk)
+    assert Verdict.ANOTHER is await connector.ask("delete_user", _first(desk), learner)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from retirement.connectors import Erasure, Identity, Outcome, Verdict
 from retirement.connectors.keycloak import Keycloak, KeycloakSettings
 from retirement.errors import Misconfigured, Refused, Transient
+from retirement.sandbox.vendors import realm
 from tests.unit.doubles import EMAIL, USERNAME, holder
 from tests.vendors.conftest import Desk
 
@@ -230,7 +231,7 @@ async def test_who_comes_back_from_a_directory_is_found_under_the_new_id(desk: D
 
     assert Verdict.GONE is await connector.ask(DELETE, receipt, learner)
     desk.pass_by(days=2)
-    assert Verdict.PRESENT is await connector.ask(DELETE, receipt, learner)
+    assert Verdict.ANOTHER is await connector.ask(DELETE, receipt, learner)
     assert Verdict.GONE is await connector.ask(DELETE, receipt, None)
 
 
@@ -316,3 +317,16 @@ def test_secrets_are_masked_and_keys_follow_the_settings() -> None:
     assert "passw0rd" not in repr(settings)
     assert {each.needs for each in declared.values()} == {frozenset({Identity.EMAIL})}
     assert Keycloak.declared(None) == Keycloak.operations()
+
+
+async def test_a_stranger_who_takes_the_freed_name_is_not_the_learner(desk: Desk) -> None:
+    """Found and named, and left alone by what is done once more: that is for the id of the receipt."""
+    connector, learner = desk.connector(find_by="username"), await desk.learner()
+    receipt = (await connector.perform(DELETE, learner)).receipt or ""
+    stranger = {"username": USERNAME, "email": "stranger@mail.example", "first_name": "", "last_name": ""}
+    with desk.world.sandbox._platform.world.database.transaction() as db:
+        db.execute(realm.user.insert().values(uid="stranger", learner=0, enabled=True, origin="", **stranger))
+
+    assert Verdict.ANOTHER is await connector.ask(DELETE, receipt, learner)
+    assert Erasure(Outcome.ERASED, receipt) == await connector.repeat(DELETE, receipt, learner)
+    assert [each["email"] for each in await users(desk)] == ["stranger@mail.example"]

@@ -120,7 +120,7 @@ async def test_who_joined_again_is_found_by_the_address(desk: Desk) -> None:
     receipt = (await desk.perform("delete_member")).receipt or ""
     _join(desk, FIRST)
 
-    assert Verdict.PRESENT is await desk.connector().ask("delete_member", receipt, await desk.learner())
+    assert Verdict.ANOTHER is await desk.connector().ask("delete_member", receipt, await desk.learner())
     assert Verdict.GONE is await desk.connector().ask("delete_member", receipt, None)
 
 
@@ -194,7 +194,7 @@ async def test_an_odd_address_is_found(desk: Desk, email: str) -> None:
     assert desk.left() == []
     assert Verdict.GONE is await desk.connector().ask("delete_member", receipt, await desk.learner())
     _join(desk, FIRST, email_address=email.upper())
-    assert Verdict.PRESENT is await desk.connector().ask("delete_member", receipt, await desk.learner())
+    assert Verdict.ANOTHER is await desk.connector().ask("delete_member", receipt, await desk.learner())
 
 
 async def test_a_learner_without_an_address_is_refused(desk: Desk) -> None:
@@ -245,3 +245,14 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, Any]) -> None:
 def test_no_more_than_ten_at_once() -> None:
     """More connections are refused (B6)."""
     assert Mailchimp.limits.at_once == 10
+
+
+async def test_what_is_done_once_more_leaves_another_contact_with_the_address(desk: Desk) -> None:
+    """Who joined an audience anew has agreed anew: only the contacts that the receipt names go."""
+    contacts = _contacts(desk)
+    connector, learner = desk.connector(), await desk.learner()
+    named = f"{FIRST}:{contacts[FIRST]}"
+
+    assert Erasure(Outcome.ERASED, named) == await connector.repeat("delete_member", named, learner)
+    assert _contacts(desk) == {audience: each for audience, each in contacts.items() if audience != FIRST}
+    assert Verdict.ANOTHER is await connector.ask("delete_member", named, learner)

@@ -389,3 +389,12 @@ def test_keys_of_the_withdrawn_login_say_what_came_instead() -> None:
         *Salesforce.withdrawn_keys
     }
     assert Salesforce.reference_keys == {"salesforce_assignee": "assignee"}
+
+
+async def test_what_is_done_once_more_names_the_records_of_the_receipt(desk: Desk) -> None:
+    """A record that has the address since is another one, and stays."""
+    connector, learner = desk.connector(), await desk.learner()
+    first = ((await connector.perform("retire_learner", learner)).receipt or "").partition(" ")[0]
+
+    assert Erasure(Outcome.ERASED, first) == await connector.repeat("retire_learner", first, learner)
+    assert [each for each in desk.sent() if each[0] == "DELETE" and each[1].endswith(first.partition("/")[2])]

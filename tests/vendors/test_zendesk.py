@@ -149,7 +149,7 @@ async def test_who_came_back_is_found_by_the_address(desk: Desk) -> None:
     desk.pass_by(hours=3)
     _add(desk, 1_000_001, email=EMAIL)
 
-    assert Verdict.PRESENT is await desk.connector().ask("delete_user", _number(desk), await desk.learner())
+    assert Verdict.ANOTHER is await desk.connector().ask("delete_user", _number(desk), await desk.learner())
     assert Verdict.GONE is await desk.connector().ask("delete_user", _number(desk), None)
 
 
@@ -262,3 +262,25 @@ def test_a_wrong_setting_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=re.compile("subdomain|not permitted", re.IGNORECASE)) as caught:
         ZendeskSettings(**{"email": "a@help.example", "api_token": "secret", **wrong})
     assert "secret" not in str(caught.value)
+
+
+async def test_what_is_done_once_more_leaves_another_user_with_the_address(desk: Desk) -> None:
+    """The person may have written to the help desk anew: only the users that the receipt names go."""
+    connector, learner = desk.connector(), await desk.learner()
+    _add(desk, 1_000_001, email=EMAIL)
+
+    assert Erasure(Outcome.ACCEPTED, _number(desk)) == await connector.repeat("delete_user", _number(desk), learner)
+    desk.pass_by(hours=3)
+    assert Verdict.PRESENT is await connector.ask("delete_user", "1000001", None)
+    assert Verdict.GONE is await connector.ask("delete_user", _number(desk), None)
+    assert Verdict.ANOTHER is await connector.ask("delete_user", _number(desk), learner)
+
+
+async def test_a_user_who_was_restored_is_deleted_once_more_by_the_receipt(desk: Desk) -> None:
+    """Softly and for good, as the first time; one who is gone is left alone."""
+    connector, learner = desk.connector(), await desk.learner()
+    receipt = (await desk.perform("delete_user")).receipt or ""
+    desk.pass_by(hours=3)
+
+    assert Erasure(Outcome.ACCEPTED, receipt) == await connector.repeat("delete_user", receipt, learner)
+    assert Verdict.GONE is await connector.ask("delete_user", receipt, None)

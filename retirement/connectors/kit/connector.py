@@ -142,7 +142,23 @@ class Connector(Generic[SettingsT]):
     async def perform(self, name: str, learner: Learner) -> Erasure:
         """Does one operation for one learner. Raises `ServiceError` and `StateConflict`."""
         with self._keeping_out(learner):
-            erasure = await self._performed(self.policy(name), learner)
+            return self._checked(name, await self._performed(self.policy(name), learner), learner)
+
+    async def repeat(self, name: str, receipt: str, learner: Learner) -> Erasure:
+        """Does an operation once more, whose data is there again: on what its receipt names, and on nothing else.
+
+        Raises `ServiceError`, and `LookupError` for an operation that could meet another person's record.
+        """
+        declared = self.policy(name)
+        if not declared.can_be_repeated:
+            raise LookupError(f"{self.api.service} {name} cannot be repeated")
+        if declared.again is None:
+            return await self.perform(name, learner)
+        with patient(declared.patience), self._keeping_out(learner):
+            return self._checked(name, await getattr(self, declared.again)(receipt), learner)
+
+    def _checked(self, name: str, erasure: Erasure, learner: Learner) -> Erasure:
+        """The erasure; raises `Defect` for a receipt that would name the learner."""
         receipt = erasure.receipt or ""
         if len(receipt) > LONGEST_RECEIPT or id_mentions(receipt, learner):
             raise Defect(f"a defect in the connector of {self.api.service}: {name} gave a receipt that cannot be kept")

@@ -41,6 +41,10 @@ class Repeats(StrEnum):
     LOOK_FIRST = "look-first"  #: the operation looks whether it has been done
 
 
+#: What no other learner ever has: names and addresses become free, and are taken by others.
+PERMANENT = frozenset({Identity.USER_ID, Identity.RETIRED_USERNAME, Identity.RETIRED_EMAIL})
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where an operation goes, as method and path template; `doctor` asks whether it exists."""
@@ -62,6 +66,7 @@ class Policy(TypedDict, total=False):
     repeats: Repeats
     batch: int
     asks: str
+    again: str
     follow_up: FollowUp
     goes_with: str
     refused_because: str
@@ -96,7 +101,9 @@ class Operation:
     batch: int | None = None
     #: The method `async (self, receipt, learner | None) -> Verdict` that asks what became of an erasure,
     asks: str | None = None
-    #: and when it does.
+    #: the method `async (self, receipt) -> Erasure` that erases once more nothing but what the receipt names,
+    again: str | None = None
+    #: and when it is asked.
     follow_up: FollowUp | None = None
     #: It has no request of its own any more: another operation does its work and has to be in the pipeline.
     goes_with: str | None = None
@@ -109,6 +116,11 @@ class Operation:
     status_only: bool = False
     #: What the request of its route is answered with when it has worked; every other 2xx is refused.
     success: Success | None = None
+
+    @property
+    def can_be_repeated(self) -> bool:
+        """Whether it can be done once more, after its data came back, without a record of another person."""
+        return self.again is not None or (bool(self.needs) and self.needs <= PERMANENT)
 
 
 def operation(

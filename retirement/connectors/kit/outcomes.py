@@ -29,7 +29,10 @@ class Verdict(StrEnum):
 
     GONE = "gone"  #: done: its job has ended, or it does not find the learner
     WORKING = "working"  #: not yet
-    PRESENT = "present"  #: the data is there, still or again: the operation has to be done once more
+    #: What the receipt names is gone, and another record has the learner's name or address: it may be a stranger who
+    #: took a name that was free, or the person who signed up anew. A person decides, and nothing is erased.
+    ANOTHER = "another"
+    PRESENT = "present"  #: what the receipt names is there, still or again: it has to be erased once more
     FAILED = "failed"  #: it will not do it; a person has to look
 
     @classmethod

@@ -181,6 +181,7 @@ class Salesforce(Connector[SalesforceSettings]):
         route=("POST", TASKS),
         repeats=Repeats.LOOK_FIRST,
         asks="is_left",
+        again="erase_named",
         follow_up=FollowUp(first=timedelta(days=1), every=timedelta(days=1), overdue=timedelta(days=30)),
         success=an_object("id", "success", statuses=(201,)),
     )
@@ -206,16 +207,25 @@ class Salesforce(Connector[SalesforceSettings]):
             await self._delete(each)
         return Outcome.ERASED
 
+    async def erase_named(self, receipt: str) -> Erasure:
+        """Have the records of a receipt deleted once more, as far as they are there and not in the bin."""
+        owner = await self._assignee() if self.settings.mode is Mode.TASK else None
+        left = [_Record(kind, row["Id"], row["IsDeleted"]) for kind, row in await self._left(receipt)]
+        outcome = await self._erase([each for each in left if not each.in_bin], owner)
+        return Erasure(outcome, receipt)
+
     async def is_left(self, receipt: str, _learner: Learner | None) -> Verdict:
         """Whether the records are still there, or in the recycle bin."""
-        ids = self._ids_in(receipt)
-        left: list[dict[str, Any]] = []
-        for kind in KINDS:
-            if ids[kind]:
-                left += await self._rows(kind, f"Id IN {one_of(ids[kind])}")
-        if any(not row["IsDeleted"] for row in left):
+        left = await self._left(receipt)
+        if any(not row["IsDeleted"] for _, row in left):
             return Verdict.PRESENT
         return Verdict.WORKING if left else Verdict.GONE
+
+    async def _left(self, receipt: str) -> list[tuple[str, dict[str, Any]]]:
+        """The records of a receipt that are there or in the bin, each with its kind."""
+        ids = self._ids_in(receipt)
+        chosen = [(kind, f"Id IN {one_of(ids[kind])}") for kind in KINDS if ids[kind]]
+        return [(kind, row) for kind, condition in chosen for row in await self._rows(kind, condition)]
 
     def _ids_in(self, receipt: str) -> dict[str, list[str]]:
         """The ids of records in a receipt, by kind."""
