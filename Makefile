@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c const
 TEST_ARGS ?=
 #: Of two cores: tests of processes wait for them often, which leaves time for two more workers.
 JOBS ?= 4
-#: Anything: `make check` also runs what is marked nightly, and each case of the sweeps instead of every second.
+#: Anything: `make check` also runs what is marked nightly, and each case of the sweeps instead of every fourth.
 NIGHTLY ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -15,6 +15,10 @@ NIGHT_ARGS ?=
 PLAIN_ARGS ?=
 HOSTILE_ARGS ?=
 SEEDS ?= 1000
+#: Each so many cases of a sweep are tried, where not all of them are.
+SHARE := --every-nth 4
+# Hundreds of processes of a run of the tests import our code, which the first one compiles for all of them.
+unexport PYTHONDONTWRITEBYTECODE
 #: The test that sees a scheduled run: Prefect's scheduler fails silently with a SQLAlchemy that it does not know.
 SCHEDULES := tests/flows/test_schedules.py
 SIMULATE_ARGS ?=
@@ -49,11 +53,11 @@ install: $(VENV)/.installed ## install the console script .venv/bin/retirement
 demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends with an exit code
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every third case; JOBS, TEST_ARGS
-	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) --every-nth 3 $(TEST_ARGS)
+test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every fourth case; JOBS, TEST_ARGS
+	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) $(SHARE) $(TEST_ARGS)
 
-check: lint types browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and 200 learners
-	@$(PYTEST) $(if $(NIGHTLY),--nightly,--every-nth 2) $(TEST_ARGS)
+check: lint types browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and what takes long
+	@$(PYTEST) $(if $(NIGHTLY),--nightly,$(SHARE)) $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting and lint
 	@$(BIN)/ruff format --check .

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from retirement import process
 from tests.contract.subjects import Subject
@@ -30,7 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers our marker."""
+    """Registers our markers, and takes Hypothesis' time limit off."""
+    # A time limit on an example says how busy the machine is.
+    settings.register_profile("patient", deadline=None)
+    settings.load_profile("patient")
     config.addinivalue_line("markers", "nightly: takes many minutes; skipped without --nightly (make check NIGHTLY=1)")
     config.addinivalue_line("markers", "sweep: its cases are one table, of which --every-nth takes a share (make test)")
 
@@ -57,6 +62,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("nightly") and not config.getoption("nightly"):
             item.add_marker(pytest.mark.skip(reason="for the night: make check NIGHTLY=1"))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: no collection of garbage has to look through a million objects of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _left_out(items: Iterable[pytest.Item], step: int) -> set[pytest.Item]:

@@ -44,7 +44,7 @@ def started(home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("mode", [0o700, 0o755])
+@pytest.mark.parametrize("mode", [0o700, pytest.param(0o755, marks=pytest.mark.nightly)])
 def test_no_mode_outside_our_own_folders_changes(private: Path, mode: int) -> None:
     """Neither above the data nor above the programs; twice, since the second start finds what the first has made."""
     private.chmod(mode)

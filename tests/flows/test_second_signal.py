@@ -126,6 +126,15 @@ STUCK = {
     "another process": start_that_waits,
 }
 
+#: Each wait and each signal; the others for the night.
+SIGNALS = dict(zip(STUCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP), strict=True))
+BY_NIGHT = [
+    pytest.param(what, number, marks=pytest.mark.nightly)
+    for what in STUCK
+    for number in SIGNALS.values()
+    if SIGNALS[what] != number
+]
+
 
 def test_serve_says_that_it_waits_for_a_server_that_hangs_and_ends_when_it_is_told_to(tmp_path: Path) -> None:
     """A first signal ends it, with 0: to be stopped is how it ends."""
@@ -153,8 +162,7 @@ def signalled_again(process: "subprocess.Popen[str]", number: signal.Signals) ->
     return process.returncode is not None
 
 
-@pytest.mark.parametrize("what", STUCK)
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(("what", "number"), [*SIGNALS.items(), *BY_NIGHT])
 def test_a_second_signal_ends_what_waits(tmp_path: Path, what: str, number: signal.Signals) -> None:
     """Within five seconds, with exit code 1; before it the command has said what it waits for."""
     with STUCK[what](tmp_path) as process, process:
