@@ -9,6 +9,7 @@ The vendor's documentation: https://developers.hubspot.com/docs/api/crm/contacts
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -31,6 +32,7 @@ from retirement.connectors import (
     nothing,
     operation,
 )
+from retirement.connectors.shared.further_addresses import deleted_in, further_in, receipt_of
 from retirement.errors import Misconfigured
 from retirement.learner import Learner
 from retirement.wire.api import Auth
@@ -104,24 +106,32 @@ class HubSpot(Connector[HubSpotSettings]):
         success=nothing(),
     )
     async def delete_user(self, learner: Learner) -> Erasure:
-        """Erase every contact with the learner's e-mail address for good, archived ones too."""
+        """Erase every contact with the learner's e-mail address for good; of another main address: a person looks."""
         contacts = await self._contacts(learner.email)
         if not contacts:
             return Erasure(Outcome.ABSENT)
-        return await self.delete_named(" ".join(contacts))
+        further = [number for number, contact in contacts.items() if not _is_main(contact, learner.email)]
+        erasure = await self.delete_named(receipt_of((each for each in contacts if each not in further), further))
+        return replace(erasure, outcome=Outcome.MANUAL) if further else erasure
 
     async def delete_named(self, receipt: str) -> Erasure:
         """Erase the contacts of a receipt for good."""
-        for contact in receipt.split():
+        for contact in deleted_in(receipt):
             await self.api.post(ERASE, json={"objectId": contact}, judge=_erased)
         return Erasure(Outcome.ACCEPTED, receipt)
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether one of the contacts is left, or another has the learner's address since."""
-        erased = receipt.split()
-        others = learner and not set(await self._contacts(learner.email)) <= set(erased)
-        left = [Verdict.WORKING for each in erased if await self._is_there(each)]
-        return Verdict.worst([*left, Verdict.ANOTHER] if others else left)
+        erased, further = deleted_in(receipt), further_in(receipt)
+        verdicts = [Verdict.WORKING for each in erased if await self._is_there(each)]
+        if learner:
+            there = set(await self._contacts(learner.email))
+            verdicts += [Verdict.WORKING] * bool(there.intersection(further))
+            verdicts += [Verdict.ANOTHER] * bool(there.difference(erased, further))
+        elif further:
+            # Only the address would tell, and the LMS has deleted it.
+            verdicts.append(Verdict.FAILED)
+        return Verdict.worst(verdicts)
 
     async def _is_there(self, contact: str) -> bool:
         return any([await self._contact(contact, archived=archived) for archived in (False, True)])
@@ -130,13 +140,15 @@ class HubSpot(Connector[HubSpotSettings]):
         """Reads a contact of an id that no contact has: HubSpot answers 404 only to a good token."""
         await self._contact("0", archived=False)
 
-    async def _contacts(self, email: str) -> list[str]:
-        """The ids of all contacts that have this address. An archived one can be restored for 90 days."""
+    async def _contacts(self, email: str) -> dict[str, dict[str, Any]]:
+        """All contacts that have this address, the main one or another, by their ids.
+
+        An archived one can be restored for 90 days.
+        """
         if not email:
             raise self.api.refused(f"POST {SEARCH}", "the learner has no e-mail address to be found by")
         looked_up = [await self._with_email(email, archived=archived) for archived in (False, True)]
-        searched = await self._searched(email)
-        found = list(dict.fromkeys([*(contact["id"] for contact in looked_up if contact), *searched]))
+        found = {each["id"]: each for each in [*filter(None, looked_up), *await self._searched(email)]}
         if len(found) > MOST_CONTACTS:
             raise self.api.refused(f"POST {SEARCH}", f"more than {MOST_CONTACTS} contacts have the address", 200)
         return found
@@ -165,20 +177,20 @@ class HubSpot(Connector[HubSpotSettings]):
         asked = [("properties", f"{EMAIL},{MORE_EMAILS}"), ("archived", str(archived).lower()), *params]
         return await self.api.find(CONTACT, values={"contact": key}, params=asked, judge=_read)
 
-    async def _searched(self, email: str) -> list[str]:
-        """The ids of the contacts that the search finds by this address, the main one or another."""
+    async def _searched(self, email: str) -> list[dict[str, Any]]:
+        """The contacts that the search finds by this address, the main one or another."""
         groups = [
             {"filters": [{"propertyName": EMAIL, "operator": "EQ", "value": email.lower()}]},
             {"filters": [{"propertyName": MORE_EMAILS, "operator": "CONTAINS_TOKEN", "value": email.lower()}]},
         ]
         body = {"filterGroups": groups, "properties": [EMAIL, MORE_EMAILS], "limit": PAGE}
-        found: list[str] = []
+        found: list[dict[str, Any]] = []
         for _ in range(MOST_PAGES):
             reply = await self.api.post(SEARCH, json=body, patience=Patience.LOOKUP, judge=_search_exists)
             results = reply.member("results", list, "the list of contacts")
             contacts = [_identified(reply, each) for each in results]
             # The search compares words; other people's addresses may hold the same ones.
-            found += [each["id"] for each in contacts if _has(each, email)]
+            found += [each for each in contacts if _has(each, email)]
             after = reply.at("paging", "next", "after")
             if not after:
                 return found
@@ -226,6 +238,10 @@ def _own_404(reply: Reply) -> bool:
     """Whether HubSpot says that there is no such contact, as opposed to no such route."""
     said = reply.mapping
     return said.get("status") == "error" and said.get("category", "OBJECT_NOT_FOUND") == "OBJECT_NOT_FOUND"
+
+
+def _is_main(contact: Mapping[str, Any], email: str) -> bool:
+    return str(contact["properties"].get(EMAIL)).strip().lower() == email.lower()
 
 
 def _has(contact: Mapping[str, Any], email: str) -> bool:

@@ -30,6 +30,7 @@ from retirement.connectors import (
     an_object,
     operation,
 )
+from retirement.connectors.shared.further_addresses import deleted_in, further_in, receipt_of
 from retirement.learner import Learner
 from retirement.wire.api import Auth
 from retirement.wire.auth import basic
@@ -105,8 +106,10 @@ class Zendesk(Connector[ZendeskSettings]):
         success=an_object("deleted_user"),
     )
     async def delete_user(self, learner: Learner) -> Erasure:
-        """Delete the user with the learner's e-mail address for good."""
-        active = await self._end_users(learner.email)
+        """Delete the user with the learner's e-mail address for good; of another main address: a person looks."""
+        found = await self._end_users(learner.email)
+        active = [user["id"] for user in found if _has(user, learner.email)]
+        further = [user["id"] for user in found if user["id"] not in active]
         # Before anything is deleted: what cannot be read is found out while nothing is half done.
         numbers = [*active, *await self._softly_deleted(learner.email, besides=active)]
         for number in active:
@@ -114,11 +117,13 @@ class Zendesk(Connector[ZendeskSettings]):
         for number in numbers:
             await self._delete(DELETED_USER, "deleted_user", number, NOT_FOR_GOOD)
         # Zendesk's products forget the user one after the other, hours later.
-        return Erasure(Outcome.ACCEPTED, " ".join(map(str, numbers))) if numbers else Erasure(Outcome.ABSENT)
+        if further:
+            return Erasure(Outcome.MANUAL, receipt_of(numbers, further))
+        return Erasure(Outcome.ACCEPTED, receipt_of(numbers, ())) if numbers else Erasure(Outcome.ABSENT)
 
     async def delete_named(self, receipt: str) -> Erasure:
         """Delete the users of a receipt once more, as far as they are there."""
-        for number in map(int, receipt.split()):
+        for number in map(int, deleted_in(receipt)):
             if await self._user(USER, "user", str(number)):
                 await self._delete(USER, "user", number, NOT_SOFTLY)
             await self._delete(DELETED_USER, "deleted_user", number, NOT_FOR_GOOD)
@@ -126,10 +131,16 @@ class Zendesk(Connector[ZendeskSettings]):
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether the users can still be restored or seen, or another has the learner's address since."""
-        erased = receipt.split()
-        others = learner and any(str(user["id"]) not in erased for user in await self._found(learner.email))
+        erased, further = deleted_in(receipt), further_in(receipt)
         verdicts = [await self._verdict(number) for number in erased]
-        return Verdict.worst([*verdicts, Verdict.ANOTHER] if others else verdicts)
+        if learner:
+            there = {str(user["id"]) for user in await self._found(learner.email)}
+            verdicts += [Verdict.WORKING] * bool(there.intersection(further))
+            verdicts += [Verdict.ANOTHER] * bool(there.difference(erased, further))
+        elif further:
+            # Only the address would tell, and the LMS has deleted it.
+            verdicts.append(Verdict.FAILED)
+        return Verdict.worst(verdicts)
 
     async def _verdict(self, number: str) -> Verdict:
         if await self._user(DELETED_USER, "deleted_user", number):
@@ -145,12 +156,12 @@ class Zendesk(Connector[ZendeskSettings]):
         """Reads a deleted user of an id that no user had: Zendesk answers 404 only to good credentials."""
         await self._user(DELETED_USER, "deleted_user", "0")
 
-    async def _end_users(self, email: str) -> list[int]:
-        """The ids of the active users who have this address. Raises `Refused` where one is more than an end user."""
+    async def _end_users(self, email: str) -> list[User]:
+        """The active users who have this address. Raises `Refused` where one is more than an end user."""
         users = await self._found(email)
         if any(user.get("role") != "end-user" for user in users):
             raise self.api.refused(f"GET {SEARCH}", "the address is that of an agent or administrator", 200)
-        return [user["id"] for user in users]
+        return users
 
     async def _found(self, email: str) -> list[User]:
         """The active users who have this address, the main one or another."""

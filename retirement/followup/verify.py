@@ -8,7 +8,7 @@ Asking changes nothing at a service. The LMS row is not moved: who was COMPLETE 
 from collections import Counter
 from collections.abc import AsyncGenerator
 
-from retirement.connectors import Verdict
+from retirement.connectors import Outcome, Verdict
 from retirement.errors import (
     Defect,
     LeaseLost,
@@ -117,7 +117,9 @@ class _Asking:
         if verdict is Verdict.FAILED:
             text = "the service says that it will not do it: a person has to look there"
             return question.answered(CheckResult.FAILED, text)
-        return question.answered(CheckResult.WAITING, "the service works on it")
+        by_hand = question.outcome == Outcome.MANUAL.value
+        text = f"a person has to do it there: {question.receipt.reference}" if by_hand else "the service works on it"
+        return question.answered(CheckResult.WAITING, text)
 
     async def _gone(self, question: Question) -> Checked:
         receipt, gone = question.receipt, Verdict.GONE.value

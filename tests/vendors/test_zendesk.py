@@ -113,14 +113,23 @@ async def test_an_address_of_the_same_words_is_somebody_else(desk: Desk) -> None
     assert Erasure(Outcome.ABSENT) == await desk.perform("delete_user")
 
 
-async def test_a_second_address_is_the_same_user(desk: Desk) -> None:
-    """A user may have several, and the search shows the main one only."""
+async def test_a_user_with_another_main_address_is_left_to_a_person(desk: Desk) -> None:
+    """The search shows the main one only; the receipt names the user until the learner's address is gone from them."""
     desk.seed(holder())
     _add(desk, 1_000_001)
     with desk.world.sandbox._platform.world.database.transaction() as db:
         db.execute(zendesk.identity.insert().values(user_id=1_000_001, value=EMAIL))
 
-    assert Erasure(Outcome.ACCEPTED, "1000001") == await desk.perform("delete_user")
+    erasure = await desk.perform("delete_user")
+    receipt, connector, learner = erasure.receipt or "", desk.connector(), await desk.learner()
+
+    assert erasure == Erasure(Outcome.MANUAL, "address:1000001")
+    assert {method for method, _ in desk.sent()} == {"GET"}
+    assert Verdict.WORKING is await connector.ask("delete_user", receipt, learner)
+    assert Verdict.FAILED is await connector.ask("delete_user", receipt, None)
+    with desk.world.sandbox._platform.world.database.transaction() as db:
+        db.execute(zendesk.identity.delete())
+    assert Verdict.GONE is await connector.ask("delete_user", receipt, learner)
 
 
 async def test_open_tickets_need_a_person(desk: Desk) -> None:
