@@ -30,7 +30,7 @@ REFUSAL = "no text with an e-mail address or a control character in it, or with 
 SHORTEST = 3
 
 #: Words of which ids of services are made; a learner may be called so.
-KINDS_OF_RECORDS = frozenset({"lead", "contact"})
+KINDS_OF_RECORDS = frozenset({"lead", "contact", "address"})
 
 #: Hashes that gravatars, mailing lists and advertisers make of an address.
 _HASHES: tuple[Callable[[bytes], Any], ...] = (

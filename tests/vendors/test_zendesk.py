@@ -293,3 +293,14 @@ async def test_a_user_who_was_restored_is_deleted_once_more_by_the_receipt(desk:
 
     assert Erasure(Outcome.ACCEPTED, receipt) == await connector.repeat("delete_user", receipt, learner)
     assert Verdict.GONE is await connector.ask("delete_user", receipt, None)
+
+
+async def test_a_learner_who_is_called_as_the_receipt_says_it_is_no_leak(desk: Desk) -> None:
+    """A receipt that names a learner is a defect; this word stands in it for every learner."""
+    desk.seed({**holder(vendors=[]), "username": "address"})
+    _add(desk, 1_000_001)
+    learner = await desk.learner("address")
+    with desk.world.sandbox._platform.world.database.transaction() as db:
+        db.execute(zendesk.identity.insert().values(user_id=1_000_001, value=learner.email))
+
+    assert "address:1000001" == (await desk.connector().perform("delete_user", learner)).receipt
