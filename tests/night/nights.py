@@ -278,6 +278,8 @@ class Nights:
             wrong.append(f"{retired} of {self.length.learners} are retired")
         # Loss of the server or of its database is an error of its own, and no defect.
         wrong += [f"serve has ended with {code}" for code in self.service.ends if code != ExitCode.MISCONFIGURED]
+        if self.service.tracebacks:
+            wrong.append(f"serve has printed {self.service.tracebacks} tracebacks")
         status = self.command("status")
         wrong += [f"{name}: {status[name]}" for name in ("errored", "paused_schedules", "overdue") if status[name]]
         wrong += [f"open: {each}" for each in status["questions"] if each["answer"] == "open"]

@@ -63,6 +63,7 @@ class Service:
         self._wanted, self.ready, self._keeper = False, threading.Event(), threading.Thread()
         self.process: subprocess.Popen[str] | None = None
         self.ends: list[int] = []
+        self.tracebacks = 0
 
     def start(self) -> None:
         """Starts it, and returns when it says that it is ready."""
@@ -99,6 +100,7 @@ class Service:
     def _heard(self, line: str) -> None:
         if line.startswith("ready: "):
             self.ready.set()
+        self.tracebacks += "Traceback (most recent call last)" in line
         if not _LOGGED.match(line):
             self.timeline.say(f"serve: {line}"[:200])
 

@@ -1,10 +1,11 @@
-"""Errors of others in the output of `serve`: a line each, counted, however often they come and however long."""
+"""Errors of others in the output of `serve` and its runs: a line each, counted, however often and long they come."""
 
 import io
 import logging
 import re
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TextIO
 
 from retirement.privacy import every_handler
@@ -14,9 +15,18 @@ SAID_AT = (1, 10, 100, 1000, 10_000)
 #: Characters of a message at most.
 LONGEST = 300
 _IS_SAID = "is_said_in_one_line"
-_TRACEBACK = "Traceback (most recent call last):"
+_TRACEBACK = re.compile(r"(Exception Group )?Traceback \(most recent call last\):")
+#: Begins each line of the tracebacks of a group of exceptions.
+_GROUP = re.compile(r" +[|+] ?")
+#: A line between the exceptions of a group.
+_RULE = re.compile(r"[+-]*-{4}")
 #: What stands after a traceback, and between those of one error.
 _BETWEEN = re.compile(r"The above exception was|During handling of the above|$")
+#: A line of Prefect's console log, in this process or in that of a run.
+_LOGGED = re.compile(r"\d\d:\d\d:\d\d\.\d+ \| (\w+) +\| ")
+_LOUD = ("WARNING", "ERROR", "CRITICAL")
+#: What a service of Prefect's prints above the tracebacks of its last attempts.
+_ATTEMPTS = re.compile(r"Failed the last \d+ attempts|Examples of recent errors:")
 
 
 class Counted:
@@ -59,28 +69,44 @@ class _OneLine(logging.Filter):
 
 
 class _Tracebacks(io.TextIOBase):
-    """A stream that passes on each line, and of a traceback what was raised, counted."""
+    """A stream that passes on each line; of a traceback only what was raised, and that and warnings counted.
+
+    The processes of runs write to it as well, at the same time: their lines may come between those of a traceback.
+    """
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream, self._counted = stream, Counted()
-        self._line, self._within, self._after = "", False, False
+        self._stream, self._counted, self._lock = stream, Counted(), threading.Lock()
+        self._line, self._within, self._grouped, self._after = "", False, False, False
 
     def write(self, text: str) -> int:
-        *lines, self._line = f"{self._line}{text}".split("\n")
-        for line in lines:
-            self._take(line)
+        with self._lock:
+            *lines, self._line = f"{self._line}{text}".split("\n")
+            for line in lines:
+                self._take(line)
         return len(text)
 
     def _take(self, line: str) -> None:
-        if line == _TRACEBACK:
-            self._within = True
-        elif self._within and not line.startswith(" "):
-            self._within, self._after = False, True
-            if said := self._counted.said(line):
-                self._stream.write(f"{said}\n")
+        if logged := _LOGGED.match(line):
+            self._say(line, counted=logged[1] in _LOUD)
+            return
+        grouped = _GROUP.match(line)
+        if self._grouped and not grouped:
+            self._within, self._grouped, self._after = False, False, True
+        inner = line[grouped.end() :] if grouped else line
+        if _TRACEBACK.match(inner) or inner.startswith('  File "'):
+            self._within, self._grouped = True, grouped is not None
+        elif self._within and not inner.startswith(" "):
+            self._within, self._after = self._grouped, True
+            if not (grouped and (_RULE.match(inner) or _BETWEEN.match(inner))):
+                self._say(inner, counted=True)
         elif not self._within and not (self._after and _BETWEEN.match(line)):
             self._after = False
-            self._stream.write(f"{line}\n")
+            self._say(line, counted=_ATTEMPTS.match(line) is not None)
+
+    def _say(self, line: str, *, counted: bool) -> None:
+        said = self._counted.said(line) if counted else line
+        if said is not None:
+            self._stream.write(f"{said}\n")
 
     def flush(self) -> None:
         self._stream.flush()
@@ -97,17 +123,18 @@ class _Tracebacks(io.TextIOBase):
 
 
 @contextmanager
-def one_line_each(stream: TextIO) -> Iterator[None]:
-    """For the length of the block, warnings and errors that others log or print to `stream` are a line each, counted.
+def one_line_each(out: TextIO, err: TextIO) -> Iterator[None]:
+    """For the length of the block, warnings and errors that others log or print are a line each, counted.
 
-    The handlers of logs have to be there, so Prefect was imported before.
+    `out` and `err` are the streams that they are printed to, also by the processes of runs, whose output Prefect's
+    runner copies. The handlers of logs have to be there, so Prefect was imported before.
     """
     found = _OneLine()
     handlers = every_handler()
     for handler in handlers:
         handler.addFilter(found)
     try:
-        with redirect_stdout(_Tracebacks(stream)):
+        with redirect_stdout(_Tracebacks(out)), redirect_stderr(_Tracebacks(err)):
             yield
     finally:
         for handler in handlers:
