@@ -26,6 +26,7 @@ from retirement.errors import Defect, Ending, EngineLost, LeaseLost, RetirementE
 from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
 from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services, show_table
+from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.ending import ending, run_name
 from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.loss import unless_lost, until_it_answers
@@ -138,6 +139,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             if not batch.stop:
                 run.behind = await left_behind(site, batch, unfinished, {each.user_id for each in run.reports})
                 await write_today(site, configuration.notifications)
+                await keep_up(site.ledger)
 
         try:
             await unless_lost(work(), batch.stop, lambda: not (run.tasks and run.tasks.under_way))

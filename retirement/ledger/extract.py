@@ -7,6 +7,7 @@ then says the same as of that entry: a certificate stays checkable for as long a
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, or_
@@ -20,7 +21,7 @@ from retirement.ledger.heads import SignedHead, last_signed, leaves, signed_head
 from retirement.ledger.ledger import Ledger
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.tables import Entry as Stored
-from retirement.ledger.tables import LearnerRecord
+from retirement.ledger.tables import Hold, LearnerRecord
 from retirement.ledger.transaction import head_of, rows_of
 from retirement.ledger.tree import paths
 from retirement.ledger.verification import reading_of, verify
@@ -71,7 +72,8 @@ async def extract(ledger: Ledger, user_id: int) -> Extract:
 async def changed_since(ledger: Ledger, seq: int) -> set[int]:
     """The learners with a retirement that ended retired of whom entries after the one of number `seq` say something.
 
-    A hold on an organisation is about those whom it kept. Raises `LedgerError`.
+    So do holds whose last day was over between that entry and the last one. A hold on an organisation is about those
+    whom it kept. Raises `LedgerError`.
     """
     return await ledger.access.read(lambda tx: _changed(tx.connection, seq))
 
@@ -145,10 +147,22 @@ def _changed(connection: Connection, seq: int) -> set[int]:
     shared = [each for each in entries if each.kind in _SHARED]
     changes = [change for each in shared for change in json.loads(each.body)["rows"]]
     about = {each.user_id for each in entries}.union(*map(_reported, changes))
-    holds = {f"by hold {key[0]}" for table, key, _ in changes if table == "hold"}
+    over = _over(connection, seq, entries[-1].at) if entries else []
+    about |= {each.user_id for each in over}
+    holds = {f"by hold {key[0]}" for table, key, _ in changes if table == "hold"} | {
+        f"by hold {each.id}" for each in over
+    }
     # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each.
     retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None)) if entries else []
     return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, holds)}
+
+
+def _over(connection: Connection, seq: int, at: str) -> list[Hold]:
+    """The holds that were in force as of an entry, and by their day alone are not as of a time."""
+    before = rows_of(connection, Stored, Stored.seq == seq)
+    first = date.fromisoformat(before[0].at[:10]) if before else date.min
+    ended = (Hold.released_at.is_(None), Hold.until >= first, Hold.until < date.fromisoformat(at[:10]))
+    return rows_of(connection, Hold, *ended)
 
 
 def _reported(change: tuple[str, Any, Mapping[str, Any] | None]) -> set[int]:

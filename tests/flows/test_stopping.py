@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -79,6 +80,10 @@ class Served:
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
         patient.post(f"{self.api}/flow_runs/{self.flow_run}/set_state", json=body).raise_for_status()
 
+    def delete(self) -> None:
+        """The same of the menu's item."""
+        patient.delete(f"{self.api}/flow_runs/{self.flow_run}").raise_for_status()
+
     def suspend(self) -> None:
         """The same of the other button. Only a run that was paused by itself can be resumed where it was."""
         details = {"pause_reschedule": True, "pause_timeout": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
@@ -135,18 +140,24 @@ def test_a_served_run_that_is_told_to_stop_gives_everybody_back(
         assert platform.residue() == []
 
 
-def test_a_run_that_no_runner_looks_after_any_more_takes_a_cancel(
-    tmp_path: Path, environment: dict[str, str], engine: str, runs: Runs
+@pytest.mark.parametrize("told", [Served.cancel, Served.delete])
+def test_a_run_that_no_runner_tells_looks_for_itself(
+    tmp_path: Path, environment: dict[str, str], engine: str, runs: Runs, told: Callable[[Served], None]
 ) -> None:
-    """As after half a minute without the server: Prefect's runner has given up, and the run looks for itself."""
+    """After half a minute without the server Prefect's runner has given up; of a deleted run it never tells."""
     with sandbox(tmp_path, "--learners", "3") as platform:
         platform.hold_up("/unenroll/")
         given = json.dumps({"config": str(platform.config)})
         command = [sys.executable, "-c", RUN_A_FLOW, "retirement.flows.retire_queue", "retire_queue", given]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, env=environment, **pipes) as process:
             until(process, lambda: moved(platform) > 2)
-            Served(process, engine, runs.every()[0]["id"]).cancel()
-            said, _ = process.communicate(timeout=PATIENCE)
+            told(Served(process, engine, runs.every()[0]["id"]))
+            said, errors = process.communicate(timeout=PATIENCE)
 
-        assert json.loads(said.splitlines()[-1])[0] == "Stopped"
+        if told is Served.cancel:
+            assert json.loads(said.splitlines()[-1])[0] == "Stopped"
+        else:
+            assert "was deleted in Prefect: it stops as if it were cancelled" in errors
         assert all(state == "PENDING" or state.endswith(WAITING) for state in platform.states().values())
+        assert "COMPLETE" not in platform.states().values()

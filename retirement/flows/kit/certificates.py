@@ -1,8 +1,8 @@
 """The certificate of a learner as an artifact: a new version under the learner's key whenever it has changed.
 
-What the ledger says is the measure, whichever act has entered it: a certificate that shows every entry it quotes is
-left as it is. How far the ledger was looked through is kept in a variable of the server, so that what was done
-without this server, or by a run that died, is made up for by the next run that looks.
+What the ledger says is the measure, whichever act has entered it: a certificate that shows every entry it quotes, and
+comes to the same, is left as it is. How far the ledger was looked through is kept in a variable of the server, so that
+what was done without this server, or by a run that died, is made up for by the next run that looks.
 """
 
 from collections.abc import Iterable
@@ -64,8 +64,12 @@ async def _shown(user_ids: Iterable[int]) -> dict[str, str]:
 
 
 def _says_all(text: str, issued: Certificate) -> bool:
-    """Whether a version has every entry that the certificate quotes; a hash is of one entry alone."""
-    return all(each["hash"] in text for each in issued["proof"]["entries"])
+    """Whether a version has every entry that the certificate quotes, and says the same at its top.
+
+    A hash is of one entry alone; the day on which a hold is over has none.
+    """
+    top, _, _ = markdown(issued).partition("\n\n##")
+    return text.startswith(top) and all(each["hash"] in text for each in issued["proof"]["entries"])
 
 
 async def _show(issued: Certificate) -> None:

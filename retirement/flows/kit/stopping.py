@@ -7,6 +7,7 @@ everywhere else in this project: a cancellation of the work, which `retirement.s
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -15,15 +16,18 @@ from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.context import AsyncClientContext, FlowRunContext
+from prefect.exceptions import ObjectNotFound
 
 from retirement.errors import Interrupted
 from retirement.process import Beside, collect_rarely
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
 #: Seconds between two looks whether the run was suspended; Prefect itself looks every ten.
 SUSPENSION_SECONDS = 1.0
-#: Seconds between two looks whether the run is to be cancelled, which its runner has said long before.
+#: Seconds between two looks whether the run is to be cancelled, which its runner has said long before, or was deleted.
 CANCEL_SECONDS = 15.0
 
 
@@ -71,10 +75,11 @@ async def _with_a_client(body: Callable[[], Coroutine[Any, Any, Result]], cancel
 
 @contextmanager
 def _watched(client: PrefectClient, cancel: Callable[[], None]) -> Iterator[None]:
-    """For the length of the block, calls `cancel` once where Prefect says that this run is to be cancelled.
+    """For the length of the block, calls `cancel` once where this run is to be cancelled or Prefect has it no more.
 
-    The runner above us tells us by a signal, unless the server was away for half a minute: then Prefect's runner has
-    given up looking for good, and *Cancel* would do nothing.
+    The runner above us tells us of the first by a signal, unless the server was away for half a minute: then Prefect's
+    runner has given up looking for good, and *Cancel* would do nothing. Of a run that a person has deleted it tells
+    nothing, and no button would stop that run any more.
     """
     run = _suspendable()
     watching = asyncio.create_task(_watch(client, run.flow_run.id, cancel)) if run and run.flow_run else None
@@ -89,10 +94,19 @@ async def _watch(client: PrefectClient, flow_run: UUID, cancel: Callable[[], Non
     while True:
         await asyncio.sleep(CANCEL_SECONDS)
         with suppress(Exception):  # a server that is away says nothing
-            state = (await client.read_flow_run(flow_run)).state
-            if state and state.is_cancelling():
+            if await _is_unwanted(client, flow_run):
                 cancel()
                 return
+
+
+async def _is_unwanted(client: PrefectClient, flow_run: UUID) -> bool:
+    """Whether a person has cancelled or deleted the run."""
+    try:
+        state = (await client.read_flow_run(flow_run)).state
+    except ObjectNotFound:
+        log.warning("the run %s was deleted in Prefect: it stops as if it were cancelled", flow_run)
+        return True
+    return state is not None and state.is_cancelling()
 
 
 def _suspendable() -> FlowRunContext | None:
