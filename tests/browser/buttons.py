@@ -18,9 +18,16 @@ FLOWS = {
     "verify": "Verified",
     "cleanup": "Previewed",
     "partner-report": "Reported",
+    "redrive": "Previewed",
+    "hold": "Placed",
+    "breaker": "Closed",
+    "doctor": "Well",
+    "digest": "Written",
 }
 #: Those whose form has a field that must be filled in.
-WITH_A_FORM = ("partner-report",)
+WITH_A_FORM = ("partner-report", "breaker")
+#: Those that ask on their page before they do anything, so that a run of theirs is Paused first.
+SIGNED = ("hold", "breaker")
 #: Kinds of runs that no deployment has made, so Prefect does not offer some buttons.
 BELOW, ASKING, MANUAL = "learner of a queue run", "queue run that asks", "manual step"
 KINDS = (*FLOWS, BELOW, ASKING, MANUAL)
@@ -50,8 +57,9 @@ BUTTONS = (
     Button(
         "Quick run",
         "deployment",
-        "Starts a run with the configuration's values; asks for the fields that have none.",
-        _flows("as ever"),
+        "Starts a run with the configuration's values; asks for the fields that must be filled in. A `hold` of nothing "
+        "fails and says what it needs: *Custom run* has the fields.",
+        {**_flows("as ever"), "hold": "ConfigError", "breaker": "Open"},
     ),
     Button(
         "Custom run",
@@ -83,14 +91,14 @@ BUTTONS = (
         "Suspend",
         "run, while it goes on (in the menu: Pause)",
         "The same as *Cancel*, within a few seconds. The run is not resumed; start a new one.",
-        _flows("Stopped"),
+        {**_flows("Stopped"), **dict.fromkeys(SIGNED, NOT_OFFERED)},
     ),
     Button(
         "Resume",
         "run, while it is Paused",
         "Shows the form. A complete answer is entered in the ledger; with *Approve* off the run ends as "
         "`GuardStopped`. The answer of a manual step is entered by the next run of `verify`.",
-        {ASKING: "Retired", MANUAL: "Running"},
+        {flow: FLOWS[flow] for flow in ("learner", *SIGNED)} | {ASKING: "Retired", MANUAL: "Running"},
     ),
     Button(
         "Change state",
@@ -101,8 +109,8 @@ BUTTONS = (
     Button(
         "Delete",
         "run",
-        "Deletes Prefect's record of the run. The evidence is in the ledger and stays; the form of a manual step is "
-        "made again by the next run of `verify`.",
+        "Deletes Prefect's record of the run; one that goes on stops within half a minute, as by *Cancel*. The "
+        "evidence is in the ledger and stays; the form of a manual step is made again by the next run of `verify`.",
         {**_flows("gone from Prefect"), BELOW: "gone from Prefect", ASKING: "gone from Prefect"}
         | {MANUAL: "gone from Prefect"},
     ),
@@ -148,6 +156,8 @@ def page() -> str:
             "What follows a click, by kind of run; a test clicks each of them in Chromium.",
             "A cell is the name of the run's state in the end, on a site where all is well.",
             "A run of `learner` first asks on its page which learner is meant and whether to go on.",
+            "One of `hold` and of `breaker` asks there who does it and why.",
+            "`breaker` stops calling a service where the table says `Open`, and calls it again where it says `Closed`.",
             f"*{NOT_OFFERED}*: Prefect shows no such button, or a button that is switched off.",
             "",
             *_table(head, rows),

@@ -47,7 +47,7 @@ class Ui:
 
     def ended(self, *runs: str) -> list[str]:
         """Waits until all of these runs have ended; the names of their states."""
-        until(lambda: all(self._type(run) in FINAL for run in runs))
+        until(lambda: all(map(self.is_over, runs)))
         return [self.state(run) for run in runs]
 
     def reached(self, run: str, kind: str) -> None:
@@ -74,13 +74,17 @@ class Ui:
 
     def asks(self, run: str, form: str = "") -> None:
         """Waits until a run shows a form, of that kind."""
+        until(lambda: self.asks_now(run, form))
 
-        def shown() -> bool:
-            found = self.run(run) or {}
-            kind = str(found["state"]["state_details"]["pause_key"])
-            return kind.startswith(form) and shows_a_form(self.api, found)
+    def asks_now(self, run: str, form: str = "") -> bool:
+        """Whether a run shows a form of that kind."""
+        found = self.run(run) or {}
+        kind = str(found["state"]["state_details"]["pause_key"])
+        return kind.startswith(form) and shows_a_form(self.api, found)
 
-        until(shown)
+    def is_over(self, run: str) -> bool:
+        """Whether a run has ended."""
+        return self._type(run) in FINAL
 
     def runs_of(self, name: str) -> set[str]:
         """The runs of a deployment that people have started."""
