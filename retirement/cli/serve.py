@@ -45,10 +45,7 @@ async def serve(
         for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
         # When the server dies, the parts of Prefect that ask it print traceback after traceback, here and in runs.
-        with (
-            one_line_each(sys.stdout, sys.stderr),
-            suppress(asyncio.CancelledError),  # it was stopped, which is how it ends
-        ):
+        with one_line_each(sys.stdout, sys.stderr), suppress(asyncio.CancelledError):  # which is how it ends
             await _put_automations(chosen, engine)
             await serve_all(
                 Schedules(

@@ -144,17 +144,20 @@ class Evidence:
 
 def _changed(connection: Connection, seq: int) -> set[int]:
     entries = rows_of(connection, Stored, Stored.seq > seq)
-    shared = [each for each in entries if each.kind in _SHARED]
-    changes = [change for each in shared for change in json.loads(each.body)["rows"]]
-    about = {each.user_id for each in entries}.union(*map(_reported, changes))
-    over = _over(connection, seq, entries[-1].at) if entries else []
-    about |= {each.user_id for each in over}
-    holds = {f"by hold {key[0]}" for table, key, _ in changes if table == "hold"} | {
-        f"by hold {each.id}" for each in over
-    }
+    if not entries:
+        return set()
+    changes = _shared_changes(entries)
+    over = _over(connection, seq, entries[-1].at)
+    about = {each.user_id for each in entries}.union({each.user_id for each in over}, *map(_reported, changes))
+    numbers = {each.id for each in over} | {key[0] for table, key, _ in changes if table == "hold"}
     # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each.
-    retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None)) if entries else []
-    return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, holds)}
+    retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None))
+    return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, numbers)}
+
+
+def _shared_changes(entries: Sequence[Stored]) -> list[tuple[str, Any, Mapping[str, Any] | None]]:
+    """The changed rows of the entries that are about several learners."""
+    return [change for each in entries if each.kind in _SHARED for change in json.loads(each.body)["rows"]]
 
 
 def _over(connection: Connection, seq: int, at: str) -> list[Hold]:
@@ -171,8 +174,8 @@ def _reported(change: tuple[str, Any, Mapping[str, Any] | None]) -> set[int]:
     return set(json.loads(row["user_ids"])) if table == "partner_claim" and row else set()
 
 
-def _is_held(reason: str | None, holds: set[str]) -> bool:
-    return any(each in (reason or "") for each in holds)
+def _is_held(reason: str | None, numbers: set[int]) -> bool:
+    return any(f"by hold {each}" in (reason or "") for each in numbers)
 
 
 def _read(connection: Connection, user_id: int, head: Head) -> Extract:

@@ -93,13 +93,25 @@ class _Tracebacks(io.TextIOBase):
         if self._grouped and not grouped:
             self._within, self._grouped, self._after = False, False, True
         inner = line[grouped.end() :] if grouped else line
-        if _TRACEBACK.match(inner) or inner.startswith('  File "'):
+        if _TRACEBACK.match(inner):
             self._within, self._grouped = True, grouped is not None
-        elif self._within and not inner.startswith(" "):
-            self._within, self._after = self._grouped, True
-            if not (grouped and (_RULE.match(inner) or _BETWEEN.match(inner))):
-                self._say(inner, counted=True)
-        elif not self._within and not (self._after and _BETWEEN.match(line)):
+        elif self._within:
+            self._take_within(inner)
+        else:
+            self._take_outside(line)
+
+    def _take_within(self, inner: str) -> None:
+        """A line of a traceback: what was raised is not indented; the traceback of a group goes on after it."""
+        if inner.startswith(" ") or (self._grouped and (_RULE.match(inner) or _BETWEEN.match(inner))):
+            return
+        self._within, self._after = self._grouped, True
+        self._say(inner, counted=True)
+
+    def _take_outside(self, line: str) -> None:
+        """Any other line. A frame is of a traceback into which another process has written."""
+        if line.startswith('  File "'):
+            self._within = True
+        elif not (self._after and _BETWEEN.match(line)):
             self._after = False
             self._say(line, counted=_ATTEMPTS.match(line) is not None)
 
