@@ -32,7 +32,7 @@ install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --qu
   "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs images bench chaos night plain contract hostile simulate mutants measure browser lock clean
+.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract hostile simulate mutants measure browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,7 +56,10 @@ demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends
 test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every fourth case; JOBS, TEST_ARGS
 	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) $(SHARE) $(TEST_ARGS)
 
-check: lint types browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and what takes long
+check: lint browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and what takes long
+	@$(MAKE) --no-print-directory --jobs=2 types every-test
+
+every-test: $(VENV)/.installed-dev # of make check, beside the types: mypy has use for one core only
 	@$(PYTEST) $(if $(NIGHTLY),--nightly,$(SHARE)) $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting and lint

@@ -111,6 +111,7 @@ def test_five_hundred_are_called_only_after_a_person_has_said_how_many(
     assert decisions(tmp_path) == [("approved", "Ada Operator", "the campus closed a programme", 5)]
 
 
+@pytest.mark.nightly  # by day tests/flows/test_guard.py says no to five hundred, without a browser
 def test_a_form_that_is_sent_with_approve_off_leaves_all_five_hundred(
     page: Page, tmp_path: Path, environment: dict[str, str]
 ) -> None:

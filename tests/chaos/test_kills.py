@@ -41,7 +41,11 @@ def test_the_reconciler_may_die_as_well(engine_alone: Theatre) -> None:
     assert [each for each in played if each.problems] == []
 
 
-@pytest.mark.parametrize("blow", [Blow(14, Moment.DURING), Blow(32, Moment.AFTER)], ids=lambda blow: blow.moment)
+@pytest.mark.parametrize(
+    "blow",
+    [Blow(14, Moment.DURING), pytest.param(Blow(32, Moment.AFTER), marks=pytest.mark.nightly)],
+    ids=lambda blow: blow.moment,
+)
 def test_the_whole_command_survives_a_kill(whole: Theatre, blow: Blow) -> None:
     """`retire-queue` with Prefect: in the middle of the work, and at the very last request."""
     played = kill(whole, "line", "sqlite", COMMAND, blow)

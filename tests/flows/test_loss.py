@@ -32,7 +32,7 @@ def the_database(home: Path) -> int:
     return int((home / "engine" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
 
 
-@pytest.mark.parametrize("victim", [the_server, the_database])
+@pytest.mark.parametrize("victim", [the_server, pytest.param(the_database, marks=pytest.mark.nightly)])
 def test_a_queue_run_whose_engine_is_killed_says_what_it_knows(
     tmp_path: Path, own_home: Path, victim: Callable[[Path], int]
 ) -> None:

@@ -28,7 +28,7 @@ def until(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None
     patient.until(lambda: process.poll() is not None or reached())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_a_run_that_is_told_to_stop_leaves_nobody_in_a_working_state(
     tmp_path: Path, environment: dict[str, str], engine: str, retirement: Command, number: int
 ) -> None:
@@ -118,7 +118,15 @@ def serving(environment: dict[str, str], api: str, platform: Platform) -> Iterat
             process.terminate()
 
 
-@pytest.mark.parametrize("told", [Served.cancel, Served.suspend, Served.tell_the_server, Served.tell_the_run])
+@pytest.mark.parametrize(
+    "told",
+    [
+        Served.cancel,
+        Served.suspend,
+        Served.tell_the_server,
+        pytest.param(Served.tell_the_run, marks=pytest.mark.nightly),
+    ],
+)
 def test_a_served_run_that_is_told_to_stop_gives_everybody_back(
     tmp_path: Path, environment: dict[str, str], engine: str, retirement: Command, told: Callable[[Served], None]
 ) -> None:

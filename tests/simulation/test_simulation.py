@@ -39,7 +39,7 @@ def test_every_invariant_holds_and_the_seeds_are_eventful(every_nth: int) -> Non
         assert sum(getattr(result, event) for result in played) > least, event
 
 
-@pytest.mark.parametrize("seed", [3, 34])
+@pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.nightly), 34])
 def test_a_seed_replays_byte_for_byte(seed: int, tmp_path: Path) -> None:
     """In this process, and in another one that orders sets of text differently."""
     once = play(seed).trace

@@ -85,8 +85,15 @@ async def _run(world: World, place: LedgerLocation, pipeline_name: str, *, at: i
     return Case(report, sent_after, failing.failed)
 
 
-@pytest.mark.parametrize("lasting", [False, True], ids=["once", "from-then-on"])
-@pytest.mark.parametrize("name", ["default", "dag"])
+@pytest.mark.parametrize(
+    ("name", "lasting"),
+    [
+        pytest.param("default", False, id="default-once"),
+        pytest.param("dag", True, id="dag-from-then-on"),
+        pytest.param("default", True, id="default-from-then-on", marks=pytest.mark.nightly),
+        pytest.param("dag", False, id="dag-once", marks=pytest.mark.nightly),
+    ],
+)
 async def test_nobody_is_called_once_the_ledger_fails(tmp_path: Path, name: str, lasting: bool) -> None:
     """At every transaction of a run: a truthful ending, never a wrong COMPLETE, and whole after reconciling."""
     pipeline = shipped(name)
