@@ -8,6 +8,7 @@ A name that an operator types is a claim. The account of the operating system, t
 """
 
 import asyncio
+import fcntl
 import gc
 import os
 import pwd
@@ -51,6 +52,19 @@ def home() -> Path:
     chosen = os.environ.get("RETIREMENT_HOME")
     folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("openedx-retirement")
     return folder.resolve()
+
+
+def claim(file: Path) -> bool:
+    """Takes a file for this process until it ends, in whatever way; False where another process has it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # Never closed here, and closed in what we start: the kernel gives the lock back when this process is gone.
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    return True
 
 
 def without_core_dumps() -> None:

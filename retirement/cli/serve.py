@@ -15,13 +15,13 @@ from retirement.cli.command import Call, command
 from retirement.cli.next_times import lines
 from retirement.cli.output import console, errors
 from retirement.config import Configuration
-from retirement.errors import ConfigError, LedgerError
+from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.flows.kit import lock
 from retirement.flows.kit.counted import one_line_each
 from retirement.flows.kit.server import PrefectServer, engine_folder, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
-from retirement.process import home, waiting
+from retirement.process import claim, home, waiting
 from retirement.reports import DONE
 from retirement.site import ledger_location
 
@@ -37,6 +37,7 @@ async def serve(
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
     async with running(port) as engine:
+        _require_to_be_alone()
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles
@@ -44,7 +45,6 @@ async def serve(
         login = [lock.login(engine_folder())] if engine.is_ours else []
         for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
-        # When the server dies, the parts of Prefect that ask it print traceback after traceback, here and in runs.
         with one_line_each(sys.stdout, sys.stderr), suppress(asyncio.CancelledError):  # which is how it ends
             await _put_automations(chosen, engine)
             await serve_all(
@@ -67,6 +67,12 @@ async def serve(
                 ),
             )
     return DONE
+
+
+def _require_to_be_alone() -> None:
+    """Raises `BusyElsewhere` where another `serve` has this home: the first to end would stop the other's schedules."""
+    if not claim(home() / "serve.lock"):
+        raise BusyElsewhere(f"another `retirement serve` is at work in {home()}: this one would stop its schedules")
 
 
 async def _put_automations(configuration: Configuration, engine: PrefectServer) -> None:

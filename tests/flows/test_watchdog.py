@@ -114,6 +114,10 @@ def test_what_was_paused_or_changed_by_hand_stays_so_after_a_restart(tmp_path: P
             assert served.says("queue: paused by hand in Prefect, and stays so")
             assert served.says(f"the UI's log-in asks for the line in {own_home / 'engine' / lock.FILE}")
             assert not served.says(lock.found(own_home / "engine"))
+            command = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
+            environment = {**without_ours(os.environ), "RETIREMENT_HOME": str(own_home)}
+            second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert (second.returncode, "another `retirement serve` is at work" in second.stderr) == (4, True)
             said, checked = asked(own_home, platform, "status"), asked(own_home, platform, "doctor")
 
     assert now == {
