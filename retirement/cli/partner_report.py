@@ -15,16 +15,21 @@ from retirement.site import ready
 from retirement.site.stopping import finish_or_stop
 
 OutputOption = Annotated[
-    Path, typer.Option("--output", help="Folder for the files, which name learners: restrict the access to it.")
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Folder for the files, which name learners: restrict the access to it; default partner_reports.",
+        show_default=False,
+    ),
 ]
 
 
 @command()
-async def partner_report(call: Call, output: OutputOption) -> int:
+async def partner_report(call: Call, output: OutputOption = None) -> int:
     """Write one file per organisation with its retired learners; each learner is in exactly one file."""
     async with ready(call.config, secret_block) as (configuration, site), followed(call, site.ledger):
         batch = site.batch()
-        destination = partners.destination(output, configuration.lms.url)
+        destination = partners.destination(output or configuration.partner_reports, configuration.lms.url)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
     document = partners.document(delivery)
     files = tables(("file", "learners"), delivery.files.items())

@@ -18,6 +18,7 @@ from retirement.config import Configuration
 from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.flows.kit import lock
 from retirement.flows.kit.counted import one_line_each
+from retirement.flows.kit.own_file import digest, require_own
 from retirement.flows.kit.server import PrefectServer, engine_folder, restart, running
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
@@ -33,7 +34,7 @@ async def serve(
 ) -> int:
     """Keep server, UI and the scheduled flows running in the foreground."""
     chosen = call.configuration
-    os.environ["RETIREMENT_CONFIG"] = _absolute(chosen.source)
+    _hand_on(chosen.source)
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
     async with running(port) as engine:
@@ -75,6 +76,17 @@ def _require_to_be_alone() -> None:
         raise BusyElsewhere(f"another `retirement serve` is at work in {home()}: this one would stop its schedules")
 
 
+def _hand_on(source: str) -> None:
+    """Says to the runs, which are processes that start in another folder, where the configuration is.
+
+    Beside it goes its content, so that a run says where it is another one by now. Raises `ConfigError` where other
+    accounts can write it.
+    """
+    file = Path(source).resolve()
+    require_own(file)
+    os.environ |= {"RETIREMENT_CONFIG": str(file), "RETIREMENT_CONFIG_SHA256": digest(file)}
+
+
 async def _put_automations(configuration: Configuration, engine: PrefectServer) -> None:
     """Puts them on the server, and sends a test message to each channel that it did not know. Raises `ConfigError`."""
     from retirement.flows.kit.automations import apply
@@ -99,8 +111,3 @@ async def _pauses(configuration: Configuration) -> list[str]:
     except (LedgerError, ConfigError) as error:
         return [str(error)]
     return [f"{each.schedule}: {each.sentence}; `retirement resume` ends it" for each in paused]
-
-
-def _absolute(path: str) -> str:
-    """The scheduled runs are processes that start in another folder."""
-    return str(Path(path).resolve())

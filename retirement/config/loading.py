@@ -173,10 +173,16 @@ class _Loader:
         given = {name: node for name, node in self._root.items() if name in GeneralSettings.model_fields}
         checks: dict[str, Check] = {name: partial(_schedule_problem, name) for name in SCHEDULES}
         checks["timezone"] = lambda values: cron.problem_of_zone(values["timezone"])
+        checks["partner_reports"] = lambda values: _path_problem(values["partner_reports"])
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
-        if general:
-            self._warn_of_deadlines(general)
-        return general
+        if general is None:
+            return None
+        self._warn_of_deadlines(general)
+        if general.partner_reports is None:
+            return general
+        # As of the ledger: the path starts at the folder of this file.
+        folder = Path(self._problems.source).absolute().parent
+        return general.model_copy(update={"partner_reports": str(folder / Path(general.partner_reports).expanduser())})
 
     def _warn_of_deadlines(self, general: GeneralSettings) -> None:
         """A warning here, and a failure of `doctor`: a learner may still be better off late than never."""

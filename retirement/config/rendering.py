@@ -94,6 +94,7 @@ class _Writer:
             "verify_schedule": self.line(configuration.verify_schedule),
             "cleanup_days": configuration.cleanup_days,
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
+            "partner_reports": self.line(configuration.partner_reports),
             "timezone": self.line(configuration.timezone),
             "ui_url": self.line(configuration.ui_url),
             "notifications": [self.channel(each) for each in configuration.notifications] or None,

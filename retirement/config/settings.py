@@ -299,6 +299,11 @@ class GeneralSettings(_Settings):
     cleanup_schedule: Text | None = Field(
         default=None, description="Cron line by which `serve` cleans up; none: only `retirement cleanup` does."
     )
+    partner_reports: Text | None = Field(
+        default=None,
+        description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
+        "only the command writes them, into the folder of its `--output`.",
+    )
     timezone: Text | None = Field(
         default=None,
         description="Time zone in which cron lines are read, such as `Europe/Madrid`; `CRON_TZ=ZONE` before a line "
@@ -344,6 +349,7 @@ class Configuration:
     verify_schedule: str | None
     cleanup_days: int
     cleanup_schedule: str | None
+    partner_reports: str | None
     timezone: str | None
     ui_url: str | None
     notifications: tuple[ChannelSettings, ...]

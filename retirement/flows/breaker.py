@@ -2,31 +2,30 @@
 
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Cancelled, Completed
 
-from retirement.config import load
 from retirement.errors import ConfigError
-from retirement.flows.kit.ending import ending, run_name
-from retirement.flows.kit.parameters import Config, Open, Service
-from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
+from retirement.flows.kit.parameters import Open, Service
+from retirement.flows.kit.served import served_configuration
 from retirement.flows.kit.signing import signed
 from retirement.ledger import opened
 from retirement.site import ledger_location
 
 
-@flow(name="breaker", flow_run_name=run_name, persist_result=False)
-async def breaker(service: Service, stop_calling: Open = True, config: Config = None) -> State[Any]:
+@door("breaker")
+async def breaker(service: Service, stop_calling: Open = True) -> State[Any]:
     """Stops calling a service until it is called again by hand, or calls it again; learners wait before its steps.
 
-    The run asks in a form for the reason and for who does it. `config` is the configuration file; by default
-    RETIREMENT_CONFIG, else retirement.yaml.
+    The run asks in a form for the reason and for who does it.
     """
-    return await ending(lambda: _turn(config, service, stop_calling=stop_calling))
+    return await ending(lambda: _turn(service, stop_calling=stop_calling))
 
 
-async def _turn(path: str | None, service: str, *, stop_calling: bool) -> State[Any]:
-    configuration = load(path, secret_block=secret_block)
+async def _turn(service: str, *, stop_calling: bool) -> State[Any]:
+    configuration = served_configuration()
     if service not in configuration.services:
         raise ConfigError(f"service: {service} is not configured; services are {', '.join(configuration.services)}")
     form = await signed(f"Stop calling {service}?" if stop_calling else f"Call {service} again?")

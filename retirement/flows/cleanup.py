@@ -3,18 +3,18 @@
 from functools import partial
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Completed, Failed
 
 from retirement import reports
-from retirement.config import load
 from retirement.flows.kit.artifacts import show_rows
 from retirement.flows.kit.certificates import keep_up
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.logs import Noted
-from retirement.flows.kit.parameters import Config, DryRun
+from retirement.flows.kit.parameters import DryRun
 from retirement.flows.kit.paused import is_planned, unless_paused
-from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_configuration
 from retirement.followup import cleanup as followup
 from retirement.followup.cleanup_run import Choice
 from retirement.followup.clearance import CleanupFinding
@@ -23,21 +23,20 @@ from retirement.site.coverage import candidates
 from retirement.site.stopping import finish_or_stop
 
 
-@flow(name="cleanup", flow_run_name=run_name, persist_result=False)
-async def cleanup(config: Config = None, dry_run: DryRun = None) -> State[Any]:
+@door("cleanup")
+async def cleanup(dry_run: DryRun = None) -> State[Any]:
     """Has the LMS delete what it keeps of learners who have been COMPLETE for long enough.
 
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml. With `dry_run` it
-    lists the learners, and does nothing; so does a run that a person starts, unless `dry_run` is off. Those without a
-    complete certificate stay; only the command line forgets them.
+    With `dry_run` it lists the learners, and does nothing; so does a run that a person starts, unless `dry_run` is
+    off. Those without a complete certificate stay; only the command line forgets them.
     """
     found: list[CleanupFinding] = Noted(reports.cleanup_row)
-    work = partial(_clean_up, config, found, dry_run=not is_planned() if dry_run is None else dry_run)
-    return await ending(lambda: unless_paused("cleanup", config, work), lambda _: _show(found))
+    work = partial(_clean_up, found, dry_run=not is_planned() if dry_run is None else dry_run)
+    return await ending(lambda: unless_paused("cleanup", work), lambda _: _show(found))
 
 
-async def _clean_up(config: str | None, found: list[CleanupFinding], *, dry_run: bool) -> State[Any]:
-    configuration = load(config, secret_block=secret_block)
+async def _clean_up(found: list[CleanupFinding], *, dry_run: bool) -> State[Any]:
+    configuration = served_configuration()
     choice = Choice(configuration.cleanup_days)
     # No service but the LMS is asked anything.
     async with opened(configuration) as site:

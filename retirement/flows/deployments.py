@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from prefect import Flow
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 
@@ -76,6 +77,11 @@ class Offer:
             "work_pool": {"name": "retirement"},
         }
 
+    @property
+    def form(self) -> dict[str, Any]:
+        """The schema of its parameters, closed: Prefect's own takes any other parameter as well."""
+        return {**self.flow.parameters.model_dump_for_openapi(), "additionalProperties": False}
+
 
 OFFERS = (
     Offer("queue", retire_queue, "Retires the learners whose cool-off is over, one flow run each.", "0 4 * * *"),
@@ -122,7 +128,7 @@ async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog:
         with waiting("Prefect's server to take the deployments"):
             await _pause_former()
             kept = await KeptSchedules.read(client)
-            served = await _offer_all(runner, kept, schedules, tell)
+            served = await _offer_all(client, runner, kept, schedules, tell)
         serving, watching = asyncio.ensure_future(runner.start()), asyncio.ensure_future(watchdog.run())
         tell(f"ready: {len(served)} deployments")
         async with loss_told():
@@ -152,7 +158,7 @@ async def _served(
 
 
 async def _offer_all(
-    runner: Runner, kept: KeptSchedules, schedules: Schedules, tell: Callable[[str], None]
+    client: PrefectClient, runner: Runner, kept: KeptSchedules, schedules: Schedules, tell: Callable[[str], None]
 ) -> dict[str, UUID]:
     """Writes each deployment; their ids by full name."""
     served = {}
@@ -167,5 +173,6 @@ async def _offer_all(
         served[name] = await runner.aadd_deployment(
             await offer.flow.ato_deployment(name=f"{offer.name}{HERE}", **options)
         )
+        await client.update_deployment(served[name], DeploymentUpdate(parameter_openapi_schema=offer.form))
     await kept.keep()
     return served

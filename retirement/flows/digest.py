@@ -2,28 +2,26 @@
 
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Completed
 
-from retirement.flows.kit.ending import ending, run_name
-from retirement.flows.kit.parameters import Config
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.flows.kit.today import show_today
 from retirement.followup.today import today
 from retirement.site import ready
 
 
-@flow(name="digest", flow_run_name=run_name, persist_result=False)
-async def digest(config: Config = None) -> State[Any]:
-    """Writes the artifact `retirement-today`: who waits and how long, outcomes by service, what waits for a person.
-
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
-    """
-    return await ending(lambda: _write(config))
+@door("digest")
+async def digest() -> State[Any]:
+    """Writes the artifact `retirement-today`: who waits and how long, outcomes by service, what waits for a person."""
+    return await ending(_write)
 
 
-async def _write(path: str | None) -> State[Any]:
-    async with ready(path, secret_block) as (configuration, site):
+async def _write() -> State[Any]:
+    async with ready(served_path(), secret_block) as (configuration, site):
         found = await today(site)
         await show_today(found, configuration.notifications)
     return Completed(name="Written", message="; ".join(found.to_do) or "nothing waits for a person")

@@ -2,31 +2,27 @@
 
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from retirement.config import load
 from retirement.flows.kit.artifacts import show_rows
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.logs import log_rows
-from retirement.flows.kit.parameters import Config
 from retirement.flows.kit.schedule_checks import schedule_checks
-from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_configuration
 from retirement.site.doctor import Check, Verdict, every_check
 
 
-@flow(name="doctor", flow_run_name=run_name, persist_result=False)
-async def doctor(config: Config = None) -> State[Any]:
-    """Checks file, token, permission, every state and route, clock, deadline and schedules; changes nothing.
-
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
-    """
-    return await ending(lambda: _examine(config))
+@door("doctor")
+async def doctor() -> State[Any]:
+    """Checks file, token, permission, every state and route, clock, deadline and schedules; changes nothing."""
+    return await ending(_examine)
 
 
-async def _examine(path: str | None) -> State[Any]:
-    found = [each async for each in every_check(load(path, secret_block=secret_block))]
+async def _examine() -> State[Any]:
+    found = [each async for each in every_check(served_configuration())]
     url = get_current_settings().api.url
     found += await schedule_checks(str(url)) if url else []
     # What is wrong comes first.

@@ -3,41 +3,40 @@
 from datetime import date
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Cancelled, Completed
 
-from retirement.config import Configuration, load
+from retirement.config import Configuration
 from retirement.errors import ConfigError
 from retirement.flows.kit.certificates import keep_up
-from retirement.flows.kit.ending import ending, run_name
-from retirement.flows.kit.parameters import Config, HoldNumber, OneUserId, Org, SomeService, Until
-from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
+from retirement.flows.kit.parameters import HoldNumber, OneUserId, Org, SomeService, Until
+from retirement.flows.kit.served import served_configuration
 from retirement.flows.kit.signing import signed
 from retirement.ledger import Ledger, opened
 from retirement.ledger.holds import Wanted
 from retirement.site import ledger_location
 
 
-@flow(name="hold", flow_run_name=run_name, persist_result=False)
+@door("hold")
 async def hold(
     user_id: OneUserId = None,
     org: Org = None,
     service: SomeService = None,
     until: Until = None,
     release: HoldNumber = None,
-    config: Config = None,
 ) -> State[Any]:
     """Keeps a learner, or the learners of an organisation, wholly or in one service; or ends a hold.
 
     The run asks in a form for the legal basis and for who places the hold, and enters it when that is submitted.
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
     wanted = Wanted(user_id, org, service, until)
-    return await ending(lambda: _hold(config, wanted, release))
+    return await ending(lambda: _hold(wanted, release))
 
 
-async def _hold(path: str | None, wanted: Wanted, release: int | None) -> State[Any]:
-    configuration = load(path, secret_block=secret_block)
+async def _hold(wanted: Wanted, release: int | None) -> State[Any]:
+    configuration = served_configuration()
     async with opened(ledger_location(configuration)) as ledger:
         if release is not None:
             return await _release(ledger, release)

@@ -1,36 +1,33 @@
 """The partner report as a flow: files for the partners, and a summary that names organisations only."""
 
-from pathlib import Path
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Completed, Failed
 
 from retirement.flows.kit.artifacts import show_rows
 from retirement.flows.kit.certificates import keep_up
-from retirement.flows.kit.ending import ending, run_name, state_of
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending, state_of
 from retirement.flows.kit.logs import log_rows
-from retirement.flows.kit.parameters import Config, Output
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.partners import report as partners
 from retirement.partners.report import Delivery
 from retirement.site import ready
 from retirement.site.stopping import finish_or_stop
 
 
-@flow(name="partner-report", flow_run_name=run_name, persist_result=False)
-async def partner_report(output: Output, config: Config = None) -> State[Any]:
-    """Writes one file per organisation with its learners who were retired, into the folder `output`.
-
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
-    """
-    return await ending(lambda: _deliver(Path(output), config))
+@door("partner-report")
+async def partner_report() -> State[Any]:
+    """Writes one file per organisation with its learners who were retired, into the configured folder."""
+    return await ending(_deliver)
 
 
-async def _deliver(output: Path, config: str | None) -> State[Any]:
-    async with ready(config, secret_block) as (configuration, site):
+async def _deliver() -> State[Any]:
+    async with ready(served_path(), secret_block) as (configuration, site):
         batch = site.batch()
-        destination = partners.destination(output, configuration.lms.url)
+        destination = partners.destination(configuration.partner_reports, configuration.lms.url)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
         await keep_up(site.ledger)
     summary = await _show(delivery)

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from prefect import State, flow
+from prefect import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
@@ -13,11 +13,12 @@ from retirement.flows.kit.approval import take_over
 from retirement.flows.kit.artifacts import show_findings
 from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.dead_runs import bury
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.logs import Noted
-from retirement.flows.kit.parameters import Config
 from retirement.flows.kit.paused import unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.flows.kit.today import write_today
 from retirement.followup import reconcile as followup
 from retirement.followup.move_back import Finding, Verdict
@@ -35,22 +36,20 @@ def _own_run() -> UUID | None:
     return context.flow_run.id if context and context.flow_run else None
 
 
-@flow(name="reconcile", flow_run_name=run_name, persist_result=False)
-async def reconcile(config: Config = None) -> State[Any]:
+@door("reconcile")
+async def reconcile() -> State[Any]:
     """Gives back learners whose run died, closes what the ledger has open, and marks dead runs as crashed.
 
     What is open: runs that died, and questions that have expired. An answer that was typed into the form of a run
     that died goes into the ledger first.
-
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml.
     """
     findings: list[Finding] = Noted(reports.finding)
-    work = partial(_reconcile, config, findings)
-    return await ending(lambda: unless_paused("reconcile", config, work), lambda _: show_findings(findings))
+    work = partial(_reconcile, findings)
+    return await ending(lambda: unless_paused("reconcile", work), lambda _: show_findings(findings))
 
 
-async def _reconcile(config: str | None, findings: list[Finding]) -> State[Any]:
-    async with ready(config, secret_block) as (configuration, site):
+async def _reconcile(findings: list[Finding]) -> State[Any]:
+    async with ready(served_path(), secret_block) as (configuration, site):
         await take_over(site, configuration.guard)
         stop = Stop()
         watched = await watch(site)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from prefect import State, Task, flow
+from prefect import State, Task
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import FlowRunCreate
 from prefect.client.schemas.objects import FlowRun
@@ -20,13 +20,15 @@ from retirement.errors import Ending, EngineLost, RetirementError
 from retirement.flows.kit import rates
 from retirement.flows.kit.certificates import show_certificates
 from retirement.flows.kit.choosing import Choosing, name_run, require_user_id, unknown
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.helping import WHAT_TO_DO, show_help
 from retirement.flows.kit.loss import unless_lost
 from retirement.flows.kit.names import TAG
-from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Config, Reason, UserId
+from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Reason, UserId
 from retirement.flows.kit.records import wait_for_records
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.learner import Learner
@@ -42,30 +44,28 @@ from retirement.site.watch import locate
 shared: ContextVar[QueueTasks] = ContextVar("shared")
 
 
-@flow(name="retire-learner", flow_run_name=run_name, persist_result=False)
+@door("retire-learner")
 async def retire_learner(
     user_id: UserId = None,
     before_cool_off_is_over: BeforeCoolOff = None,
     ask_first: AskFirst = True,
-    config: Config = None,
 ) -> State[Any]:
     """Retires one learner through the configured pipeline.
 
     Without `user_id` the run asks in a form which learner is meant, by user id, username or e-mail address. Unless
     `ask_first` is off, it shows the learner and asks again. A learner whose cool-off is not over is left alone unless
-    `before_cool_off_is_over` says why. `config` is the configuration file; by default RETIREMENT_CONFIG, else
-    retirement.yaml.
+    `before_cool_off_is_over` says why.
     """
-    return await ending(lambda: _run(user_id, before_cool_off_is_over, config, ask_first=ask_first))
+    return await ending(lambda: _run(user_id, before_cool_off_is_over, ask_first=ask_first))
 
 
-async def _run(user_id: int | None, early: Reason | None, path: str | None, *, ask_first: bool) -> State[Any]:
+async def _run(user_id: int | None, early: Reason | None, *, ask_first: bool) -> State[Any]:
     if tasks := shared.get(None):
         # The queue has counted the days, and the command has asked.
         wanted = require_user_id(user_id)
         learner = await tasks.batch.learner(wanted) or await locate(tasks.site, wanted)
         return await _retire(tasks, learner) if learner else await _unknown(tasks.site, wanted)
-    async with ready(path, secret_block, rates.turn) as (configuration, site):
+    async with ready(served_path(), secret_block, rates.turn) as (configuration, site):
         batch, cool_off = site.batch(), timedelta(days=configuration.cool_off_days)
         choosing = Choosing(site, batch, cool_off, early)
         learner = await choosing.learner(user_id if ask_first else require_user_id(user_id))
@@ -121,7 +121,7 @@ async def run_learner(
     flow_run = FlowRun.model_validate(answer.json())
     token = shared.set(tasks)
     try:
-        await run_flow_async(_named, flow_run=flow_run, parameters={**parameters, "config": None}, return_type="state")
+        await run_flow_async(_named, flow_run=flow_run, parameters=parameters, return_type="state")
     finally:
         shared.reset(token)
     return tasks.reports.get(user_id), str(flow_run.id)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from prefect import State, flow, get_run_logger
+from prefect import State, get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -27,12 +27,14 @@ from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
 from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services, show_table
 from retirement.flows.kit.certificates import keep_up
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.loss import unless_lost, until_it_answers
-from retirement.flows.kit.parameters import Config, CoolOffDays, Limit
+from retirement.flows.kit.parameters import CoolOffDays, Limit
 from retirement.flows.kit.paused import unless_paused
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.flows.kit.today import write_today
@@ -101,11 +103,10 @@ class QueueRun:
 watched: ContextVar[QueueRun] = ContextVar("watched")
 
 
-@flow(name="retire-queue", flow_run_name=run_name, persist_result=False)
+@door("retire-queue")
 async def retire_queue(
     limit: Limit = None,
     cool_off_days: CoolOffDays = None,
-    config: Config = None,
 ) -> State[Any]:
     """Retires the learners whose cool-off is over, at most `limit` of them, least time left first.
 
@@ -114,13 +115,13 @@ async def retire_queue(
     """
     run = watched.get(QueueRun())
     run.flow_run_id, run.ledger_id = str(_own_run().id), ledger_id(_own_run())
-    work = partial(_run_queue, run, limit, cool_off_days, config)
+    work = partial(_run_queue, run, limit, cool_off_days)
     # A command that no person watches is a scheduled run too: cron has started it.
-    return await ending(lambda: unless_paused("queue", config, work, unattended=not run.waits), run.broke_off)
+    return await ending(lambda: unless_paused("queue", work, unattended=not run.waits), run.broke_off)
 
 
-async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None, path: str | None) -> State[Any]:
-    async with ready(path, secret_block, rates.turn) as (configuration, site):
+async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None) -> State[Any]:
+    async with ready(served_path(), secret_block, rates.turn) as (configuration, site):
         days = configuration.cool_off_days if cool_off_days is None else cool_off_days
         most = configuration.queue.limit if limit is None else limit
         batch, lease = site.batch(), await site.ledger.leases.take("queue", what="the queue")

@@ -4,19 +4,19 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from prefect import State, flow
+from prefect import State
 from prefect.states import Completed, Failed
 
 from retirement import reports
-from retirement.config import load
 from retirement.flows.kit import manual, rates
 from retirement.flows.kit.artifacts import show_rows
 from retirement.flows.kit.certificates import keep_up
-from retirement.flows.kit.ending import ending, run_name
+from retirement.flows.kit.door import door
+from retirement.flows.kit.ending import ending
 from retirement.flows.kit.logs import Noted
-from retirement.flows.kit.parameters import Config, Every
+from retirement.flows.kit.parameters import Every
 from retirement.flows.kit.paused import unless_paused
-from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_configuration
 from retirement.followup import verify as confirmation
 from retirement.followup.questions import Checked
 from retirement.followup.verify import CONFIRMED
@@ -29,21 +29,20 @@ from retirement.site.watch import locate
 from retirement.wire.limits import shared_turns
 
 
-@flow(name="verify-erasure", flow_run_name=run_name, persist_result=False)
-async def verify_erasure(config: Config = None, every: Every = False) -> State[Any]:
+@door("verify-erasure")
+async def verify_erasure(every: Every = False) -> State[Any]:
     """Asks services what became of erasures, and repeats the erasure where the data is back.
 
-    `config` is the configuration file; by default RETIREMENT_CONFIG, else retirement.yaml. `every` asks about
-    all open receipts, due or not.
+    `every` asks about all open receipts, due or not.
     """
     answers: list[Checked] = Noted(reports.checked)
-    work = partial(_verify, config, answers, every=every)
-    return await ending(lambda: unless_paused("verify", config, work), lambda _: _show(answers))
+    work = partial(_verify, answers, every=every)
+    return await ending(lambda: unless_paused("verify", work), lambda _: _show(answers))
 
 
-async def _verify(config: str | None, answers: list[Checked], *, every: bool) -> State[Any]:
+async def _verify(answers: list[Checked], *, every: bool) -> State[Any]:
     # The services are not examined beforehand: one service with a wrong key must not keep the others from answering.
-    configuration = load(config, secret_block=secret_block)
+    configuration = served_configuration()
     with shared_turns(rates.turn):
         async with opened(configuration) as site:
             batch = site.batch()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from retirement.errors import RetirementError, ServiceError, Transient
+from retirement.errors import ConfigError, RetirementError, ServiceError, Transient
 from retirement.ledger import Claim, Lease, not_retired
 from retirement.ledger.claims import BEGUN, DELIVERED, SEALED, WRITTEN
 from retirement.partners.files import Destination, Reported, SealedClaim, per_org, read, user_ids_of
@@ -206,9 +206,11 @@ class _Run:
         self._batch.ensure_allowed(lambda: self.ledger.leases.check(self._lease))
 
 
-def destination(folder: Path, url: str) -> Destination:
-    """The folder, with the host of the LMS as the name of the platform."""
-    return Destination(folder.expanduser().absolute(), urlsplit(url).hostname or "lms")
+def destination(folder: Path | str | None, url: str) -> Destination:
+    """The folder, with the host of the LMS as the name of the platform. Raises `ConfigError` without a folder."""
+    if folder is None:
+        raise ConfigError("partner_reports: the configuration names no folder for the files; set it")
+    return Destination(Path(folder).expanduser().absolute(), urlsplit(url).hostname or "lms")
 
 
 def summary(delivery: Delivery) -> str:

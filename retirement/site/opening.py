@@ -111,6 +111,11 @@ def _has_old_forum(configuration: Configuration) -> bool:
 _ready: ContextVar[tuple[Configuration, Site]] = ContextVar("ready")
 
 
+def is_ready() -> bool:
+    """Whether this process has a site that is ready, so that no configuration has to be found for one."""
+    return _ready.get(None) is not None
+
+
 @asynccontextmanager
 async def ready(
     path: str | Path | None, secret_block: Callable[[str], str] | None = None, turn: Turn | None = None

@@ -25,7 +25,7 @@ FLOWS = {
     "digest": "Written",
 }
 #: Those whose form has a field that must be filled in.
-WITH_A_FORM = ("partner-report", "breaker")
+WITH_A_FORM = ("breaker",)
 #: Those that ask on their page before they do anything, so that a run of theirs is Paused first.
 SIGNED = ("hold", "breaker")
 #: Kinds of runs that no deployment has made, so Prefect does not offer some buttons.

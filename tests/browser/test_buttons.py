@@ -64,14 +64,12 @@ class Stage:
 
     ui: Ui
     platform: Platform
-    folder: Path
     run: dict[str, str] = field(default_factory=dict)
 
     @property
     def given(self) -> dict[str, dict[str, Any]]:
         """What the form of a flow is filled in with, where it has to be."""
         return {
-            "partner-report": {"output": str(self.folder)},
             "hold": {"user_id": NO_LEARNER, "until": "2999-12-31"},
             "breaker": {"service": "CREDENTIALS", "stop_calling": False},
         }
@@ -129,17 +127,23 @@ class Stage:
         before = self.ui.runs_of(name)
         # As the links of our pages open it: filled in, since some fields are no more than a calendar.
         self.ui.open_deployment(name, f"/run?parameters={quote(json.dumps(self.given.get(name, {})))}")
-        self.ui.page.get_by_text("Validate parameters").wait_for()
+        self._form(name)
         with self.ui.moving():
             self.ui.button("Submit").click()
         return self.ui.begun(name, before)
+
+    def _form(self, name: str) -> None:
+        """Waits for the form of a new run; a flow without parameters has none to validate."""
+        asks = self.ui.deployment(name)["parameter_openapi_schema"]["properties"]
+        words = "Validate parameters" if asks else "Additional Options"
+        self.ui.page.get_by_text(words).first.wait_for()
 
     def copied(self, name: str) -> str:
         """The run that *Copy to new run* starts from the one that has ended."""
         before = self.ui.runs_of(name)
         self.ui.open_run(self.run[name])
         self.ui.menu("Copy to new run")
-        self.ui.page.get_by_text("Validate parameters").wait_for()
+        self._form(name)
         with self.ui.moving():
             self.ui.button("Submit").click()
         return self.ui.begun(name, before)
@@ -181,12 +185,17 @@ def stage(page: Page) -> Iterator[Stage]:
         reports.mkdir(mode=0o700)
         platform = stack.enter_context(sandbox(home, "--pipeline", "all", seed=seed()))
         platform.configure(
-            queue={"limit": 1}, lease_seconds=15, schedule="0 4 * * *", reconcile_schedule=None, verify_schedule=None
+            queue={"limit": 1},
+            lease_seconds=15,
+            partner_reports=str(reports),
+            schedule="0 4 * * *",
+            reconcile_schedule=None,
+            verify_schedule=None,
         )
         port = free_port()
         stack.enter_context(serving(home, platform, port, PREFECT_RUNNER_POLL_FREQUENCY="1"))
         signed_in(page, f"http://127.0.0.1:{port}", home)
-        yield Stage(Ui(page, f"http://127.0.0.1:{port}/api"), platform, reports)
+        yield Stage(Ui(page, f"http://127.0.0.1:{port}/api"), platform)
 
 
 def test_the_page_for_operators_is_this_table() -> None:

@@ -47,15 +47,16 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
 os.execv(sys.executable, [sys.executable, "-m", "retirement", *sys.argv[1:]])
 """
 
-#: Runs a flow in a process of its own, as a worker does, and prints its state.
+#: Runs a flow in a process of its own, as a worker does, and prints its state; `config` is of the worker, not the run.
 RUN_A_FLOW = """
-import asyncio, importlib, json, sys
+import asyncio, importlib, json, os, sys
 from retirement.flows.kit.server import running
 
 async def main(module, name, parameters):
     async with running():
-        flow = getattr(importlib.import_module(module), name)
-        state = await flow(**json.loads(parameters), return_state=True)
+        flow, given = getattr(importlib.import_module(module), name), json.loads(parameters)
+        os.environ["RETIREMENT_CONFIG"] = given.pop("config", "")
+        state = await flow(**given, return_state=True)
         print(json.dumps([state.name, state.message, str(state.state_details.flow_run_id)]))
 
 asyncio.run(main(*sys.argv[1:]))

@@ -1,5 +1,6 @@
 """`prefect deploy` of `prefect.yaml` on a server of one's own: what is deployed, and what a person has switched off."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,7 +21,8 @@ DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["
 @pytest.fixture
 def deployed(engine: str) -> Iterator[str]:
     """A server with the work pool that `prefect.yaml` names; what was deployed is taken away again."""
-    pool = {"name": "retirement", "type": "process", "base_job_template": {}}
+    template = json.loads((ROOT / "deployments" / "work-pool.json").read_text(encoding="utf-8"))
+    pool = {"name": "retirement", "type": "process", "base_job_template": template}
     patient.post(f"{engine}/work_pools/", json=pool).raise_for_status()
     yield engine
     patient.delete(f"{engine}/work_pools/retirement").raise_for_status()
@@ -72,3 +74,15 @@ def test_what_a_person_has_switched_off_stays_off_after_the_next_deployment(depl
         "reconcile": [("reconcile", True, "7 * * * *")],
         "verify": [("verify", True, "37 * * * *")],
     }
+
+
+@pytest.mark.parametrize(
+    "given", [{"env": {"RETIREMENT_CONFIG": "/srv/other.yaml"}}, {"command": "id"}, {"working_dir": "/srv"}]
+)
+def test_a_run_brings_no_variables_to_a_worker(deployed: str, tmp_path: Path, given: dict[str, Any]) -> None:
+    """The template of the pool has none, so the server refuses those of a run."""
+    deploy(deployed, tmp_path)
+    doctor = next(each["id"] for each in found(deployed) if each["name"] == "doctor")
+    refused = patient.post(f"{deployed}/deployments/{doctor}/create_flow_run", json={"job_variables": given})
+
+    assert refused.status_code == 422, refused.text

@@ -30,10 +30,11 @@ SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
 
 #: Runs a flow as a worker does, then logs an address where Prefect's API log and the terminal would show it.
 RUN = """
-import asyncio, importlib, json, logging, sys
+import asyncio, importlib, json, logging, os, sys
 from retirement.flows.kit.server import running
 
-async def main(module, name, parameters):
+async def main(module, name, parameters, config):
+    os.environ["RETIREMENT_CONFIG"] = config
     async with running():
         flow = getattr(importlib.import_module(module), name)
         state = await flow(**json.loads(parameters), return_state=True)
@@ -94,14 +95,13 @@ def place(
     reports = folder / "reports"
     reports.mkdir(mode=0o700)
     with sandbox(folder, "--pipeline", "all", "--latency-ms", "100", seed={"learners": people}) as platform:
-        platform.configure(cleanup_days=0, lease_seconds=15, cool_off_days=7)
+        platform.configure(cleanup_days=0, lease_seconds=15, cool_off_days=7, partner_reports=str(reports))
         run = forks_with_prefect.start(
             "-m", "retirement", "retire-queue", "--config", platform.config, environment=environment
         )
         assert forks_with_prefect.wait(run) == 0, run.said()
         waiting = platform.user_id("next-canary-0")
-        config = str(platform.config)
-        values = {"config": config, "output": str(reports), "user_id": waiting, "every": True, "cool_off_days": 0}
+        values = {"user_id": waiting, "every": True, "cool_off_days": 0}
         values |= {"before_cool_off_is_over": "the account is a test account", "ask_first": False, "dry_run": False}
         values |= {"service": "BRAZE", "until": "2999-12-31"}
         yield Place(platform, values)
@@ -109,7 +109,7 @@ def place(
 
 def test_a_learner_in_the_cool_off_is_left_alone_and_an_unknown_id_is_no_success(place: Place, flow: Run) -> None:
     """Whoever fills in the form erases nobody by a wrong number, and no learner whose days are not over."""
-    config, waiting = place.values["config"], place.platform.user_id("early-canary")
+    config, waiting = place.platform.config, place.platform.user_id("early-canary")
     early = flow("retire_learner", user_id=waiting, config=config, ask_first=False)
     unknown = flow("retire_learner", user_id=999_999, config=config, ask_first=False)
     nameless = flow("retire_learner", config=config, ask_first=False)
@@ -131,7 +131,7 @@ def test_a_flow_that_is_told_to_stop_ends_as_stopped_and_leaves_nothing_half_don
     platform, before, flow = place.platform, len(place.platform.requests()), FLOWS[name]
     parameters, since = json.dumps(place.parameters(FLOWS[name])), datetime.now(UTC).isoformat()
     # In an interpreter of its own: what is forked logs nothing but what is critical.
-    command = [sys.executable, "-c", RUN, *name.split(":"), parameters]
+    command = [sys.executable, "-c", RUN, *name.split(":"), parameters, str(platform.config)]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as run:
         until(lambda: run.poll() is not None or len(platform.requests()) >= before + 4 or asks(engine, flow, since))
@@ -182,4 +182,4 @@ def test_no_flow_judges_an_error_itself(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
 
     assert not re.search(r"except .*(RetirementError|Interrupted|GuardStopped|BusyElsewhere|Defect)", text)
-    assert text.count("\n@flow(") == text.count("return await ending(")
+    assert text.count("\n@door(") == text.count("return await ending(")

@@ -98,9 +98,12 @@ def test_the_flow_leaves_a_summary_of_organisations(
     """A table with a number for each, in a state of its own, and the certificates as they stand now; no name in any."""
     with sandbox(tmp_path, seed=seed()) as platform:
         assert retirement("retire-queue", "--json", "--config", platform.config).code == 0
-        ended = flow("partner_report", output=output, config=platform.config)
+        nowhere = flow("partner_report", config=platform.config)
+        platform.configure(partner_reports=str(output))
+        ended = flow("partner_report", config=platform.config)
         ids = sorted(platform.user_id(name) for name in platform.states())
 
+        assert (nowhere.state, nowhere.message.split(":")[0]) == ("ConfigError", "partner_reports")
         assert ended.state == "Reported"
         assert told(output) == {"OrgA": list(NAMES), "OrgB": [NAMES[0]]}
     assert sorted(each["key"] for each in ended.artifacts) == [

@@ -30,17 +30,17 @@ asyncio.run(main(sys.argv[1]))
 
 #: A queue run as a worker makes it; prints its id.
 FIRST = """
-import asyncio, sys
+import asyncio
 from retirement.flows.kit.server import running
 
-async def main(config):
+async def main():
     async with running():
         from retirement.flows.retire_queue import retire_queue
 
-        state = await retire_queue(config=config, return_state=True)
+        state = await retire_queue(return_state=True)
         print(state.state_details.flow_run_id)
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main())
 """
 
 
@@ -49,13 +49,14 @@ def test_a_failed_queue_run_that_is_tried_again_takes_up_who_failed(
 ) -> None:
     """It keeps its name and the result of its first try, and the ledger has both tries."""
 
-    def python(code: str, argument: str) -> str:
-        command = [sys.executable, "-c", code, argument]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    def python(code: str, *arguments: str) -> str:
+        command = [sys.executable, "-c", code, *arguments]
+        variables = environment | {"RETIREMENT_CONFIG": str(platform.config)}
+        return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
 
     with sandbox(tmp_path, "--learners", "3") as platform:
         platform.arm({"path": "/retire_misc/", "method": "POST", "status": 400, "times": 1})
-        run_id = python(FIRST, str(platform.config)).split()[-1]
+        run_id = python(FIRST).split()[-1]
         first = run_of(engine, run_id)
         retry = {"state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}}
         patient.post(f"{engine}/flow_runs/{run_id}/set_state", json=retry).raise_for_status()

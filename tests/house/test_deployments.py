@@ -66,7 +66,7 @@ def test_queue_reconciler_and_follow_up_are_scheduled() -> None:
 
 def test_make_plain_has_a_scheduled_run_of_every_deployment() -> None:
     """A deployment that is added here is seen to run on a server of one's own."""
-    assert plans(len, Path()).keys() == {each.name for each in OFFERS}
+    assert plans(len).keys() == {each.name for each in OFFERS}
 
 
 def test_no_deployment_has_a_concurrency_limit() -> None:

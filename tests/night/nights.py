@@ -111,6 +111,7 @@ class Nights:
             verify_schedule="*/2 * * * *",
             cleanup_schedule="*/3 * * * *",
             cleanup_days=0,
+            partner_reports=str(self.folder / "reports"),
             cool_off_days=COOL_OFF_DAYS,
             lease_seconds=15,
             breaker={"seconds": 20, "longest_seconds": 60},
@@ -121,8 +122,7 @@ class Nights:
         self.service.start()
         name = f"{self.service.api}/deployments/name/partner-report/partner-report-here"
         report = patient.get(name).raise_for_status().json()
-        given = {"output": str(self.folder / "reports")}
-        schedule = {"schedule": {"cron": "*/3 * * * *", "timezone": "UTC"}, "active": True, "parameters": given}
+        schedule = {"schedule": {"cron": "*/3 * * * *", "timezone": "UTC"}, "active": True}
         patient.post(f"{self.service.api}/deployments/{report['id']}/schedules", json=[schedule]).raise_for_status()
         self.say("a person has added a schedule for the partner report")
 

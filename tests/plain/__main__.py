@@ -44,11 +44,11 @@ def played(database: str, timeline: Timeline) -> list[str]:
     try:
         with sandbox(home, seed=seed()) as platform:
             (home / "reports").mkdir(mode=0o700)
-            platform.configure(cleanup_days=0)
+            platform.configure(cleanup_days=0, partner_reports=str(home / "reports"))
             with plain_server(home, platform.config, database, timeline) as plain:
                 errored(plain, platform)
                 watch = Watch(plain.api, timeline)
-                rehearsal = Rehearsal(plain, platform, watch, plans(platform.user_id, home / "reports"))
+                rehearsal = Rehearsal(plain, platform, watch, plans(platform.user_id))
                 rehearsal.schedule()
                 try:
                     rehearsal.play()

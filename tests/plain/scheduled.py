@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from retirement.flows.deployments import OFFERS
@@ -51,7 +50,7 @@ class Plan:
     form: Mapping[str, Any] | None = None  #: what a person submits to a run that asks
 
 
-def plans(ids: Callable[[str], int], reports: Path) -> dict[str, Plan]:
+def plans(ids: Callable[[str], int]) -> dict[str, Plan]:
     """One for each deployment; `ids` knows a learner's user id by the username."""
     early = {"user_id": ids("early-canary-1"), "before_cool_off_is_over": EARLY, "ask_first": False}
     return {
@@ -63,7 +62,7 @@ def plans(ids: Callable[[str], int], reports: Path) -> dict[str, Plan]:
         "redrive": Plan(2, {"user_id": ids("errored-canary-1"), "dry_run": False}),
         "hold": Plan(2, {"user_id": ids("held-canary-1"), "until": "2999-12-31"}, form=BASIS),
         "breaker": Plan(2, {"service": "CREDENTIALS", "stop_calling": False}, form=BASIS),
-        "partner-report": Plan(2, {"output": str(reports)}),
+        "partner-report": Plan(2),
         "verify": Plan(2),
         "cleanup": Plan(3),
     }

@@ -127,7 +127,8 @@ def plain_server(home: Path, config: Path, database: str, timeline: Timeline) ->
         stack.enter_context(plain.keeps("server", *words, **address))
         patient.until(plain.is_up)
         copy_of_the_repository(plain.checkout)
-        plain.prefect("work-pool", "create", POOL, "--type", "process")
+        template = ("--base-job-template", "deployments/work-pool.json")
+        plain.prefect("work-pool", "create", POOL, "--type", "process", *template)
         plain.prefect("deploy", "--all")
         site = {"RETIREMENT_CONFIG": str(config), "RETIREMENT_HOME": str(home)}
         stack.enter_context(plain.keeps("worker", "worker", "start", "--pool", POOL, **site))

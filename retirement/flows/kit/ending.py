@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Failed
 
-from retirement.errors import Defect, RetirementError
+from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.flows.kit.environment import operators_server
 from retirement.flows.kit.stopping import stoppable
 from retirement.privacy import redact_logs
@@ -33,6 +33,7 @@ async def ending(body: Body, account: Account | None = None) -> State[Any]:
     redact_logs()
     try:
         operators_server()  # a worker has been given its address by the operator alone
+        _require_no_variables()
         with _acting():
             return await stoppable(body)
     except RetirementError as error:
@@ -40,6 +41,18 @@ async def ending(body: Body, account: Account | None = None) -> State[Any]:
     except Exception as error:  # noqa: BLE001 - Prefect would store its text, which may name a learner
         failure = Defect.at(error)
     return state_of(failure, await account(failure) if account else "")
+
+
+def _require_no_variables() -> None:
+    """Raises `ConfigError` for a run that brings variables of ours, which are the serving process' to say.
+
+    `serve` takes no variables of a run, and a worker does: this is no wall, for a variable can bring other code.
+    """
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    given = ((run.job_variables if run else None) or {}).get("env") or {}
+    if ours := sorted(each for each in given if each.startswith("RETIREMENT_")):
+        raise ConfigError(f"job_variables: a run sets no {', '.join(ours)}; the process that serves it does")
 
 
 def state_of(error: RetirementError, done: str = "") -> State[Any]:

@@ -29,10 +29,6 @@ class Described:
         return {**handler(schema), "description": self.text}
 
 
-Config = Annotated[
-    str | None,
-    Described("Configuration file, a path on the worker. Default: RETIREMENT_CONFIG, else retirement.yaml."),
-]
 UserId = Annotated[
     Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
     Described("LMS user id of the learner. Default: a form on the run's page asks for it, or for a name."),
@@ -81,11 +77,6 @@ Limit = Annotated[
 CoolOffDays = Annotated[
     Annotated[int, Field(ge=0)] | None,
     Described("Days since the request. Default: cool_off_days of the configuration."),
-]
-Output = Annotated[
-    str,
-    Field(min_length=1),
-    Described("Folder for the files, a path on the worker. They name learners: close it to all others."),
 ]
 DryRun = Annotated[
     bool | None,

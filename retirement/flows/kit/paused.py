@@ -11,16 +11,17 @@ from prefect.context import FlowRunContext
 from retirement.errors import SchedulePaused
 from retirement.flows.kit.ending import Body
 from retirement.flows.kit.secret_blocks import secret_block
+from retirement.flows.kit.served import served_path
 from retirement.site import evidence
 
 
-async def unless_paused(schedule: str, path: str | None, body: Body, *, unattended: bool = False) -> State[Any]:
+async def unless_paused(schedule: str, body: Body, *, unattended: bool = False) -> State[Any]:
     """The body of a flow, where its schedule is not paused or a person has started the run.
 
     `unattended` says that no person has, of a run that Prefect has not planned. Raises `SchedulePaused`.
     """
     if unattended or is_planned():
-        async with evidence(path, secret_block) as ledger:
+        async with evidence(served_path(), secret_block) as ledger:
             if pause := await ledger.pauses.of(schedule):
                 raise SchedulePaused(
                     f"nothing was called: the schedule {schedule} is {pause.sentence}; "
