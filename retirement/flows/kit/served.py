@@ -45,12 +45,12 @@ def served_configuration() -> Configuration:
 
 @cache
 def _say_which(path: Path) -> None:
-    """Logs which file the run of this process works with, by its content."""
+    """Logs which file the run of this process works with, by its content; its folder says who works here."""
     if FlowRunContext.get() is None:
         return
     now, before = digest(path), os.environ.get(DIGEST)
-    get_run_logger().info("configuration %s, sha256 %s", path, now)
+    get_run_logger().info("configuration %s, sha256 %s", path.name, now)
     if before and before != now:
         get_run_logger().warning(
-            "%s has changed since serve was started; schedules and notifications follow it at a restart", path
+            "%s has changed since serve was started; schedules and notifications follow it at a restart", path.name
         )
