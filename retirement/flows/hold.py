@@ -11,7 +11,7 @@ from retirement.errors import ConfigError
 from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
-from retirement.flows.kit.parameters import HoldNumber, OneUserId, Org, SomeService, Until
+from retirement.flows.kit.parameters import HeldUserId, HoldNumber, Org, SomeService, Until
 from retirement.flows.kit.served import served_configuration
 from retirement.flows.kit.signing import signed
 from retirement.ledger import Ledger, opened
@@ -21,7 +21,7 @@ from retirement.site import ledger_location
 
 @door("hold")
 async def hold(
-    user_id: OneUserId = None,
+    user_id: HeldUserId = None,
     org: Org = None,
     service: SomeService = None,
     until: Until = None,

@@ -37,6 +37,10 @@ OneUserId = Annotated[
     Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
     Described("LMS user id of one learner. Default: every learner that the other fields mean."),
 ]
+HeldUserId = Annotated[
+    Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
+    Described("LMS user id of the learner to keep. Default: the learners of `org`; give one of them."),
+]
 StepName = Annotated[
     Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
     Described("Learners whose last failure was in this step, such as RETIRING_CREDENTIALS."),
