@@ -260,10 +260,11 @@ def _route_fix(step: Step) -> str:
 
 async def clock(site: Site) -> Check:
     """Whether the clocks of this machine and of the LMS differ by less than leases bear. Raises `ServiceError`."""
+    since = site.clock()
     theirs = await site.lms.rows.clock()
     if theirs is None:
         return Check("clock", Verdict.WARNING, "the LMS sends no Date header that can be read")
-    if seconds := site.skew(theirs):
+    if seconds := site.skew(theirs, since):
         return Check(
             "clock", Verdict.FAILURE, f"this machine is {seconds:+.0f} s off the LMS", "set both clocks by NTP"
         )

@@ -47,12 +47,15 @@ class Site:
         """When the retirement has to be complete, where the learner's country is not known; see `Batch.due_at`."""
         return due_at(learner, self.deadlines.days_for(None))
 
-    def skew(self, theirs: datetime) -> float:
+    def skew(self, theirs: datetime, since: float) -> float:
         """Seconds that this machine's clock is ahead of that of the LMS; 0 where leases bear the difference.
 
-        They last by the clocks of the machines that take them, where the ledger is a SQLite file.
+        They last by the clocks of the machines that take them, where the ledger is a SQLite file. The LMS was asked
+        for its time at `since`, by `clock`: a slow one may have read its own at any moment from then on.
         """
-        seconds = (self.ledger.now() - theirs).total_seconds()
+        after = (self.ledger.now() - theirs).total_seconds()
+        before = after - (self.clock() - since)
+        seconds = max(before, 0.0) or min(after, 0.0)
         return seconds if abs(seconds) > self.ledger.lease_seconds / 4 else 0.0
 
     async def preflight(self) -> None:
@@ -61,8 +64,9 @@ class Site:
         Only a wrong address, credential or permission is a reason to stop here; a service that is down or odd
         is met again by the learners that it concerns. Raises `ConfigError`, `LedgerError` and `ServiceError`.
         """
+        since = self.clock()
         theirs = await self.lms.rows.require_states()
-        if theirs and (seconds := self.skew(theirs)):
+        if theirs and (seconds := self.skew(theirs, since)):
             logger.warning("this machine's clock is %+.0f s off the LMS: set both by NTP", seconds)
         # The LMS has proved its address and our permission above; `doctor` asks for its single routes.
         # A service whose breaker is open is not asked before its time.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -78,3 +80,19 @@ async def test_an_lms_that_tells_no_time_is_no_wrong_clock(
 
     assert caplog.messages == []
     assert (await clock(site)).verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize(("ahead", "wrong"), [(50, False), (-25, False), (95, True), (-35, True)])
+async def test_a_slow_answer_is_no_wrong_clock(
+    world: World, caplog: pytest.LogCaptureFixture, ahead: int, wrong: bool
+) -> None:
+    """The header is of any moment of the minute that the answer takes; a clock beyond that is wrong all the same."""
+    world.seed(states=LINE.lms_states)
+    steps = itertools.count(step=60)
+    site = replace(world.site(LINE), clock=lambda: float(next(steps)))
+    dated(world, format_datetime(world.ledger.now() - timedelta(seconds=ahead), usegmt=True))
+
+    await site.preflight()
+
+    assert bool(caplog.messages) is wrong
+    assert ((await clock(site)).verdict is Verdict.FAILURE) is wrong
