@@ -32,7 +32,7 @@ from retirement.connectors import (
     nothing,
     operation,
 )
-from retirement.connectors.shared.further_addresses import deleted_in, further_in, receipt_of
+from retirement.connectors.shared.further_addresses import deleted_in, receipt_of, verdicts_of
 from retirement.errors import Misconfigured
 from retirement.learner import Learner
 from retirement.wire.api import Auth
@@ -122,16 +122,9 @@ class HubSpot(Connector[HubSpotSettings]):
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether one of the contacts is left, or another has the learner's address since."""
-        erased, further = deleted_in(receipt), further_in(receipt)
-        verdicts = [Verdict.WORKING for each in erased if await self._is_there(each)]
-        if learner:
-            there = set(await self._contacts(learner.email))
-            verdicts += [Verdict.WORKING] * bool(there.intersection(further))
-            verdicts += [Verdict.ANOTHER] * bool(there.difference(erased, further))
-        elif further:
-            # Only the address would tell, and the LMS has deleted it.
-            verdicts.append(Verdict.FAILED)
-        return Verdict.worst(verdicts)
+        verdicts = [Verdict.WORKING for each in deleted_in(receipt) if await self._is_there(each)]
+        there = await self._contacts(learner.email) if learner else None
+        return Verdict.worst([*verdicts, *verdicts_of(receipt, there)])
 
     async def _is_there(self, contact: str) -> bool:
         return any([await self._contact(contact, archived=archived) for archived in (False, True)])

@@ -30,7 +30,7 @@ from retirement.connectors import (
     an_object,
     operation,
 )
-from retirement.connectors.shared.further_addresses import deleted_in, further_in, receipt_of
+from retirement.connectors.shared.further_addresses import deleted_in, receipt_of, verdicts_of
 from retirement.learner import Learner
 from retirement.wire.api import Auth
 from retirement.wire.auth import basic
@@ -131,16 +131,9 @@ class Zendesk(Connector[ZendeskSettings]):
 
     async def is_left(self, receipt: str, learner: Learner | None) -> Verdict:
         """Whether the users can still be restored or seen, or another has the learner's address since."""
-        erased, further = deleted_in(receipt), further_in(receipt)
-        verdicts = [await self._verdict(number) for number in erased]
-        if learner:
-            there = {str(user["id"]) for user in await self._found(learner.email)}
-            verdicts += [Verdict.WORKING] * bool(there.intersection(further))
-            verdicts += [Verdict.ANOTHER] * bool(there.difference(erased, further))
-        elif further:
-            # Only the address would tell, and the LMS has deleted it.
-            verdicts.append(Verdict.FAILED)
-        return Verdict.worst(verdicts)
+        verdicts = [await self._verdict(number) for number in deleted_in(receipt)]
+        there = [str(user["id"]) for user in await self._found(learner.email)] if learner else None
+        return Verdict.worst([*verdicts, *verdicts_of(receipt, there)])
 
     async def _verdict(self, number: str) -> Verdict:
         if await self._user(DELETED_USER, "deleted_user", number):

@@ -4,7 +4,9 @@ The record may be of another person: a family's, a shared mailbox, two contacts 
 person takes the address from it, or the record, and the receipt names it beside what was deleted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from retirement.connectors.kit.outcomes import Verdict
 
 #: What stands before the id of such a record in a receipt.
 _MARK = "address:"
@@ -23,3 +25,13 @@ def deleted_in(receipt: str) -> list[str]:
 def further_in(receipt: str) -> list[str]:
     """The ids of the records that a person has to look at."""
     return [each.removeprefix(_MARK) for each in receipt.split() if each.startswith(_MARK)]
+
+
+def verdicts_of(receipt: str, there: Collection[str] | None) -> list[Verdict]:
+    """What the records that have the learner's address now tell; None: the LMS has forgotten the address."""
+    further = further_in(receipt)
+    if there is None:
+        return [Verdict.FAILED] if further else []
+    known = {*deleted_in(receipt), *further}
+    waits = [Verdict.WORKING for each in further if each in there]
+    return [*waits, *(Verdict.ANOTHER for each in there if each not in known)]
