@@ -235,7 +235,7 @@ _way: ContextVar[_Way] = ContextVar("way", default=_UNKNOWN)
 def observed() -> Observed:
     """Who acts here and now."""
     way = _way.get()
-    return Observed(_account(), _host(), way.channel, _sudo(), way.run)
+    return Observed(_account(os.geteuid()), _host(), way.channel, _sudo(), way.run)
 
 
 @contextmanager
@@ -258,9 +258,12 @@ def is_unknown_way() -> bool:
     return _way.get() is _UNKNOWN
 
 
-def _account() -> str:
-    """The account of the operating system that this process has; its number where the system has no name for it."""
-    number = os.geteuid()
+@cache
+def _account(number: int) -> str:
+    """The name of an account of the operating system; its number where the system has no name for it.
+
+    Asked once: the names may be in a directory, and each transaction of the ledger wants to know.
+    """
     try:
         return _plain(pwd.getpwuid(number).pw_name) or str(number)
     except KeyError:

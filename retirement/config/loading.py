@@ -180,9 +180,16 @@ class _Loader:
         self._warn_of_deadlines(general)
         if general.partner_reports is None:
             return general
-        # As of the ledger: the path starts at the folder of this file.
-        folder = Path(self._problems.source).absolute().parent
-        return general.model_copy(update={"partner_reports": str(folder / Path(general.partner_reports).expanduser())})
+        return general.model_copy(update={"partner_reports": self._placed(general.partner_reports)})
+
+    @property
+    def _folder(self) -> Path:
+        """The folder of the file, at which the paths in it start."""
+        return Path(self._problems.source).absolute().parent
+
+    def _placed(self, path: str) -> str:
+        """A path of the file, absolute."""
+        return str(self._folder / Path(path).expanduser())
 
     def _warn_of_deadlines(self, general: GeneralSettings) -> None:
         """A warning here, and a failure of `doctor`: a learner may still be better off late than never."""
@@ -213,15 +220,14 @@ class _Loader:
         if ledger.sign_command and ledger.public_key is None:
             given = node.at(("sign_command",))
             self._problems.add(given.line, given.key, "needs ledger.public_key")
-        folder = Path(self._problems.source).absolute().parent
         placed: dict[str, Any] = {
-            name: str(folder / Path(path).expanduser())
+            name: self._placed(path)
             for name in ("anchor", "key", "signing_key", "public_key")
             if (path := getattr(ledger, name)) is not None
         }
-        placed["keys"] = tuple(str(folder / Path(path).expanduser()) for path in ledger.keys)
+        placed["keys"] = tuple(map(self._placed, ledger.keys))
         if ledger.url is not None:
-            placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), folder))
+            placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), self._folder))
         return ledger.model_copy(update=placed)
 
     def _databases(self) -> DatabaseSettings | None:
@@ -234,8 +240,7 @@ class _Loader:
         found = self._sections.read(DatabaseSettings, self._section("databases"), "databases", checks)
         if found is None:
             return None
-        folder = Path(self._problems.source).absolute().parent
-        placed = {name: SecretStr(databases.absolute(url, folder)) for name, url in found.given().items()}
+        placed = {name: SecretStr(databases.absolute(url, self._folder)) for name, url in found.given().items()}
         return found.model_copy(update=placed)
 
     def _breaker(self) -> BreakerSettings | None:

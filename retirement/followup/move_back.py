@@ -83,7 +83,7 @@ async def move_back(site: Site, learner: Learner, *, dry_run: bool, aiming: Aimi
         return _finding(learner, Verdict.BUSY, str(error))
     try:
         finding = await _moved(site, learner, lease, record, aiming)
-    except Exception as error:
+    except Exception as error:  # a defect at one learner as well: the others are moved all the same
         failure = as_ours(error)
         if failure.consequence.run is RunAfter.STOPS_IF_SHARED:
             # Every learner would meet it, and no run has this one any more.

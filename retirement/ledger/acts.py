@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement
+
 from retirement.ledger import chain
 from retirement.ledger.access import Access
 from retirement.ledger.events import Event, event_of
@@ -45,13 +47,13 @@ class Acts:
     async def since(self, since: datetime) -> list[Act]:
         """What was done since then, without what runs do for each learner, in the order of the entries."""
         kinds = chain.ACTS - _OF_A_RUN
-        wanted = (Entry.kind.in_(sorted(kinds)), Entry.at >= chain.written(since))
-        found = await self._access.read(lambda tx: tx.rows(Entry, *wanted))
-        return [_act(event_of(each)) for each in found]
+        return await self._found(Entry.kind.in_(sorted(kinds)), Entry.at >= chain.written(since))
 
     async def about(self, user_id: int) -> list[Act]:
         """What was ever done about one learner, in the order of the entries."""
-        wanted = (Entry.kind.in_(sorted(chain.ACTS)), Entry.user_id == user_id)
+        return await self._found(Entry.kind.in_(sorted(chain.ACTS)), Entry.user_id == user_id)
+
+    async def _found(self, *wanted: ColumnElement[bool]) -> list[Act]:
         found = await self._access.read(lambda tx: tx.rows(Entry, *wanted))
         return [_act(event_of(each)) for each in found]
 

@@ -41,7 +41,8 @@ def door(name: str) -> Callable[[Body[Given]], Flow[Given, Coroutine[Any, Any, S
         taken = [
             inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any) for each in FORMER
         ]
-        entered.__signature__ = shown.replace(parameters=[*shown.parameters.values(), *taken])  # type: ignore[attr-defined]
+        every = shown.replace(parameters=[*shown.parameters.values(), *taken])
+        entered.__signature__ = every  # type: ignore[attr-defined]  # Prefect compares a run's parameters with it
         found = flow(name=name, flow_run_name=run_name, persist_result=False)(entered)
         found.__signature__ = shown  # type: ignore[attr-defined]  # inspect reads it there, and Prefect the schema by it
         found.parameters = parameter_schema(body)

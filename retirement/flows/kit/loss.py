@@ -68,7 +68,7 @@ async def loss_told(ask: Ask = _is_alive, lost: Callable[[], None] = lambda: Non
         yield
     except RetirementError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever Prefect's client raises; what is no loss goes on
         if not is_failure(error) and await ask():
             raise
         lost()

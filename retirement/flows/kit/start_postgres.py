@@ -89,7 +89,7 @@ def _account() -> tuple[int, int]:
             # Another start that makes it at the same time has the lock of the accounts; the library then finds it.
             if time.monotonic() > deadline:
                 raise Unreachable(f"the account {ACCOUNT} cannot be made: {error}") from None
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks, while the other start works
     found = pwd.getpwnam(ACCOUNT)
     return found.pw_uid, found.pw_gid
 
