@@ -12,12 +12,11 @@ from uuid import UUID
 from prefect import State, Task
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import FlowRunCreate
-from prefect.client.schemas.objects import FlowRun
-from prefect.flow_engine import run_flow_async
-from prefect.states import Cancelled, Completed, Failed, Pending, to_state_create
+from prefect.states import Cancelled, Completed, Failed
 
 from retirement.errors import Ending, EngineLost, RetirementError
 from retirement.flows.kit import rates
+from retirement.flows.kit.below import run_below
 from retirement.flows.kit.certificates import show_certificates
 from retirement.flows.kit.choosing import Choosing, name_run, require_user_id, unknown
 from retirement.flows.kit.door import door
@@ -106,25 +105,20 @@ async def run_learner(
 
     Under a queue run it is made as a subflow, in fewer requests than calling the flow would take.
     """
-    name, parameters = f"learner-{user_id}", {"user_id": user_id}
-    key = str(user_id) if tasks.attempt <= 1 else f"{user_id}-{tasks.attempt}"
-    place = await client.create_task_run(_place, queue_run, key, name=name) if queue_run else None
     wanted = FlowRunCreate(
         flow_id=await tasks.flow_id(client, retire_learner),
-        name=name,
-        parameters=parameters,
+        flow_version=retire_learner.version,
+        name=f"learner-{user_id}",
+        parameters={"user_id": user_id},
         tags=[TAG, "learner"],
-        parent_task_run_id=place.id if place else None,
-        state=to_state_create(Pending()),
+        parent_task_run_id=await tasks.place(client, _place, queue_run) if queue_run else None,
     )
-    answer = await client.request("POST", "/flow_runs/", json=wanted.model_dump(mode="json", exclude_unset=True))
-    flow_run = FlowRun.model_validate(answer.json())
     token = shared.set(tasks)
     try:
-        await run_flow_async(_named, flow_run=flow_run, parameters=parameters, return_type="state")
+        made = await run_below(retire_learner, wanted, lambda: retire_learner.fn(user_id))
     finally:
         shared.reset(token)
-    return tasks.reports.get(user_id), str(flow_run.id)
+    return tasks.reports.get(user_id), str(made.id)
 
 
 async def retire_by_id(user_id: int) -> tuple[Report | None, str, RetirementError | None]:
@@ -140,12 +134,8 @@ async def retire_by_id(user_id: int) -> tuple[Report | None, str, RetirementErro
     return report, flow_run_id, tasks.batch.stop.reason
 
 
-#: Stands for a learner's flow run in the graph of the queue run.
+#: Stands for the learners' flow runs in the graph of the queue run.
 _place: Task[..., Any] = Task(retire_learner.fn, name="retire-learner")
-
-#: The same flow for runs that are created with their name: setting it again would cost a request.
-_named = retire_learner.with_options()
-_named.flow_run_name = None
 
 
 def _final_state(report: Report) -> State[Any]:

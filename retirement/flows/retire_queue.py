@@ -259,6 +259,7 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
             await progress
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
+    await tasks.leave(_client())
     rows = reports.table(run.reports, run.pages)
     await show_table("retirement-queue", rows, reports.summary(run.reports))
     await show_services(await ledger.breakers.down())

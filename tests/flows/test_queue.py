@@ -7,7 +7,9 @@ import pytest
 from retirement.sandbox import seeds
 from retirement.sandbox.pipelines import PIPELINES, states
 from tests import patient
-from tests.flows.conftest import Command, sandbox
+from tests.flows.conftest import Command, Start, sandbox
+from tests.flows.runs import Runs, learners_runs
+from tests.patient import until
 
 
 @pytest.mark.parametrize("learners", [40, pytest.param(200, marks=pytest.mark.nightly)])
@@ -31,6 +33,23 @@ def test_many_learners_are_retired_and_every_run_and_step_is_recorded(
     assert len(by_learner) == learners
     expected = sorted(step["start"] for step in PIPELINES["default"])
     assert all(sorted(names) == expected for names in by_learner.values())
+    assert drawn(engine, document["flow_run"]) == dict.fromkeys(by_learner, "COMPLETED")
+    assert {history(engine, run) for run in by_learner} == {("Running", "Retired")}
+
+
+def drawn(engine: str, queue_run: str) -> dict[str, str]:
+    """The nodes of a queue run's graph in the UI, each a run of a learner, with the types of their states."""
+    graph = patient.get(f"{engine}/flow_runs/{queue_run}/graph-v2").raise_for_status().json()
+    nodes = [node for _, node in graph["nodes"]]
+    assert {node["kind"] for node in nodes} == {"flow-run"}
+    assert all(node["label"].startswith("retire-learner / learner-") for node in nodes)
+    return {node["id"]: node["state_type"] for node in nodes}
+
+
+def history(engine: str, run: str) -> tuple[str, ...]:
+    """The names of the states of a run, the first one first."""
+    states = patient.get(f"{engine}/flow_run_states/", params={"flow_run_id": run}).raise_for_status().json()
+    return tuple(state["name"] for state in sorted(states, key=lambda each: str(each["timestamp"])))
 
 
 def task_runs_by_flow_run(engine: str, queue_run: str) -> dict[str, list[str]]:
@@ -42,10 +61,29 @@ def task_runs_by_flow_run(engine: str, queue_run: str) -> dict[str, list[str]]:
         f"{engine}/task_runs/filter", json={**wanted, "limit": 200, "offset": offset, "sort": "ID_DESC"}
     ).json():
         for run in page:
-            assert run["state_type"] == "COMPLETED"
+            assert (run["state_type"], run["run_count"], run["flow_run_run_count"]) == ("COMPLETED", 1, 1)
             found.setdefault(run["flow_run_id"], []).append(run["name"])
         offset += len(page)
     return found
+
+
+def test_a_record_that_an_operator_ends_meanwhile_holds_up_no_learner(
+    tmp_path: Path, engine: str, retirement: Command, start: Start, runs: Runs
+) -> None:
+    """Neither the learner of that record nor those beside it."""
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        platform.hold_up("/retire_misc/")
+        run = start("retire-queue", "--json", "--config", platform.config)
+        queue = until(runs.every)[0]["id"]
+        below = until(lambda: len(found := learners_runs(engine, queue)) == 3 and found)
+        ended = {"state": {"type": "CRASHED", "message": "by an operator"}, "force": True}
+        patient.post(f"{engine}/flow_runs/{below[0]['id']}/set_state", json=ended).raise_for_status()
+        platform.arm()
+        answer = run.ended()
+
+        assert (answer.code, answer.document["outcomes"]) == (0, {"retired": 3}), answer.out + answer.err
+        assert set(platform.states().values()) == {"COMPLETE"}
+    assert {runs.state(each["id"]) for each in below[1:]} == {"Retired"}
 
 
 def test_the_requests_of_a_learner_are_the_reference_drivers(tmp_path: Path, engine: str, retirement: Command) -> None:

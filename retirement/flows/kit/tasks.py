@@ -3,6 +3,7 @@
 The engine runs the steps; a task shows one of them and runs it again. What a step raised stays in this process.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -47,11 +48,28 @@ class QueueTasks:
             for step in site.pipeline
         }
         self._flow_id: UUID | None = None
+        self._place: asyncio.Task[TaskRun] | None = None
 
     async def flow_id(self, client: PrefectClient, flow: Flow[Any, Any]) -> UUID:
         """Prefect's id of the flow of one learner, asked for once and not for every learner."""
         self._flow_id = self._flow_id or await client.create_flow(flow)
         return self._flow_id
+
+    async def place(self, client: PrefectClient, task: Task[..., Any], queue_run: UUID) -> UUID:
+        """The task run of the queue run below which the runs of all its learners are, made by the first of them.
+
+        Prefect draws each run below it as a node of the queue run's graph. Its own state is the last that any learner
+        has come to, until `leave`.
+        """
+        if self._place is None or (self._place.done() and self._place.exception()):
+            made = client.create_task_run(task, queue_run, str(self.attempt), name=task.name)
+            self._place = asyncio.ensure_future(made)
+        return (await asyncio.shield(self._place)).id
+
+    async def leave(self, client: PrefectClient) -> None:
+        """Ends the place of the learners, when all of them are through."""
+        if self._place is not None:
+            await client.set_task_run_state((await self._place).id, Completed(name="Ended"), force=True)
 
     def runner(self, run: LearnerRun) -> Perform:
         """What runs the steps of one learner, in the flow run that this is called in."""
