@@ -50,11 +50,11 @@ async def retire_learner(
                 call.show({"user_id": user_id, "preview": shown.lines}, *shown.lines)
                 return DONE
         await let_through(site, learner, cool_off, before_cool_off_is_over)
-        return await _retire(call, site, user_id)
+        return await _retire(call, site, user_id, configuration.engine_retention_days)
 
 
-async def _retire(call: Call, site: Site, user_id: int) -> int:
-    async with running() as engine:
+async def _retire(call: Call, site: Site, user_id: int, keep_days: int | None) -> int:
+    async with running(keep_days=keep_days) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.retire_learner import retire_by_id
 

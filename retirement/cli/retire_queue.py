@@ -38,7 +38,10 @@ async def retire_queue(
     ] = None,
 ) -> int:
     """Retire all learners whose cool-off is over, one flow each."""
-    async with ready(call.config, secret_block), running() as engine:
+    async with (
+        ready(call.config, secret_block) as (configuration, _),
+        running(keep_days=configuration.engine_retention_days) as engine,
+    ):
         document, found, error = await queue_run(limit, cool_off_days, engine, show=not call.as_json)
         where = run_lines(engine, document["flow_run"])
     mended = ["looked at before the run:", findings_table(document["mended"])] if document["mended"] else []

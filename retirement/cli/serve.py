@@ -37,7 +37,7 @@ async def serve(
     _hand_on(chosen.source)
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
-    async with running(port) as engine:
+    async with running(port, chosen.engine_retention_days) as engine:
         _require_to_be_alone()
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all

@@ -21,7 +21,7 @@ CLIENT_SECRET = "${RETIREMENT_CLIENT_SECRET}"  # noqa: S105  # the name of a var
 LEDGER_PASSWORD = "${RETIREMENT_LEDGER_PASSWORD}"  # noqa: S105  # the name of a variable, no secret
 
 #: Left out, a key means its default, and null is not the default of these.
-_NULL_MEANS_OFF = ("reconcile_schedule", "verify_schedule")
+_NULL_MEANS_OFF = ("reconcile_schedule", "verify_schedule", "engine_retention_days")
 
 #: What names of variables do not have.
 _NO_NAME = re.compile(r"[^A-Za-z0-9_]")
@@ -94,6 +94,7 @@ class _Writer:
             "verify_schedule": self.line(configuration.verify_schedule),
             "cleanup_days": configuration.cleanup_days,
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
+            "engine_retention_days": configuration.engine_retention_days,
             "partner_reports": self.line(configuration.partner_reports),
             "timezone": self.line(configuration.timezone),
             "ui_url": self.line(configuration.ui_url),

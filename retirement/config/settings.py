@@ -299,6 +299,13 @@ class GeneralSettings(_Settings):
     cleanup_schedule: Text | None = Field(
         default=None, description="Cron line by which `serve` cleans up; none: only `retirement cleanup` does."
     )
+    engine_retention_days: int | None = Field(
+        default=90,
+        ge=1,
+        le=3650,
+        description="Days after which Prefect's server deletes a run that has ended, with its logs and artifacts; "
+        "null: never. The ledger keeps the evidence. A server of one's own takes its own settings.",
+    )
     partner_reports: Text | None = Field(
         default=None,
         description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
@@ -349,6 +356,7 @@ class Configuration:
     verify_schedule: str | None
     cleanup_days: int
     cleanup_schedule: str | None
+    engine_retention_days: int | None
     partner_reports: str | None
     timezone: str | None
     ui_url: str | None

@@ -53,6 +53,7 @@ def test_one_thread_sends_signs_of_life_of_every_run_until_it_ends() -> None:
 
 
 def test_where_prefect_wants_no_signs_of_life_none_are_sent() -> None:
+    """A server whose heartbeats are switched off: no thread is started either."""
     before = threading.active_count()
 
     with Pulse(Signs().emit, lambda: None).of(learner(1), "retire-learner"):

@@ -62,6 +62,7 @@ class PrefectServer:
     database: str  #: "postgresql", "sqlite", or "external" where the server is not ours
     pid: int = 0
     born: float = 0.0  #: when that process began: pids are used again
+    keep_days: int | None = None  #: after which a server of ours deletes runs that have ended; None: never
 
     @property
     def is_ours(self) -> bool:
@@ -74,11 +75,12 @@ class PrefectServer:
 
 
 @asynccontextmanager
-async def running(port: int | None = None) -> AsyncIterator[PrefectServer]:
+async def running(port: int | None = None, keep_days: int | None = None) -> AsyncIterator[PrefectServer]:
     """A Prefect server to work with: the operator's, one that is up already, or one for this while.
 
     Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
-    may share one server of ours; the last one out stops it. Raises `ConfigError` when none can be had.
+    may share one server of ours; the last one out stops it. Where this one starts it, it deletes runs that ended more
+    than `keep_days` ago. Raises `ConfigError` when none can be had.
     """
     if external := operators_server():
         engine = PrefectServer(external, "external")
@@ -88,7 +90,7 @@ async def running(port: int | None = None) -> AsyncIterator[PrefectServer]:
         return
     folder = _folder()
     async with _alone(folder):
-        engine = await _up(folder) or await _start(folder, port)
+        engine = await _up(folder) or await _start(folder, port, keep_days)
         _sign_in(folder, engine)
     abandon = partial(_abandon, folder, engine)
     last_acts.append(abandon)
@@ -168,7 +170,7 @@ async def restart(engine: PrefectServer) -> None:
     async with _alone(folder):
         await asyncio.to_thread(_stop, _recorded(folder) or engine)
         port = int(engine.api_url.removesuffix("/api").rpartition(":")[2])
-        _sign_in(folder, await _start(folder, port))
+        _sign_in(folder, await _start(folder, port, engine.keep_days))
 
 
 @contextmanager
@@ -255,14 +257,15 @@ def _pointed_at(engine: PrefectServer, folder: Path) -> Iterator[None]:
         yield
 
 
-async def _start(folder: Path, port: int | None) -> PrefectServer:
+async def _start(folder: Path, port: int | None, keep_days: int | None) -> PrefectServer:
     log = home() / "logs" / "engine.log"
     port = _chosen_port(port)
     with waiting("Prefect's server to start"):
         address = await asyncio.to_thread(postgres.start, folder)
-        process = _spawn(port, _environment(folder, port, lock.made(folder), address), log)
+        environment = _environment(folder, port, lock.made(folder), address) | retention(keep_days)
+        process = _spawn(port, environment, log)
         database = "postgresql" if address else "sqlite"
-        engine = PrefectServer(_api_url(port), database, process.pid, _born(process.pid))
+        engine = PrefectServer(_api_url(port), database, process.pid, _born(process.pid), keep_days)
         try:
             await _wait_until_up(engine, process, log)
         except BaseException:
@@ -292,6 +295,19 @@ def _environment(folder: Path, port: int, credential: str, database: str | None)
     found |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_UI_API_URL": api_url, "PREFECT_API_URL": api_url}
     found |= lock.of_server(credential, port)
     return found | ({"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {})
+
+
+def retention(days: int | None) -> dict[str, str]:
+    """The variables of a server that deletes runs which ended so many days ago, and what no run has any more.
+
+    A learner's run goes within the hour after the queue run above it.
+    """
+    if days is None:
+        return {}
+    return {
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(days * 86_400),
+    }
 
 
 def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
