@@ -60,6 +60,11 @@ COMMANDS = (
         "Return ERRORED learners to the last end state that is proved; shows them and asks first.",
     ),
     LateCommand(
+        "bulk-update",
+        "bulk_update:bulk_update",
+        "Move the rows of one state, requested between two days, to another state; shows them and asks first.",
+    ),
+    LateCommand(
         "verify", "verify:verify", "Check pending erasures with each service; repeat those whose data is still there."
     ),
     LateCommand(

@@ -21,6 +21,10 @@ EXAMPLES = {
         "redrive --step RETIRING_FORUMS --since 2026-03-01",
         "redrive --user-id 4711 --yes",
     ),
+    "bulk-update": (
+        "bulk-update --initial-state ERRORED --rewind-state --dry-run",
+        "bulk-update --initial-state COMPLETE --new-state PENDING --end-date 2026-01-15 --by dpo --reason 'a drill'",
+    ),
     "verify": ("verify", "verify --user-id 4711"),
     "confirm": ("confirm --receipt 17 --evidence 'ticket 812' --by dpo",),
     "certificate": (

@@ -1,4 +1,4 @@
-"""Findings of reconciler and redrive as commands show them, before a move and after it."""
+"""Findings of reconciler, redrive and jobs as commands show them, before they do something and after it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,8 @@ from retirement import reports
 from retirement.cli.asking import agreed
 from retirement.cli.command import Call
 from retirement.cli.output import table
-from retirement.followup.move_back import Finding, Verdict
+from retirement.followup.job import planned
+from retirement.followup.move_back import Finding
 
 
 def show(call: Call, found: list[Finding], otherwise: str) -> None:
@@ -24,17 +25,12 @@ def findings_table(rows: Iterable[dict[str, Any]]) -> Table:
     return table(("learner", "what", "state", "target", "text"), (row.values() for row in rows))
 
 
-def to_move(found: Iterable[Finding]) -> frozenset[int]:
-    """User ids of the learners that a preview would move."""
-    return frozenset(each.user_id for each in found if each.verdict is Verdict.WOULD_MOVE and each.user_id)
-
-
 def agreed_to(question: str, found: Iterable[Finding]) -> bool:
     """Shows the learners on a terminal and asks. Raises `ConfigError` where there is no terminal."""
     return agreed(question, findings_table(map(reports.finding, found)), dry_run_shows="the learners")
 
 
-def after_move(previewed: list[Finding], moved: list[Finding]) -> list[Finding]:
-    """What became of the learners who were moved, after what the preview had to say of the others."""
-    meant = to_move(previewed)
-    return [*(each for each in previewed if each.user_id not in meant), *moved]
+def after(previewed: list[Finding], done: list[Finding]) -> list[Finding]:
+    """What became of the learners who were meant, after what the preview had to say of the others."""
+    meant = planned(previewed)
+    return [*(each for each in previewed if each.user_id not in meant), *done]

@@ -14,6 +14,7 @@ from retirement.cli.secrets import secret_block
 from retirement.errors import ConfigError
 from retirement.followup import reconcile as followup
 from retirement.followup.adopt import adopt as adopted
+from retirement.followup.job import planned
 from retirement.reports import DONE
 from retirement.site import Site, ready
 from retirement.site.watch import watch, whereabouts
@@ -46,12 +47,12 @@ async def reconcile(
 
 async def _adopt(call: Call, site: Site, user_id: int | None, *, dry_run: bool, yes: bool) -> int:
     found = [each async for each in adopted(site, user_id=user_id, dry_run=True)]
-    meant = frozenset() if dry_run else findings.to_move(found)
+    meant = frozenset() if dry_run else planned(found)
     if meant and not (yes or findings.agreed_to(f"move {len(meant)} learners?", found)):
         return DONE
     if meant:
         # Exactly the learners who were shown.
-        found = findings.after_move(found, [each async for each in adopted(site, user_ids=meant)])
+        found = findings.after(found, [each async for each in adopted(site, user_ids=meant)])
     nothing = "" if found else await _nothing_to_adopt(site, user_id)
     findings.show(call, found, nothing)
     return reports.findings_code(found)

@@ -15,6 +15,7 @@ from retirement.cli.options import DryRunOption
 from retirement.cli.secrets import secret_block
 from retirement.errors import ConfigError
 from retirement.followup import redrive as followup
+from retirement.followup.job import planned
 from retirement.followup.move_back import Finding
 from retirement.followup.redrive import Choice
 from retirement.pipeline import ERRORED
@@ -42,13 +43,13 @@ async def redrive(
     async with ready(call.config, secret_block) as (_, site), followed(call, site.ledger):
         _require_step(site, step)
         found = await _redriven(site, choice, limit, dry_run=True)
-        meant = findings.to_move(found)
+        meant = planned(found)
         if meant and not dry_run:
             if not (yes or findings.agreed_to(f"bring {len(meant)} learners back?", found)):
                 return DONE
             # Exactly the learners who were shown, whichever others have failed since.
             moved = await _redriven(site, replace(choice, user_ids=meant), limit, dry_run=False)
-            found = findings.after_move(found, moved)
+            found = findings.after(found, moved)
         nothing = "" if found else await _nothing_to_redrive(site, user_id)
     findings.show(call, found, nothing)
     return reports.findings_code(found)

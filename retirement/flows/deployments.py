@@ -15,6 +15,7 @@ from prefect.runner import Runner
 
 from retirement.config import Timed
 from retirement.flows.breaker import breaker
+from retirement.flows.bulk_update import bulk_update
 from retirement.flows.cleanup import cleanup
 from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
@@ -96,6 +97,7 @@ OFFERS = (
     Offer("partner-report", partner_report, "Writes a file for each organisation with its learners who were retired."),
     Offer("learner", retire_learner, "Retires one learner on request: finds, shows and confirms the learner first."),
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),
+    Offer("bulk-update", bulk_update, "Moves the rows of one state and some days at once; shows them first."),
     Offer(
         "hold", hold, "Keeps a learner, an organisation's learners or one service's data until a day; or ends a hold."
     ),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from retirement.errors import Ending, RunAfter, StateConflict, as_ours
 from retirement.learner import Learner
 from retirement.ledger import LearnerLease, LearnerRecord
-from retirement.pipeline import COMPLETE, ERRORED, Pipeline
+from retirement.pipeline import ABORTED, COMPLETE, ERRORED, Pipeline
 from retirement.pipeline.proof import RESTORED, doubt, proved_state, restored, without_new_steps
 from retirement.pipeline.strays import adopt_command
 from retirement.site import Site
@@ -25,6 +25,7 @@ class Verdict(StrEnum):
     """What was found about one learner, or done for them."""
 
     BUSY = "busy"  #: a live run has them
+    HELD = "held"  #: a hold keeps them, so their rows stay where they are
     MOVED = "moved"  #: taken back to the last proved end state
     CLOSED = "closed"  #: nothing to move; the ledger was told how the run had ended
     LEFT = "left"  #: left alone; the text says why
@@ -67,9 +68,9 @@ Aiming = Callable[[Site, Learner, Collection[str], LearnerRecord | None], Awaita
 
 
 async def proved(site: Site, row: Learner, ended: Collection[str], record: LearnerRecord | None) -> Aim:
-    """The aim of a row in a working state or ERRORED: the last end state that LMS and ledger prove."""
+    """The aim of a row in a working state, ERRORED or ABORTED: the last end state that LMS and ledger prove."""
     target = await _target(site, row, ended, record)
-    return Aim(target, _why(row, target), REDRIVEN if row.state == ERRORED else RECONCILED)
+    return Aim(target, _why(row, target), REDRIVEN if row.state in (ERRORED, ABORTED) else RECONCILED)
 
 
 async def move_back(site: Site, learner: Learner, *, dry_run: bool, aiming: Aiming = proved) -> Finding:
@@ -159,9 +160,9 @@ async def _target(site: Site, row: Learner, ended: Collection[str], record: Lear
 
 
 def _proved_state(pipeline: Pipeline, row: Learner, ended: Collection[str], record: LearnerRecord | None) -> str | None:
-    if row.state != ERRORED:
+    if row.state not in (ERRORED, ABORTED):
         return proved_state(pipeline, row.state, ended, record.state if record else None)
-    # The state before ERRORED says how far the learner was, which need not be the state to go back to.
+    # The state before it says how far the learner was, which need not be the state to go back to.
     if pipeline.finished_at(row.last_state) is not None:
         return row.last_state
     return proved_state(pipeline, row.last_state, ended)

@@ -35,6 +35,7 @@ ACTS = frozenset(
         "archive.asked",
         "breaker.closed",
         "breaker.opened",
+        "bulk.asked",
         "claim.began",
         "claim.delivered",
         "claim.lost",

@@ -24,6 +24,7 @@ from retirement.ledger.events import Events
 from retirement.ledger.failures import translated
 from retirement.ledger.heads import require_signed_head
 from retirement.ledger.holds import Holds
+from retirement.ledger.jobs import Jobs
 from retirement.ledger.keys import bind
 from retirement.ledger.learners import Learners
 from retirement.ledger.leases import Leases
@@ -64,6 +65,7 @@ class Ledger:
         self.receipts = Receipts(access)
         self.claims = Claims(access)
         self.cleanups = Cleanups(access)
+        self.jobs = Jobs(access)
 
     @property
     def location(self) -> LedgerLocation:

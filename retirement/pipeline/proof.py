@@ -75,7 +75,7 @@ def restored(pipeline: Pipeline, row: Learner, before: Mapping[str, datetime]) -
     changed since that run began is an older one, and the learner's data is back with it. `before` is, for each
     proved step, when the row had last changed before the run that proved it first.
     """
-    state = row.last_state if row.state == ERRORED else row.state
+    state = row.last_state if row.state in (ERRORED, ABORTED) else row.state
     place = next((place for place, step in enumerate(pipeline) if step.start == state), 0)
     passed = pipeline.finished_at(state) or {step.name for step in pipeline.steps[:place]}
     return [

@@ -19,6 +19,7 @@ FLOWS = {
     "cleanup": "Previewed",
     "partner-report": "Reported",
     "redrive": "Previewed",
+    "bulk-update": "Previewed",
     "hold": "Placed",
     "breaker": "Closed",
     "doctor": "Well",

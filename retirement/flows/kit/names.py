@@ -12,7 +12,7 @@ JOBS = {
     "verify-erasure": "verify",
     "cleanup": "archive",
     "partner-report": "partner-report",
-    **dict.fromkeys(("redrive", "hold", "breaker", "doctor", "digest")),
+    **dict.fromkeys(("redrive", "bulk-update", "hold", "breaker", "doctor", "digest")),
 }
 #: The tag of every deployment of ours.
 TAG = "retirement"
@@ -27,6 +27,8 @@ ENDS = tuple(
             *(
                 "Previewed",
                 "Redriven",
+                "Updated",
+                "NotDone",
                 "Placed",
                 "NotPlaced",
                 "Released",

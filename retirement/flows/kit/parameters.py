@@ -65,6 +65,19 @@ HoldNumber = Annotated[
 ]
 Open = Annotated[bool, Described("On: stop calling the service. Off: call it again.")]
 Most = Annotated[Annotated[int, Field(ge=1, le=10_000)], Described("Learners at most, oldest request first.")]
+AtMost = Annotated[
+    Annotated[int, Field(ge=1, le=100_000)], Described("Where more learners are meant, nothing is done.")
+]
+InitialState = Annotated[
+    Annotated[str, Field(pattern=r"^\w{1,30}$")], Described("State of the LMS in which the rows are now.")
+]
+NewState = Annotated[
+    Annotated[str, Field(pattern=r"^\w{1,30}$")] | None,
+    Described("State to move them to. Default: each row back to the last end state that is proved."),
+]
+FirstDay = Annotated[date | None, Described("First day of the requests, in UTC. Default: any.")]
+LastDay = Annotated[date | None, Described("Last day of the requests, in UTC, included. Default: today.")]
+PastUnproved = Annotated[bool, Described("On: also past steps that no run has proved.")]
 Preview = Annotated[bool, Described("On: show what would be done, and do nothing. Off: do it.")]
 AskFirst = Annotated[
     bool,

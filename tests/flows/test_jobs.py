@@ -1,0 +1,59 @@
+"""Jobs on many learners: the command and the deployment with its form come to the same."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.flows.conftest import Command, Flow, sandbox
+from tests.flows.pages import begun
+from tests.forks import ForkServer
+
+WHO = ("--by", "dpo", "--reason", "the forum is back")
+
+
+def test_a_bulk_update_by_command_and_by_deployment(
+    tmp_path: Path,
+    environment: dict[str, str],
+    engine: str,
+    forks_with_prefect: ForkServer,
+    flow: Flow,
+    retirement: Command,
+) -> None:
+    """Both preview the same, refuse the same, and move the rows once who and why are said."""
+    person = {"state": "ERRORED", "last_state": "RETIRING_FORUMS", "name": "Canary Person"}
+    people = [{"username": f"canary-{number}", "requested_days_ago": 40 - 10 * number, **person} for number in range(3)]
+    with sandbox(tmp_path, seed={"learners": people}) as platform:
+        config = str(platform.config)
+        update = ("bulk-update", "--initial-state", "ERRORED", "--rewind-state", "--config", config)
+        ids = [platform.user_id(each["username"]) for each in people]
+        shown = retirement(*update, "--dry-run", "--json")
+        previewed = flow("bulk_update", config=config)
+        unsaid = retirement(*update, "--yes")
+        few = (
+            retirement(*update, *WHO, "--yes", "--at-most", "2"),
+            flow("bulk_update", config=config, at_most=2, dry_run=False),
+        )
+        odd = retirement(*update, *WHO, "--start-date", "2026-01-02", "--end-date", "2026-01-01")
+        assert set(platform.states().values()) == {"ERRORED"}
+        oldest = retirement(
+            *update, *WHO, "--yes", "--json", "--end-date", str((datetime.now(UTC) - timedelta(days=35)).date())
+        )
+        page = begun(engine, forks_with_prefect, environment, platform, "bulk_update", dry_run=False)
+        page.text("2 learners go from ERRORED back to the last end state that is proved. Go on?")
+        page.submit(go_on=True, by="dpo", reason="the forum is back")
+        ended = page.ended()
+        again = retirement(*update, *WHO, "--yes")
+        acts = retirement("ledger", "acts", "--json", "--config", config).document["acts"]
+
+        assert [each["learner"] for each in shown.document["learners"]] == ids
+        assert [each["learner"] for each in previewed.rows] == ids
+        assert (previewed.state, "3 would-move; nothing was done" in previewed.message) == ("Previewed", True)
+        assert (unsaid.code, unsaid.err.startswith("--by, --reason: ")) == (2, True)
+        assert (few[0].code, "--at-most: 3 learners" in few[0].err, few[1].state) == (3, True, "GuardStopped")
+        assert (odd.code, odd.err.startswith("--start-date: 2026-01-02 is after")) == (2, True)
+        assert [(each["learner"], each["what"]) for each in oldest.document["learners"]] == [(ids[0], "moved")]
+        assert ended == ("Updated", "2 moved")
+        assert again.out.startswith("no request of these days is in ERRORED")
+        assert set(platform.states().values()) == {"ENROLLMENTS_COMPLETE"}
+        assert [each["act"] for each in acts].count("bulk.asked") == 2
+        assert "canary" not in json.dumps([shown.document, oldest.document, acts]) + page.stored()
