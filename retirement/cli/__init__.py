@@ -44,6 +44,11 @@ COMMANDS = (
         "Show learners by state, and those who are overdue; or one learner, one address, the services.",
     ),
     LateCommand(
+        "request",
+        "request:request",
+        "Have the LMS make a request to retire for an account, or for each of a file; shows them and asks first.",
+    ),
+    LateCommand(
         "retire-learner",
         "retire_learner:retire_learner",
         "Retire one learner now; shows the learner and asks first where a terminal is there.",

@@ -9,6 +9,10 @@ EXAMPLES = {
     "doctor": ("doctor", "doctor --coverage"),
     "plan": ("plan", "plan --user-id 4711"),
     "status": ("status", "status --user-id 4711", "status --email -", "status --services"),
+    "request": (
+        "request --user-id 4711 --by dpo --reason 'a letter of March'",
+        "request --csv accounts.csv --dry-run",
+    ),
     "retire-learner": (
         "retire-learner --user-id 4711",
         "retire-learner --username - --dry-run",

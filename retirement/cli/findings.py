@@ -1,6 +1,6 @@
 """Findings of reconciler, redrive and jobs as commands show them, before they do something and after it."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rich.table import Table
@@ -8,16 +8,18 @@ from rich.table import Table
 from retirement import reports
 from retirement.cli.asking import agreed
 from retirement.cli.command import Call
-from retirement.cli.output import table
+from retirement.cli.output import show_errors, table
 from retirement.followup.job import planned
 from retirement.followup.move_back import Finding
 
 
-def show(call: Call, found: list[Finding], otherwise: str) -> None:
-    """Prints what was found, and how often; `otherwise` where nothing was found."""
+def show(call: Call, found: list[Finding], otherwise: str, problems: Collection[str] = ()) -> None:
+    """Prints what was found, and how often; `otherwise` where nothing was found; and what ended it before its end."""
     rows = [reports.finding(each) for each in found]
     tables = [findings_table(rows)] if rows else []
-    call.show({"learners": rows}, *tables, reports.findings_summary(found, otherwise))
+    document = {"learners": rows, "errors": list(problems)} if problems else {"learners": rows}
+    call.show(document, *tables, reports.findings_summary(found, "" if problems else otherwise))
+    show_errors(problems)
 
 
 def findings_table(rows: Iterable[dict[str, Any]]) -> Table:

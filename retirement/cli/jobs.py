@@ -8,10 +8,13 @@ import typer
 
 from retirement import reports
 from retirement.cli import findings
-from retirement.cli.command import Call
+from retirement.cli.command import Call, code_of
+from retirement.errors import RetirementError
 from retirement.followup.job import Asked, Job, planned, require_few
 from retirement.followup.move_back import Finding
 from retirement.reports import DONE
+from retirement.site import Stop
+from retirement.site.stopping import collect, finish_or_stop
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why; kept in the ledger. Names no learner.")]
 JobByOption = Annotated[str | None, typer.Option("--by", help="Your role or login; kept in the ledger.")]
@@ -39,16 +42,25 @@ async def play(call: Call, job: Job, consent: Consent, nothing: str) -> int:
 
     `nothing` is said where no learner is meant. Raises `GuardStopped` where there are too many.
     """
-    found = await _collected(job.preview())
+    found = [each async for each in job.preview()]
     meant = planned(found)
+    error: RetirementError | None = None
     if meant and consent.asked:
         require_few(found, consent.at_most, "--at-most")
         if not (consent.yes or findings.agreed_to(f"{len(meant)} {job.sentence}: go on?", found)):
             return DONE
-        found = findings.after(found, await _collected(job.do(found, consent.asked)))
-    findings.show(call, found, nothing)
-    return reports.findings_code(found)
+        done, error = await _collected(job.do(found, consent.asked))
+        found = findings.after(found, done)
+    findings.show(call, found, nothing, str(error).splitlines() if error else [])
+    return code_of(error, reports.findings_code(found))
 
 
-async def _collected(source: AsyncGenerator[Finding, None]) -> list[Finding]:
-    return [each async for each in source]
+async def _collected(source: AsyncGenerator[Finding, None]) -> tuple[list[Finding], RetirementError | None]:
+    """What came of the learners, and the error that ended it: what was done before it counts too."""
+    found: list[Finding] = []
+    stop = Stop()
+    try:
+        await finish_or_stop(collect(found, source, stop), stop)
+    except RetirementError as error:
+        return found, error
+    return found, None

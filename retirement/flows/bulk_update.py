@@ -5,7 +5,8 @@ from typing import Any
 from prefect import State
 
 from retirement.flows.kit.door import door
-from retirement.flows.kit.jobs import Played, play
+from retirement.flows.kit.ending import ending
+from retirement.flows.kit.jobs import JobRun
 from retirement.flows.kit.parameters import AtMost, FirstDay, InitialState, LastDay, NewState, PastUnproved, Preview
 from retirement.followup.bulk_update import Wanted, listed
 
@@ -26,5 +27,6 @@ async def bulk_update(
     and why, unless there are more than `at_most`.
     """
     wanted = Wanted(initial_state, new_state, start_date, end_date, force)
-    how = Played("retirement-bulk-update", "Updated", f"no request of these days is in {initial_state}")
-    return await play(how, lambda site: listed(site, wanted), at_most, dry_run=dry_run)
+    nothing = f"no request of these days is in {initial_state}"
+    run = JobRun("retirement-bulk-update", "Updated", nothing, at_most, dry_run)
+    return await ending(lambda: run.play(lambda _, site: listed(site, wanted)), run.account)

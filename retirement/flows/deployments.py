@@ -27,6 +27,7 @@ from retirement.flows.kit.watchdog import Watchdog
 from retirement.flows.partner_report import partner_report
 from retirement.flows.reconcile import reconcile
 from retirement.flows.redrive import redrive
+from retirement.flows.request import request
 from retirement.flows.retire_learner import retire_learner
 from retirement.flows.retire_queue import retire_queue
 from retirement.flows.verify_erasure import verify_erasure
@@ -96,6 +97,7 @@ OFFERS = (
     Offer("cleanup", cleanup, "Has the LMS delete what it keeps of learners whose certificate is complete."),
     Offer("partner-report", partner_report, "Writes a file for each organisation with its learners who were retired."),
     Offer("learner", retire_learner, "Retires one learner on request: finds, shows and confirms the learner first."),
+    Offer("request", request, "Has the LMS make a request to retire for accounts; shows them first."),
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),
     Offer("bulk-update", bulk_update, "Moves the rows of one state and some days at once; shows them first."),
     Offer(

@@ -34,6 +34,9 @@ class Verdict(StrEnum):
     UNPROVED = "unproved"  #: every step ended, and the row does not say that the learner is retired
     FAILED = "failed"  #: could not be done now; the next run tries again
     WOULD_MOVE = "would-move"  #: a dry run
+    KNOWN = "known"  #: what is asked for has been done before
+    REQUESTED = "requested"  #: the LMS has made a request to retire
+    WOULD_REQUEST = "would-request"  #: a dry run
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ ACTS = frozenset(
         "queue.began",
         "receipt.checked",
         "receipt.late",
+        "request.asked",
         "run.began",
         "run.closed",
         "schedule.paused",

@@ -1,13 +1,15 @@
 """Acts of jobs on many learners: who has asked for which job, and why. What it did to each learner follows."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 from retirement.ledger.access import Access
+from retirement.ledger.transaction import Transaction
 
 #: The kinds of these entries, by the name of the job.
-JOBS = {"bulk-update": "bulk.asked"}
+JOBS = {"bulk-update": "bulk.asked", "request": "request.asked"}
 
-Job = Literal["bulk-update"]
+Job = Literal["bulk-update", "request"]
 
 
 class Jobs:
@@ -23,3 +25,12 @@ class Jobs:
         """
         facts = {**about, "by": by, "reason": reason}
         return await self._access.write(lambda tx: tx.enter(JOBS[job], facts=facts))
+
+    async def concern(self, kind: str, number: int, user_ids: Collection[int]) -> None:
+        """Enters of each of these learners that the job of that number is about them."""
+
+        def concern(tx: Transaction) -> None:
+            for user_id in user_ids:
+                tx.enter(kind, user_id=user_id, facts={"job": number})
+
+        await self._access.write(concern)

@@ -7,8 +7,9 @@ Contract: section 4.15. The lists of enrollments are those of the platform's `en
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from retirement.learner import Learner
@@ -20,11 +21,13 @@ from retirement.wire.reply import Reply
 from retirement.wire.success import a_list, an_object
 
 ACCOUNTS = "/api/user/v1/accounts"
+SEARCH = "/api/user/v1/accounts/search_emails"
 ENROLLMENTS = "/api/enrollment/v1/enrollments"
 ENROLLMENTS_OF = "/api/enrollment/v1/enrollment"
 #: What proves each question: a list, or a page of one.
 ANSWERS = {
     f"GET {ACCOUNTS}": a_list(),
+    f"POST {SEARCH}": a_list(),
     f"GET {ENROLLMENTS}": an_object("results") | a_list(),
     f"GET {ENROLLMENTS_OF}": an_object("results") | a_list(),
 }
@@ -34,7 +37,34 @@ ACCOUNTS_AT_ONCE = 50
 _ID_IS_FOR_STAFF = meanings(
     Meaning(403, Reply.misconfigured, "only staff may look for an account by its user id"),
 )
+_ADDRESS_IS_FOR_STAFF = meanings(
+    Meaning(404, Reply.misconfigured, "only staff may look for accounts by their addresses"),
+)
 _PLAIN = re.compile(r"[\w-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Account:
+    """An account as staff sees it. Lives in memory only; anything that is stored names `user_id`."""
+
+    user_id: int
+    username: str
+    email: str
+
+    @property
+    def current_username(self) -> str:
+        """What it is called right now."""
+        return self.username
+
+
+class Named(Protocol):
+    """What enrollments are asked for: a learner, or an account."""
+
+    @property
+    def user_id(self) -> int: ...
+
+    @property
+    def current_username(self) -> str: ...
 
 
 class Accounts:
@@ -63,6 +93,38 @@ class Accounts:
                     raise reply.misconfigured("only staff is shown countries")
                 yield account.get("id"), account["country"]
 
+    async def named(self, usernames: Sequence[str]) -> AsyncIterator[Account]:
+        """The accounts that have these usernames now; letter case does not count. Names with a comma are left out.
+
+        Raises `Misconfigured` where the worker is not staff, as `addressed` and `numbered` do.
+        """
+        for batch in _batches([name for name in usernames if "," not in name]):
+            reply = await self._api.find(ACCOUNTS, params=[("username", batch)])
+            for account in listed(reply) if reply else ():
+                yield _account(reply, account)
+
+    async def addressed(self, emails: Sequence[str]) -> AsyncIterator[Account]:
+        """The accounts that have these e-mail addresses now."""
+        for start in range(0, len(emails), ACCOUNTS_AT_ONCE):
+            body = {"emails": list(emails[start : start + ACCOUNTS_AT_ONCE])}
+            reply = await self._api.post(SEARCH, json=body, patience=Patience.LOOKUP, judge=_ADDRESS_IS_FOR_STAFF)
+            for account in listed(reply):
+                yield _account(reply, account)
+
+    async def numbered(self, user_id: int) -> Account | None:
+        """The account of a user id, None where there is none."""
+        reply = await self._api.find(ACCOUNTS, params=[("lms_user_id", str(user_id))], judge=_ID_IS_FOR_STAFF)
+        found = [_account(reply, each) for each in listed(reply)] if reply else []
+        return next((each for each in found if each.user_id == user_id), None)
+
+    async def own_id(self) -> int:
+        """The user id of the account by which we ask."""
+        reply = await self._api.get(ACCOUNTS, patience=Patience.LOOKUP)
+        found = [_account(reply, each) for each in listed(reply)]
+        if len(found) != 1:
+            raise reply.refused("the own account is due")
+        return found[0].user_id
+
     async def username(self, user_id: int) -> str | None:
         """The present username of an account; None where there is no such account.
 
@@ -81,7 +143,7 @@ class Accounts:
         """The organisations of one learner's enrollments; see `enrolled_in`."""
         return (await self.enrolled_in([learner]))[learner.user_id]
 
-    async def enrolled_in(self, learners: Iterable[Learner]) -> dict[int, set[str]]:
+    async def enrolled_in(self, learners: Iterable[Named]) -> dict[int, set[str]]:
         """The organisations of their enrollments, ended ones included, by user id of every learner asked about.
 
         Raises `Misconfigured` where the worker is not staff. The list takes names of ASCII letters, digits, `-`
@@ -133,6 +195,16 @@ class Accounts:
                 raise reply.refused("no list of enrollments") from None
             for row in rows:
                 yield row
+
+
+def _account(reply: Reply | None, account: Any) -> Account:
+    """Reads an account. Others than staff are shown no ids."""
+    assert reply is not None  # noqa: S101 - an account comes from an answer
+    if not isinstance(account, dict) or not {"id", "email"} <= account.keys():
+        raise reply.misconfigured("only staff is shown user ids and addresses of accounts")
+    if not isinstance(account["id"], int) or not isinstance(account.get("username"), str):
+        raise reply.refused("no account")
+    return Account(account["id"], account["username"], str(account["email"] or ""))
 
 
 def _by_form(names: Sequence[str]) -> tuple[list[str], list[str]]:

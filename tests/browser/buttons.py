@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "buttons.md"
 FLOWS = {
     "queue": "Retired",
     "learner": "Retired",
+    "request": "Previewed",
     "reconcile": "Reconciled",
     "verify": "Verified",
     "cleanup": "Previewed",

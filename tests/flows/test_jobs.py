@@ -57,3 +57,38 @@ def test_a_bulk_update_by_command_and_by_deployment(
         assert set(platform.states().values()) == {"ENROLLMENTS_COMPLETE"}
         assert [each["act"] for each in acts].count("bulk.asked") == 2
         assert "canary" not in json.dumps([shown.document, oldest.document, acts]) + page.stored()
+
+
+def test_requests_by_command_by_file_and_by_deployment(
+    tmp_path: Path,
+    environment: dict[str, str],
+    engine: str,
+    forks_with_prefect: ForkServer,
+    flow: Flow,
+    retirement: Command,
+) -> None:
+    """Each comes to a row in PENDING; a name that is typed is in no list of processes and in no output."""
+    people = [{"username": f"canary-{number}", "name": "Canary Person"} for number in range(3)]
+    seed = {"learners": people, "settings": {"worker_is_staff": True}}
+    with sandbox(tmp_path, seed=seed) as platform:
+        config, file = str(platform.config), tmp_path / "accounts.csv"
+        file.write_bytes("\ufeffusername\r\ncanary-0\r\ncanary-9\r\n".encode())
+        ids = [platform.user_id(each["username"]) for each in people]
+        command = ("request", "--config", config, "--json", *WHO)
+        shown = retirement(*command, "--csv", file, "--dry-run").document["learners"]
+        previewed = flow("request", config=config, user_ids=ids)
+        assert platform.states() == {}
+        by_file = retirement(*command, "--csv", file, "--yes")
+        by_id = retirement(*command, "--user-id", str(ids[1]), "--yes")
+        by_two = retirement(*command, "--user-id", str(ids[1]), "--csv", file)
+        page = begun(engine, forks_with_prefect, environment, platform, "request", user_ids=ids, dry_run=False)
+        page.text("1 accounts get a request to retire")
+        page.submit(go_on=True, by="dpo", reason="the forum is back")
+        ended = page.ended()
+
+        assert [(each["learner"], each["what"]) for each in shown] == [(ids[0], "would-request"), (None, "left")]
+        assert [each["what"] for each in previewed.rows] == ["would-request"] * 3
+        assert (by_file.code, by_id.code, by_two.code) == (1, 0, 2)
+        assert ended == ("Requested", "2 known, 1 requested")
+        assert platform.states() == dict.fromkeys((each["username"] for each in people), "PENDING")
+        assert "canary" not in str([shown, by_file.document, by_id.document]) + page.stored()

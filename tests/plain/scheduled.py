@@ -59,6 +59,7 @@ def plans(ids: Callable[[str], int]) -> dict[str, Plan]:
         "queue": Plan(1),
         "reconcile": Plan(1),
         "learner": Plan(1, early),
+        "request": Plan(1),
         "redrive": Plan(2, {"user_id": ids("errored-canary-1"), "dry_run": False}),
         "bulk-update": Plan(2, {"initial_state": "ABORTED"}),
         "hold": Plan(2, {"user_id": ids("held-canary-1"), "until": "2999-12-31"}, form=BASIS),

@@ -12,7 +12,7 @@ JOBS = {
     "verify-erasure": "verify",
     "cleanup": "archive",
     "partner-report": "partner-report",
-    **dict.fromkeys(("redrive", "bulk-update", "hold", "breaker", "doctor", "digest")),
+    **dict.fromkeys(("redrive", "bulk-update", "request", "hold", "breaker", "doctor", "digest")),
 }
 #: The tag of every deployment of ours.
 TAG = "retirement"
@@ -28,6 +28,7 @@ ENDS = tuple(
                 "Previewed",
                 "Redriven",
                 "Updated",
+                "Requested",
                 "NotDone",
                 "Placed",
                 "NotPlaced",

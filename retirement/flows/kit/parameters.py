@@ -41,6 +41,10 @@ HeldUserId = Annotated[
     Annotated[int, Field(ge=1, le=_LARGEST_ID)] | None,
     Described("LMS user id of the learner to keep. Default: the learners of `org`; give one of them."),
 ]
+UserIds = Annotated[
+    Annotated[tuple[Annotated[int, Field(ge=1, le=_LARGEST_ID)], ...], Field(max_length=10_000)],
+    Described("LMS user ids of the accounts."),
+]
 StepName = Annotated[
     Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
     Described("Learners whose last failure was in this step, such as RETIRING_CREDENTIALS."),

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select
 from retirement.sandbox import gates
 from retirement.sandbox.lms.rows import STATUS, NoProfileError, create_request
 from retirement.sandbox.routing import Call, Route
-from retirement.sandbox.wire import NO_CONTENT, AbortError, Answer, as_json
+from retirement.sandbox.wire import NO_CONTENT, PAGE_NOT_FOUND, AbortError, Answer, as_json
 from retirement.sandbox.world import schema
 from retirement.sandbox.world.database import folded
 from retirement.sandbox.world.states import RetirementStateError
@@ -37,6 +37,8 @@ def deactivate_logout(call: Call) -> Answer:
 
 def bulk_retire_users(call: Call) -> Answer:
     """One transaction per user; unknown names and second requests are failures inside a 200."""
+    if not call.world.settings.bulk_retirement:
+        return PAGE_NOT_FOUND
     done: set[str] = set()
     failed: set[str] = set()
     for name in (part.strip() for part in call.request.data()["usernames"].split(",")):

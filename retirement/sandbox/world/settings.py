@@ -13,7 +13,7 @@ FORUMS = ("legacy", "v2", "v2-new", FORUM_OFF)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the format, and two of ours: the worker is staff, and the lists of enrollments have a limit."""
+    """Settings of the format, and ours: rights of the worker, the limit of the lists of enrollments, a feature."""
 
     token_lifetime_s: int = 3600
     #: Requests for tokens per address and minute; None: no limit.
@@ -21,6 +21,8 @@ class Settings:
     forum: str = FORUMS[0]
     worker_is_staff: bool = False
     enrollment_throttle: bool = True
+    #: The feature ENABLE_BULK_USER_RETIREMENT of the LMS.
+    bulk_retirement: bool = True
 
 
 def settings_of(seed: dict[str, Any]) -> Settings:

@@ -1,0 +1,5 @@
+"""Requests for accounts as an entrypoint of `prefect deploy`; the flow itself is `retirement.flows.request`."""
+
+from retirement.flows.request import request
+
+__all__ = ["request"]
