@@ -5,7 +5,8 @@ RetirementError
 ├── ConfigError            the operator must change a file
 ├── Interrupted            the run stops: learners under way are given back
 ├── GuardStopped           a guard stopped the run before it called anyone
-│   └── SchedulePaused     a person has paused the schedule of this run
+│   ├── SchedulePaused     a person has paused the schedule of this run
+│   └── SamePerson         a second yes came from the person of the first
 ├── Defect                 our code or a connector broke: the learner is ERRORED, the others go on
 ├── StateConflict          the learner's row is not where ours should be: leave it alone, write nothing
 │   ├── Rescinded          the learner took the request back
@@ -159,6 +160,10 @@ class GuardStopped(RetirementError):
 
 class SchedulePaused(GuardStopped):
     """The run is a scheduled one, and a person has paused its schedule: no service was called."""
+
+
+class SamePerson(GuardStopped):
+    """What needs two different people got its second yes from the person of the first: it stays as it was."""
 
 
 class Defect(RetirementError):

@@ -61,13 +61,23 @@ async def _answer(
         said = Said(answer, approver, reason, number, "command")
         about = await consent.nameable(site, asked)
         try:
-            await consent.answered(site.ledger, asked, said, call.configuration.guard, about)
+            is_answered = await consent.answered(site.ledger, asked, said, call.configuration.guard, about)
         except StateConflict as first:
             raise ConfigError(str(first)) from None
+        if not is_answered:
+            return await _first_of_two(call, site.ledger, asked.id)
         run = await _acting(site.ledger, asked)
         until = (await site.ledger.decisions.one(asked.id)).question.counts_until
     document = {"question": asked.id, "answer": answer, "run": run, "counts_until": until and until.isoformat()}
     call.show(document, f"question {asked.id}: {answer}; {_what_follows(answer, run, until)}")
+    return DONE
+
+
+async def _first_of_two(call: Call, ledger: Ledger, number: int) -> int:
+    asked = await ledger.decisions.one(number)
+    document = {"question": asked.id, "answer": "open", "yeses": len(asked.yeses), "run": None, "counts_until": None}
+    until = f"{asked.decision.expires_at:%Y-%m-%d %H:%M} UTC"
+    call.show(document, f"question {asked.id}: {consent.one_of_two(asked)}, until {until}")
     return DONE
 
 

@@ -50,6 +50,7 @@ EXAMPLES = {
         "hold add --user-id 4711 --basis 'Art. 17(3)(e)' --until 2026-12-31 --by dpo",
         "hold list",
         "hold release 3 --by dpo --reason 'the case is closed'",
+        "hold keep 3 --by dpo --reason 'the case goes on'",
     ),
     "breaker": (
         "breaker open FORUM --by oncall --reason 'the forum is being moved'",

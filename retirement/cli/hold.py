@@ -9,6 +9,7 @@ from retirement.cli.command import Call, command
 from retirement.cli.followed import followed
 from retirement.cli.options import ByOption, require_keepable
 from retirement.cli.output import table
+from retirement.errors import ConfigError
 from retirement.ledger import Hold, opened
 from retirement.ledger.holds import Wanted
 from retirement.reports import DONE
@@ -82,6 +83,28 @@ async def release(
     """End a hold now; the next queue run erases what it kept."""
     require_keepable(by=by, reason=reason)
     async with opened(ledger_location(call.configuration)) as ledger, followed(call, ledger):
-        await ledger.holds.release(hold, by=by, reason=reason)
-    call.show({"hold": hold, "released": True}, f"hold {hold} is released; the next queue run goes on")
+        two = call.configuration.guard.two_for_holds
+        released = await ledger.holds.release(hold, by=by, reason=reason, two_people=two)
+    waits = (
+        f"hold {hold} stays, 1 of 2: it needs another person, within {call.configuration.guard.answer_hours:g} hours"
+    )
+    text = f"hold {hold} is released; the next queue run goes on" if released else waits
+    call.show({"hold": hold, "released": released}, text)
+    return DONE
+
+
+@app.command()
+@command()
+async def keep(
+    call: Call,
+    hold: Annotated[int, typer.Argument(help="Number of the hold.")],
+    by: ByOption,
+    reason: Annotated[str, typer.Option(help="Why the hold stays. Names no learner.")],
+) -> int:
+    """Say no to the end of a hold, where the yes of one person waits for that of another."""
+    require_keepable(by=by, reason=reason)
+    async with opened(ledger_location(call.configuration)) as ledger:
+        if not await ledger.holds.keep(hold, by=by, reason=reason):
+            raise ConfigError(f"no yes waits for a second person: hold {hold} stays as it is")
+    call.show({"hold": hold, "released": False}, f"hold {hold} stays; its end takes two people anew")
     return DONE

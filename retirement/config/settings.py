@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -161,6 +162,24 @@ class GuardSettings(_Settings):
         le=720,
         description="How long an answer counts for a later run, where the run that asked has ended meanwhile.",
     )
+    second_person_above: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="An approval of more learners than this needs two different people; none: one is enough.",
+    )
+    second_person_for_holds: bool = Field(
+        default=False, description="Ending a hold before its day needs two different people, within `answer_hours`."
+    )
+
+    def needs_second_person(self, at_most: int | None) -> bool:
+        """Whether a yes to so many learners needs that of another person; None: to all of them."""
+        return self.second_person_above is not None and (at_most is None or at_most > self.second_person_above)
+
+    @property
+    def two_for_holds(self) -> timedelta | None:
+        """How long the first of two yeses to end a hold counts, None where one person is enough."""
+        return timedelta(hours=self.answer_hours) if self.second_person_for_holds else None
 
 
 class BreakerSettings(_Settings):

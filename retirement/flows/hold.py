@@ -6,14 +6,14 @@ from typing import Any
 from prefect import State
 from prefect.states import Cancelled, Completed
 
-from retirement.config import Configuration
+from retirement.config import Configuration, GuardSettings
 from retirement.errors import ConfigError
 from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
 from retirement.flows.kit.parameters import HeldUserId, HoldNumber, Org, SomeService, Until
 from retirement.flows.kit.served import served_configuration
-from retirement.flows.kit.signing import signed
+from retirement.flows.kit.signing import signed, submitted
 from retirement.ledger import Ledger, opened
 from retirement.ledger.holds import Wanted
 from retirement.site import ledger_location
@@ -39,7 +39,7 @@ async def _hold(wanted: Wanted, release: int | None) -> State[Any]:
     configuration = served_configuration()
     async with opened(ledger_location(configuration)) as ledger:
         if release is not None:
-            return await _release(ledger, release)
+            return await _release(ledger, configuration.guard, release)
         return await _place(ledger, configuration, wanted)
 
 
@@ -56,12 +56,15 @@ async def _place(ledger: Ledger, configuration: Configuration, wanted: Wanted) -
     return Completed(name="Placed", message=f"hold {number}: {wanted.sentence}")
 
 
-async def _release(ledger: Ledger, number: int) -> State[Any]:
+async def _release(ledger: Ledger, guard: GuardSettings, number: int) -> State[Any]:
     if not any(each.id == number for each in await ledger.holds.find()):
         raise ConfigError(f"release: no hold {number} keeps a learner now")
-    form = await signed(f"End hold {number}? The next queue run erases what it kept.")
-    if form is None:
+    form = await submitted(f"End hold {number}? The next queue run erases what it kept.")
+    if not form.go_on:
+        await ledger.holds.keep(number, by=form.by, reason=form.reason)
         return Cancelled(name="NotReleased", message=f"hold {number} stays: the form said no")
-    await ledger.holds.release(number, by=form.by, reason=form.reason)
+    if not await ledger.holds.release(number, by=form.by, reason=form.reason, two_people=guard.two_for_holds):
+        message = f"hold {number} stays, 1 of 2: it needs another person, within {guard.answer_hours:g} hours"
+        return Completed(name="OneOfTwo", message=message)
     await keep_up(ledger)
     return Completed(name="Released", message=f"hold {number} is over; the next queue run goes on")

@@ -104,6 +104,7 @@ def _question(asked: Asked) -> dict[str, Any]:
     return {
         "question": asked.id,
         "answer": decision.answer or "open",
+        "yeses": len(asked.yeses),
         "until": until.isoformat(timespec="minutes"),
         "learners": len(question.user_ids),
         "at_most": decision.at_most or question.wanted,

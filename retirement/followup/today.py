@@ -13,7 +13,7 @@ from retirement.connectors import Outcome
 from retirement.followup.chart import Bar, chart
 from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
-from retirement.ledger import LearnerRecord
+from retirement.ledger import Asked, LearnerRecord
 from retirement.pipeline import ABORTED, COMPLETE, ERRORED
 from retirement.privacy import as_markdown
 from retirement.site import Site
@@ -153,10 +153,15 @@ async def _of_the_ledger(site: Site, now: datetime) -> list[str]:
     questions = [each for each in await site.ledger.decisions.current() if each.is_open(now)]
     down = await site.ledger.breakers.down()
     return [
-        *(f"question {each.id} is open until {each.decision.expires_at:%Y-%m-%d %H:%M} UTC" for each in questions),
+        *(_open_until(each) for each in questions),
         *(f"{each.service} is not called since {each.since:%Y-%m-%d %H:%M} UTC: {each.reason}" for each in down),
         *(f"the schedule {each.schedule} is {each.sentence}" for each in await site.ledger.pauses.all()),
     ]
+
+
+def _open_until(asked: Asked) -> str:
+    second = ", and needs another person (1 of 2)" if asked.yeses else ""
+    return f"question {asked.id} is open until {asked.decision.expires_at:%Y-%m-%d %H:%M} UTC{second}"
 
 
 def named(ids: Sequence[int]) -> str:

@@ -1,7 +1,8 @@
 """Decisions: what a guard asked a person about which learners, the answer, and the runs that acted on it.
 
 A question outlives the run that asked: another run asks it again under the same number. The first answer counts;
-later ones are entered as well, and change nothing.
+later ones are entered as well, and change nothing. Where two different people are needed, the first yes leaves the
+question open (see `people`).
 """
 
 from collections.abc import Collection, Sequence
@@ -10,9 +11,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
 
-from retirement.errors import ConfigError, StateConflict
+from retirement.errors import ConfigError, RetirementError, StateConflict
 from retirement.ledger.access import Access
 from retirement.ledger.events import event_of
+from retirement.ledger.people import Subject, Yes, of_another, same_person
 from retirement.ledger.tables import Answer, Decision, Entry, Question, Way
 from retirement.ledger.transaction import Change, Changed, New, Transaction
 
@@ -20,14 +22,17 @@ from retirement.ledger.transaction import Change, Changed, New, Transaction
 LATE = "decision.late"
 #: The answer that counts.
 MADE = "decision.made"
+#: A yes that waits for that of another person, and a second one of the same person.
+FIRST, SAME = "decision.first", "decision.same"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that a person can answer, and what came of it."""
+    """A question that a person can answer, and what came of it; `yeses` wait for that of another person."""
 
     decision: Decision
     question: Question
+    yeses: tuple[Yes, ...] = ()
 
     @property
     def id(self) -> int:
@@ -94,30 +99,34 @@ class Decisions:
 
         return await self._access.write(ask)
 
-    async def answer(self, decision_id: int, said: Said, *, counts_for: timedelta = timedelta()) -> Decision:
+    async def answer(
+        self, decision_id: int, said: Said, *, counts_for: timedelta = timedelta(), two_people: bool = False
+    ) -> Decision:
         """Registers the answer, on which runs may act for so long.
 
-        The same answer again changes nothing. Another one, and one that comes after the time to answer, is entered
-        too, and then `StateConflict` says what counts. Raises `ConfigError` for an unknown decision.
+        With `two_people` a first yes leaves the decision without an answer, and that of another person, as observed,
+        makes it. The same answer again changes nothing. Another one, and one that comes after the time to answer, is
+        entered too, and then `StateConflict` says what counts; a second yes of one person is entered and raises
+        `SamePerson`. Raises `ConfigError` for an unknown decision.
         """
 
-        def decide(tx: Transaction) -> tuple[Decision, str]:
+        def decide(tx: Transaction) -> tuple[Decision, RetirementError | None]:
             asked = tx.row(Decision, decision_id)
             if asked is None:
                 raise ConfigError(f"there is no decision {decision_id}")
             question = tx.row(Question, decision_id)
             why = _too_late(asked, question, said, tx.now)
             if not why:
-                return _made(tx, asked, question, said, tx.now + counts_for), ""
+                return _taken(tx, asked, question, said, tx.now + counts_for, two_people=two_people)
             if _is_same(asked, question, said):
-                return asked, ""
+                return asked, None
             if said.approver is not None:
                 tx.enter(LATE, facts={"decision": asked.id, "run_id": asked.run_id, **_facts(said)})
-            return asked, why
+            return asked, StateConflict(why)
 
         decision, conflict = await self._access.write(decide)
         if conflict:
-            raise StateConflict(conflict)
+            raise conflict
         return decision
 
     async def take_up(self, decision_id: int, run_id: str) -> Asked:
@@ -132,7 +141,7 @@ class Decisions:
             question = replace(asked.question, run_id=run_id)
             facts = {"run_id": run_id, "before": asked.question.run_id}
             tx.enter("decision.taken_up", Changed(question), facts=facts)
-            return Asked(asked.decision, question)
+            return replace(asked, question=question)
 
         return await self._access.write(take_up)
 
@@ -145,7 +154,7 @@ class Decisions:
                 raise StateConflict(f"the answer to question {decision_id} counts no more")
             question = replace(asked.question, used_by=run_id, used_at=tx.now)
             tx.enter("decision.used", Changed(question), facts={"run_id": run_id})
-            return Asked(asked.decision, question)
+            return replace(asked, question=question)
 
         return await self._access.write(use)
 
@@ -208,10 +217,47 @@ def _asked(tx: Transaction, decision_id: int) -> Asked:
     decision, question = tx.row(Decision, decision_id), tx.row(Question, decision_id)
     if decision is None or question is None:
         raise ConfigError(f"there is no question {decision_id}")
-    return Asked(decision, question)
+    return Asked(decision, question, () if decision.answer else tuple(_yeses(tx, decision_id)))
 
 
-def _made(tx: Transaction, asked: Decision, question: Question | None, said: Said, until: datetime) -> Decision:
+def _yeses(tx: Transaction, decision_id: int) -> list[Yes]:
+    return Subject(FIRST, "decision", decision_id).yeses(tx)
+
+
+def _taken(
+    tx: Transaction, asked: Decision, question: Question | None, said: Said, until: datetime, *, two_people: bool
+) -> tuple[Decision, RetirementError | None]:
+    """Enters the answer that counts, or a yes that needs another; once there is one, nothing less than two count."""
+    given = _yeses(tx, asked.id) if said.answer == "approved" else []
+    if said.answer != "approved" or not (two_people or given):
+        return _made(tx, asked, question, said, until), None
+    seen = tx.observed.facts
+    if first := of_another(given, seen):
+        numbers = [each for each in (first.facts["at_most"], said.at_most) if each is not None]
+        both = replace(said, at_most=min(numbers, default=None))
+        return _made(tx, asked, question, both, until, first=first.seq), None
+    facts = {"decision": asked.id, "run_id": asked.run_id, "by": said.approver} | _yes_facts(said)
+    same = same_person(given, seen, f"question {asked.id}")
+    if not same:
+        tx.enter(FIRST, facts=facts)
+    elif not any(each.repeats(facts) for each in given):  # a run that died after it had read a form reads it again
+        tx.enter(SAME, facts=facts)
+    return asked, same
+
+
+def _yes_facts(said: Said) -> dict[str, object]:
+    return {"reason": said.reason, "at_most": said.at_most, "way": said.by}
+
+
+def _made(
+    tx: Transaction,
+    asked: Decision,
+    question: Question | None,
+    said: Said,
+    until: datetime,
+    *,
+    first: int | None = None,
+) -> Decision:
     """Enters the answer that counts."""
     made = replace(
         asked, answer=said.answer, approver=said.approver, reason=said.reason, at_most=said.at_most, decided_at=tx.now
@@ -220,7 +266,8 @@ def _made(tx: Transaction, asked: Decision, question: Question | None, said: Sai
     if question:
         counts_until = until if said.approver is not None else None
         changes.append(Changed(replace(question, answered_by=said.by, counts_until=counts_until)))
-    tx.enter(MADE, *changes, facts={"run_id": asked.run_id})
+    both = {} if first is None else {"first": first}
+    tx.enter(MADE, *changes, facts={"run_id": asked.run_id, **both})
     return made
 
 
@@ -249,13 +296,7 @@ def _is_same(asked: Decision, question: Question | None, said: Said) -> bool:
 
 
 def _facts(said: Said) -> dict[str, object]:
-    return {
-        "answer": said.answer,
-        "approver": said.approver,
-        "reason": said.reason,
-        "at_most": said.at_most,
-        "way": said.by,
-    }
+    return {"answer": said.answer, "approver": said.approver} | _yes_facts(said)
 
 
 def _minute(time: datetime) -> str:

@@ -1,13 +1,20 @@
-"""Holds: registered reasons not to erase a learner, or not at one service, until a date."""
+"""Holds: registered reasons not to erase a learner, or not at one service, until a date.
+
+Where two different people are needed to release one, the first yes leaves it in force (see `people`).
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
-from retirement.errors import ConfigError, StateConflict
+from retirement.errors import ConfigError, RetirementError, StateConflict
 from retirement.ledger.access import Access
+from retirement.ledger.people import Subject, Yes, of_another, same_person
 from retirement.ledger.tables import Hold
 from retirement.ledger.transaction import Changed, New, Transaction
+
+#: A yes to a release that waits for that of another person, a second one of the same person, and a no.
+FIRST, SAME, KEPT = "hold.first", "hold.same", "hold.kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +78,41 @@ class Holds:
 
         return await self._access.write(add)
 
-    async def release(self, hold_id: int, *, by: str, reason: str) -> None:
-        """Ends a hold before its time. Raises `ConfigError` for an unknown one, `StateConflict` for one that ended."""
+    async def release(self, hold_id: int, *, by: str, reason: str, two_people: timedelta | None = None) -> bool:
+        """Ends a hold before its time; False where that needs the yes of another person, as observed, within this time.
 
-        def release(tx: Transaction) -> None:
-            hold = tx.row(Hold, hold_id)
-            if hold is None:
-                raise ConfigError(f"there is no hold {hold_id}")
-            if hold.released_at:
-                raise StateConflict(f"hold {hold_id} was released already")
-            after = replace(hold, released_by=by, released_at=tx.now, release_reason=reason)
-            tx.enter("hold.released", Changed(after), user_id=hold.user_id, facts={})
+        `two_people` None: one person is enough. Raises `ConfigError` for an unknown hold, `StateConflict` for one
+        that ended, and `SamePerson` for a second yes of one person, which is entered.
+        """
 
-        await self._access.write(release)
+        def release(tx: Transaction) -> tuple[bool, RetirementError | None]:
+            hold = _in_force(tx, hold_id)
+            facts = {"hold": hold_id, "by": by, "reason": reason}
+            if two_people is None:
+                return _end(tx, hold, by, reason), None
+            given = _yeses(tx, hold_id, two_people)
+            if first := of_another(given, tx.observed.facts):
+                return _end(tx, hold, by, reason, first.seq), None
+            same = same_person(given, tx.observed.facts, f"the release of hold {hold_id}")
+            tx.enter(SAME if same else FIRST, user_id=hold.user_id, facts=facts)
+            return False, same
+
+        released, same = await self._access.write(release)
+        if same:
+            raise same
+        return released
+
+    async def keep(self, hold_id: int, *, by: str, reason: str) -> bool:
+        """Takes back the yeses to a release; False where there was none. Raises as `release` does."""
+
+        def keep(tx: Transaction) -> bool:
+            hold = _in_force(tx, hold_id)
+            if not _yeses(tx, hold_id, None):
+                return False
+            tx.enter(KEPT, user_id=hold.user_id, facts={"hold": hold_id, "by": by, "reason": reason})
+            return True
+
+        return await self._access.write(keep)
 
     async def find(self, *, active_only: bool = True) -> list[Hold]:
         """Every hold, or those that hold today."""
@@ -95,3 +124,24 @@ class Holds:
 def active_holds(tx: Transaction) -> list[Hold]:
     """The holds that hold at the time of a transaction."""
     return [hold for hold in tx.rows(Hold, Hold.released_at.is_(None)) if tx.now.date() <= hold.until]
+
+
+def _in_force(tx: Transaction, hold_id: int) -> Hold:
+    hold = tx.row(Hold, hold_id)
+    if hold is None:
+        raise ConfigError(f"there is no hold {hold_id}")
+    if hold.released_at:
+        raise StateConflict(f"hold {hold_id} was released already")
+    return hold
+
+
+def _yeses(tx: Transaction, hold_id: int, within: timedelta | None) -> list[Yes]:
+    since = None if within is None else tx.now - within
+    return Subject(FIRST, "hold", hold_id, KEPT).yeses(tx, since=since)
+
+
+def _end(tx: Transaction, hold: Hold, by: str, reason: str, first: int | None = None) -> bool:
+    after = replace(hold, released_by=by, released_at=tx.now, release_reason=reason)
+    facts = {} if first is None else {"first": first}
+    tx.enter("hold.released", Changed(after), user_id=hold.user_id, facts=facts)
+    return True

@@ -4,7 +4,7 @@ Whatever changes evidence goes through `Transaction.enter`, which writes the row
 the event; so the evidence tables are the replay of the chain, and `verify` can compare the two.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -129,6 +129,12 @@ class Transaction:
             result = self.connection.execute(_update(table), values | key)
         if result.rowcount != 1:
             raise LedgerError(f"a row of {table.name} is not there any more; `retirement ledger verify` says which")
+
+    def entries(self, kinds: Collection[str], *, after: int) -> list[Entry]:
+        """The entries of these kinds after that number, with those that this transaction has still to store."""
+        found = self.rows(Entry, Entry.seq > after, Entry.kind.in_(list(kinds)))
+        unstored = [each for each in self._entries if each["kind"] in kinds and each["seq"] > after]
+        return found + [Entry(**each, previous="", hash="") for each in unstored]
 
     @property
     def mark(self) -> int:

@@ -130,11 +130,15 @@ async def close(ledger: Ledger, asked: Asked) -> Asked:
 
 async def answered(
     ledger: Ledger, asked: Asked, said: Said, settings: GuardSettings, about: Collection[Learner]
-) -> None:
-    """Enters what a person said, without what would name one of the learners. Raises `StateConflict` for a late one."""
+) -> bool:
+    """Enters what a person said, without what would name one of the learners; False where it needs another person.
+
+    Raises `StateConflict` for a late one, and `SamePerson` where the person has said yes already and two are needed.
+    """
     approver = withheld(said.approver or "", about)
     kept = Said(said.answer, approver, withheld(said.reason, about), said.at_most, said.by)
-    await ledger.decisions.answer(asked.id, kept, counts_for=timedelta(hours=settings.answer_hours))
+    counts_for, two = timedelta(hours=settings.answer_hours), settings.needs_second_person(said.at_most)
+    return bool((await ledger.decisions.answer(asked.id, kept, counts_for=counts_for, two_people=two)).answer)
 
 
 async def nameable(site: Site, asked: Asked) -> list[Learner]:
@@ -153,6 +157,14 @@ def how_to_answer(asked: Asked) -> str:
     )
 
 
+def one_of_two(asked: Asked) -> str:
+    """What stands between a question and its answer where a first yes is there, "" where none is."""
+    if not asked.yeses:
+        return ""
+    said = " and ".join(f"{each.by} at {each.at:%Y-%m-%d %H:%M} UTC" for each in asked.yeses)
+    return f"1 of 2: {said} said yes; it needs another person"
+
+
 def left_open(asked: Asked, intake: Intake) -> GuardStopped:
     """The stop of a run that does not wait for the answer: the next run acts on it."""
     return GuardStopped(
@@ -167,7 +179,8 @@ def _why(intake: Intake) -> str:
 
 def _no(asked: Asked) -> str:
     if asked.decision.answer is None:
-        return f"the run was cancelled, or resumed without an answer to question {asked.id}, which stays open"
+        open_still = "which stays open" + (f" ({one_of_two(asked)})" if asked.yeses else "")
+        return f"the run was cancelled, or resumed without an answer to question {asked.id}, {open_still}"
     if asked.decision.answer == "rejected":
         return f"the run was not approved (question {asked.id}: rejected)"
     return f"the run was not approved (question {asked.id}: no answer came in time)"

@@ -7,7 +7,8 @@ from .desk import ACCOUNT, ENROLLMENTS, LMS, OWN, SECRET, Desk, line_of, pipelin
 END = OWN.count("\n") + 1
 GUARD_KEYS = (
     "guard.depth: is no key here; "
-    "there is answer_hours, domain_floor, domain_share, factor, floor, staff_domains, staff_ids, wait_hours"
+    "there is answer_hours, domain_floor, domain_share, factor, floor, second_person_above, second_person_for_holds, "
+    "staff_domains, staff_ids, wait_hours"
 )
 
 

@@ -41,7 +41,7 @@ def test_the_guards_have_documented_defaults(desk: Desk) -> None:
         {},
     )
     assert (found.ledger.url, found.ledger.anchor, found.ledger.key) == (None, None, None)
-    assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12, 48)
+    assert tuple(found.guard.model_dump().values()) == (5, 50, 25, 0.5, (), (), 12, 48, None, False)
     assert tuple(found.breaker.model_dump().values()) == (3, 300, 3600, 5)
 
 

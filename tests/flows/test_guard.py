@@ -117,6 +117,38 @@ def test_an_approval_retires_as_many_as_it_says_and_no_more(
     assert f"decision {decision.id} was approved already, by Ada Operator at " in late.err
 
 
+def test_two_answers_of_one_account_are_not_two_people(
+    tmp_path: Path, runs: Runs, engine: str, retirement: Command, start: Start
+) -> None:
+    """The form stands again after the first yes; a command of the account that reads it is refused, a no ends it."""
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        platform.configure(queue={"threshold": 1}, guard={"second_person_above": 2})
+        named = ("--config", platform.config)
+        run = start("retire-queue", "--json", *named)
+        asking = runs.asking()
+        form = {"approve": True, "approver": "Ada Operator", "reason": "known", "how_many": 3}
+        resume = f"{engine}/flow_runs/{asking}/resume"
+        assert patient.post(resume, json={"run_input": form}).json()["status"] == "ACCEPT"
+        until(lambda: retirement("status", "--json", *named).document["questions"][0]["yeses"])
+        assert runs.asking() == asking
+        second = retirement("approve", asking, "--approver", "Ben", "--reason", "known too", *named)
+        less = retirement("approve", asking, "--approver", "Ben", "--reason", "two", "--at-most", "2", *named)
+        said = retirement("reject", asking, *WHO, *named)
+        ended = run.ended()
+        acts = retirement("ledger", "acts", "--json", *named).document["acts"]
+
+        assert (second.code, less.code, len(second.err.splitlines())) == (3, 3, 1)
+        assert "has the yes of this person already, 1 of 2: it needs that of another person" in second.err
+        assert (said.code, ended.code) == (0, 3)
+        assert is_untouched(platform)
+    made = [(each["act"], each["named"]) for each in acts if each["act"].startswith("decision.") and each["named"]]
+    assert made == [
+        ("decision.first", "Ada Operator"),
+        *[("decision.same", "Ben")] * 2,
+        ("decision.made", "Ada Operator"),
+    ]
+
+
 def test_staff_and_one_domain_in_bulk_are_asked_about(tmp_path: Path, engine: str, retirement: Command) -> None:
     """By user id and by number; the domain stands nowhere in clear, neither here nor in Prefect."""
     seed = learners(40)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from retirement import process
 from retirement.config import Configuration
-from retirement.errors import Ending, GuardStopped, StateConflict
+from retirement.errors import Ending, GuardStopped, SamePerson, StateConflict
 from retirement.ledger import Asked, Said
 from retirement.queue import consent
 from retirement.queue.consent import Consent
@@ -113,6 +114,40 @@ async def test_a_yes_lets_no_more_through_than_it_says(world: World, tmp_path: P
 
     assert await night.standing() is None
     assert (await night.ask()).id != yes.question
+
+
+async def test_more_learners_than_the_limit_need_two_people(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first yes lets no run act, that of another account does; at the limit one person is enough."""
+    seed(world, 2)
+    night = Night(world, tmp_path, second_person_above=1)
+    asked = await night.ask()
+    monkeypatch.setattr(process, "_account", lambda _: "ada")
+    await night.say(asked)
+    waits = await world.ledger.decisions.one(asked.id)
+    assert consent.one_of_two(waits).startswith("1 of 2: Ada at ")
+    assert (await night.standing(), (await night.ask()).yeses) == (None, waits.yeses)
+    with pytest.raises(SamePerson):
+        await night.say(asked)
+    with pytest.raises(GuardStopped, match=r"stays open \(1 of 2: Ada at .* said yes; it needs another person\)"):
+        await consent.act(world.ledger, waits, await night.intake(), "run-9")
+    monkeypatch.setattr(process, "_account", lambda _: "ben")
+    await night.say(asked, at_most=1)
+    assert (await night.act()).left == 1
+
+    for limit, is_answered in ((0, False), (1, True)):
+        night = Night(world, tmp_path, second_person_above=limit)
+        asked = await night.ask(1)
+        await night.say(asked, at_most=1)
+        assert (await night.standing() == asked.id) == is_answered
+        await close(world, asked, is_answered)
+
+
+async def close(world: World, asked: Asked, is_answered: bool) -> None:
+    """Ends a question, so that the next one is another."""
+    if not is_answered:
+        await world.ledger.decisions.answer(asked.id, Said("rejected", "Ada", "a test", None, "command"))
 
 
 async def test_a_no_stops_one_run_and_the_next_asks_anew(world: World, tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 from pydantic import Field, create_model
 
 from retirement.config import Configuration, GuardSettings
-from retirement.errors import GuardStopped, StateConflict
+from retirement.errors import GuardStopped, SamePerson, StateConflict
 from retirement.flows.kit import asking
 from retirement.flows.kit.asking import LOOK_SECONDS, Over
 from retirement.flows.kit.forms import Form, Forms, Typed
@@ -41,6 +42,7 @@ class Text:
     depth: int  #: learners who wait
     most: int  #: learners of the question
     how_many: int  #: learners that the run would retire
+    first: str = ""  #: what a first yes says where two people are needed
 
     @property
     def markdown(self) -> str:
@@ -48,9 +50,13 @@ class Text:
         why = "\n".join(f"- {as_markdown(guard, code=True)}" for guard in self.guards)
         return (
             f"**Retire {self.how_many} of the {self.depth} learners who wait?** This run has called no service yet.\n\n"
-            f"It asks because:\n\n{why}\n\n"
+            f"It asks because:\n\n{why}\n\n{self._first}"
             "Retiring cannot be undone. Submitted with *Approve* switched off, this form rejects the run."
         )
+
+    @property
+    def _first(self) -> str:
+        return f"**{as_markdown(self.first, code=True)}**\n\n" if self.first else ""
 
 
 class ApprovalForm(Form):
@@ -126,7 +132,10 @@ class Asking:
             decision = (await ledger.decisions.one(asked.id)).decision
             return decision.answer is not None or ledger.now() >= decision.expires_at
 
+        submitted: list[Said] = []
+
         async def keep(said: Said) -> None:
+            submitted.append(said)
             await _enter(ledger, self.configuration.guard, asked, said, learners)
 
         seconds = (asked.decision.expires_at - ledger.now()).total_seconds()
@@ -134,6 +143,8 @@ class Asking:
         after = await ledger.decisions.one(asked.id)
         if after.decision.answer is None and ledger.now() >= after.decision.expires_at:
             return await consent.close(ledger, after)
+        if after.decision.answer is None and submitted:
+            return await self._answer(after, learners)  # the form stands again, for another person
         return after
 
 
@@ -171,8 +182,10 @@ async def _harvest(site: Site, guard: GuardSettings, asked: Asked, run_id: str) 
 
 
 async def _enter(ledger: Ledger, guard: GuardSettings, asked: Asked, said: Said, learners: Collection[Learner]) -> None:
-    with suppress(StateConflict):  # another answer was first; both are entered
+    try:
         await consent.answered(ledger, asked, said, guard, learners)
+    except (StateConflict, SamePerson) as refused:  # another answer was first, or this one; both are entered
+        get_run_logger().warning("%s", refused)
 
 
 async def _end(run_id: str, asked: Asked) -> None:
@@ -188,7 +201,8 @@ async def _end(run_id: str, asked: Asked) -> None:
 
 def _text(asked: Asked) -> Text:
     decision, about = asked.decision, asked.question
-    return Text(decision.trips, decision.depth, max(len(about.user_ids), 1), about.wanted)
+    most = max(len(about.user_ids), 1)
+    return Text(decision.trips, decision.depth, most, about.wanted, consent.one_of_two(asked))
 
 
 def _fields(text: Text) -> type[ApprovalForm]:

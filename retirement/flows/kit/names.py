@@ -34,6 +34,7 @@ ENDS = tuple(
                 "NotPlaced",
                 "Released",
                 "NotReleased",
+                "OneOfTwo",
                 "Open",
                 "Closed",
                 "NotChanged",

@@ -20,10 +20,12 @@ class SignedForm(Form):
 _forms = Forms("signed", SignedForm)
 
 
-async def signed(what: str) -> SignedForm | None:
-    """Shows what is about to be done, in a sentence; the form where the answer is yes, None where it is no.
+async def submitted(what: str) -> SignedForm:
+    """Shows what is about to be done, in a sentence; the form, yes or no. Raises `GuardStopped` where none comes."""
+    return await answer(_forms, f"**{what}**\n\nNothing was entered yet.", SignedForm)
 
-    Raises `GuardStopped` where no form comes in time.
-    """
-    form = await answer(_forms, f"**{what}**\n\nNothing was entered yet.", SignedForm)
+
+async def signed(what: str) -> SignedForm | None:
+    """The same; the form where the answer is yes, None where it is no."""
+    form = await submitted(what)
     return form if form.go_on else None
