@@ -16,8 +16,8 @@ from retirement.ledger import chain
 from retirement.ledger.events import event_of
 from retirement.ledger.transaction import Transaction
 
-#: The facts of what was observed that name a person who signed in.
-_SUBJECT, _ISSUER = "subject", "issuer"
+#: The fact of what was observed that names a person who signed in: the provider's address, a space, the subject.
+_PERSON = "person"
 #: Those that name an account. sudo's is a variable, so it never makes two people of one, but may make one of two.
 _ACCOUNTS = ("account", "sudo")
 
@@ -84,9 +84,10 @@ def _are_two(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
     if _is_signed_in(first) != _is_signed_in(second):
         return False
     if _is_signed_in(first):
-        return first.get(_ISSUER) == second.get(_ISSUER) and first[_SUBJECT] != second[_SUBJECT]
-    mine, other = _accounts(first), _accounts(second)
-    return bool(mine and other) and mine.isdisjoint(other)
+        (issuer, _, mine), (other_issuer, _, theirs) = (each[_PERSON].rpartition(" ") for each in (first, second))
+        return issuer == other_issuer and mine != theirs
+    ours, others = _accounts(first), _accounts(second)
+    return bool(ours and others) and ours.isdisjoint(others)
 
 
 def _are_one(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
@@ -95,7 +96,7 @@ def _are_one(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
 
 
 def _is_signed_in(seen: Mapping[str, str]) -> bool:
-    return _SUBJECT in seen
+    return _PERSON in seen
 
 
 def _accounts(seen: Mapping[str, str]) -> frozenset[str]:

@@ -29,7 +29,7 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Become:
 
 
 def signed_in(subject: str, issuer: str = "https://id.example") -> dict[str, str]:
-    return {"account": "retirement", "channel": "door", "subject": subject, "issuer": issuer}
+    return {"account": "retirement", "channel": "door", "person": f"{issuer} {subject}"}
 
 
 ANA, BEN = {"account": "ana", "channel": "console"}, {"account": "ben", "channel": "console"}
