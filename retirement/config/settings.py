@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, St
 from retirement.config.countries import country
 from retirement.config.cron import Timed, timed
 from retirement.connectors import Connector, ServiceSettings
-from retirement.pipeline import Pipeline
+from retirement.pipeline import Moves, Pipeline
 
 TEXT = r"^\S(?:.*\S)?$"
 #: States stand in URLs and logs.
@@ -64,6 +64,10 @@ class LmsSettings(_Settings):
         default=None,
         description="The site's `RETIREMENT_STATES`, to check the pipeline against them, and to find rows in states "
         "that no step has.",
+    )
+    moves: Moves = Field(
+        default=Moves.EACH,
+        description="`each`: into each step's start state and out of it; `merged`: from one start state to the next.",
     )
 
 
@@ -319,11 +323,7 @@ class GeneralSettings(_Settings):
         default=None, description="Cron line by which `serve` cleans up; none: only `retirement cleanup` does."
     )
     engine_retention_days: int | None = Field(
-        default=90,
-        ge=1,
-        le=3650,
-        description="Days after which Prefect's server deletes a run that has ended, with its logs and artifacts; "
-        "null: never. The ledger keeps the evidence. A server of one's own takes its own settings.",
+        default=90, ge=1, le=3650, description="Days that our Prefect server keeps a run which ended; null: for ever."
     )
     partner_reports: Text | None = Field(
         default=None,

@@ -13,7 +13,7 @@ from retirement.pipeline.steps import (
     Step,
     problems,
 )
-from retirement.pipeline.watermark import Watermark
+from retirement.pipeline.watermark import Moves, Watermark
 
 __all__ = [
     "ABORTED",
@@ -24,6 +24,7 @@ __all__ = [
     "PENDING",
     "REQUIRED_STATES",
     "STATE_NAME_LENGTH",
+    "Moves",
     "Pipeline",
     "Step",
     "Watermark",

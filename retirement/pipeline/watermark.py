@@ -1,8 +1,16 @@
 """Where the LMS row may stand while the steps of one learner run: never ahead of what is proved."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from retirement.pipeline.steps import PENDING, Pipeline, Step
+
+
+class Moves(StrEnum):
+    """How often the row is moved while steps run."""
+
+    EACH = "each"  #: into the start state of a step and out into its end state, as the reference does
+    MERGED = "merged"  #: from the start state of a step into that of the next one
 
 
 @dataclass
@@ -17,6 +25,7 @@ class Watermark:
     state: str
     finished: set[str]
     running: set[str] = field(default_factory=set)
+    moves: Moves = Moves.EACH
 
     @property
     def lowest_unfinished(self) -> Step | None:
@@ -38,10 +47,13 @@ class Watermark:
     def after(self, step: Step) -> str | None:
         """Notes that the step's work is proved; the state that the row may advance to, None to stay.
 
-        While other steps run the row skips end states, because their calls need a working state.
+        While other steps run the row skips end states, because their calls need a working state. Where moves are
+        merged it stays for the next step, or the end of the run, to move it: it says less than was done, never more.
         """
         self.running.discard(step.name)
         self.finished.add(step.name)
+        if self.moves is Moves.MERGED:
+            return None
         lowest = self.lowest_unfinished
         target = lowest.start if lowest is not None and self.running else self.proved
         return target if self._is_ahead(target) else None

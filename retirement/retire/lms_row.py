@@ -10,20 +10,29 @@ from retirement.errors import ServiceError, StateConflict
 from retirement.learner import Learner
 from retirement.ledger import LearnerLease
 from retirement.lms import Lms
-from retirement.pipeline import Pipeline, Step, Watermark
+from retirement.pipeline import Moves, Pipeline, Step, Watermark
 
 
 class Row:
     """The retirement row of one learner, as far as this run has moved it."""
 
-    def __init__(self, lms: Lms, learner: Learner, pipeline: Pipeline, finished: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        lms: Lms,
+        learner: Learner,
+        pipeline: Pipeline,
+        finished: frozenset[str] = frozenset(),
+        moves: Moves = Moves.EACH,
+    ) -> None:
         self.learner = learner
         self._lms = lms
         self._pipeline = pipeline
-        self._mark = Watermark(pipeline, learner.state, set(finished))
+        self._mark = Watermark(pipeline, learner.state, set(finished), moves=moves)
         self._moving = asyncio.Lock()
         #: Where the row may stand as well, when the answer to a move was lost and the row could not be read.
         self._lost: str | None = None
+        #: What steps have ended in that no move has told the LMS yet.
+        self._untold: list[str] = []
 
     @property
     def state(self) -> str:
@@ -44,8 +53,9 @@ class Row:
     async def leave(self, step: Step, outcome: str) -> None:
         """Advances the row as far as the finished steps allow."""
         async with self._moving:
+            self._untold.append(f"Ending: {step.name} with outcome: {outcome}")
             if target := self._mark.after(step):
-                await self._move(target, f"Ending: {step.name} with outcome: {outcome}")
+                await self._move(target)
 
     async def end_in(self, state: str, text: str) -> None:
         """Moves the row forward to a dead end."""
@@ -75,17 +85,19 @@ class Row:
                 self._mark.state, self._lost = row.state, None
             return row
 
-    async def _move(self, state: str, text: str, *, force: bool = False) -> None:
+    async def _move(self, state: str, *text: str, force: bool = False) -> None:
         if self._lost:
             await self._look()
         if state != self.state:
+            told = "; ".join((*self._untold, *text))
             try:
-                await self._lms.rows.move(self.learner, state, text, since=self.state, force=force)
+                await self._lms.rows.move(self.learner, state, told, since=self.state, force=force)
             except ServiceError:
                 # Also where another answer ended it: the reply that was lost before may have been to a move.
                 self._lost = state
                 raise
             self._mark.state = state
+            self._untold.clear()
 
     async def _look(self) -> None:
         row = await self._lms.rows.refresh(self.learner)

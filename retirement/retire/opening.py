@@ -130,7 +130,7 @@ async def _placed(start: Start, row: Learner, holds: Sequence[Hold]) -> LearnerR
     before = proved_steps(pipeline, row.state, lease.finished)
     # A step that was written into the pipeline since then is behind the row, and no run has done it.
     new = before - lease.finished.keys() if lease.of_another_pipeline else frozenset()
-    lms_row = Row(start.site.lms, row, pipeline, before - new)
+    lms_row = Row(start.site.lms, row, pipeline, before - new, start.site.moves)
     if new:
         await lms_row.give_back(lease, "Taken back: the pipeline has steps that this learner has not seen.")
     return LearnerRun(start, row, lms_row, before - new, _held_steps(pipeline, holds) - (before - new))

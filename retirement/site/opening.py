@@ -54,6 +54,7 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
             deadlines=Deadlines(configuration.deadline_days, configuration.deadline_days_by_country),
             lms_states=configuration.lms.states or (),
             has_old_forum=_has_old_forum(configuration),
+            moves=configuration.lms.moves,
             nights=configuration.breaker.nights,
         )
 

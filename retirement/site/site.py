@@ -16,7 +16,7 @@ from retirement.errors import RunAfter, ServiceError
 from retirement.learner import Learner
 from retirement.ledger import Ledger
 from retirement.lms import Lms
-from retirement.pipeline import Pipeline, Step
+from retirement.pipeline import Moves, Pipeline, Step
 from retirement.site.batch import Batch, ForumLane
 from retirement.site.deadlines import Deadlines, due_at
 from retirement.wire.auth import TokenSource
@@ -36,6 +36,7 @@ class Site:
     deadlines: Deadlines = field(default_factory=lambda: Deadlines(30))
     lms_states: Sequence[str] = ()  #: the site's `RETIREMENT_STATES`, as far as the configuration gives them
     has_old_forum: bool = False  #: up to 0.4.3; where it is not known, the first collision shows it
+    moves: Moves = Moves.EACH
     nights: int = 5  #: on so many a service may fail a learner while others pass
     clock: Callable[[], float] = time.monotonic
 

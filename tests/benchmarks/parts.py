@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+#: The module that our Prefect server is started as.
+_SERVER = "retirement.flows.kit.locked_server"
 #: Seconds between two looks; a process that ends loses what it used since the last one.
 EVERY = 0.2
 
@@ -17,7 +19,7 @@ class Parts:
 
     def __init__(self, command: int, home: Path) -> None:
         self._command = psutil.Process(command)
-        self._database = str(home / "engine" / "postgres")
+        self._database = home / "engine" / "postgres"
         self._used: dict[tuple[str, int], float] = {}
         self._over = threading.Event()
 
@@ -44,10 +46,11 @@ class Parts:
             with suppress(psutil.Error):
                 self._note("flow", self._command)
                 for child in self._command.children():
-                    self._note("server" if "server" in child.cmdline() else "start", child)
+                    self._note("server" if _SERVER in child.cmdline() else "start", child)
+            # Its own folder is what tells this database from others of the machine; for root it is a link.
+            names = {str(self._database), str(self._database.resolve())}
             for process in psutil.process_iter(["cmdline"]):
-                # Its own folder is what tells this database from others of the machine.
-                if self._database in (process.info["cmdline"] or ()):
+                if names.intersection(process.info["cmdline"] or ()):
                     with suppress(psutil.Error):
                         for each in (process, *process.children(recursive=True)):
                             self._note("PostgreSQL", each)

@@ -1,7 +1,7 @@
 """`make bench`: learners per minute of three drivers on the same platform, side by side in one run.
 
 (a) a plain process per learner, one after the other, with the reference driver's requests;
-(b) `retirement retire-queue`, Prefect's records included, against a server that is up;
+(b) `retirement retire-queue`, Prefect's records included, with its server; and once more with `lms.moves: merged`;
 (c) the floor: the same requests with bare asynchronous httpx and nothing else.
 
 The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 import yaml
 
+from retirement.pipeline import Moves
 from retirement.sandbox import Sandbox, seeds
 from tests.benchmarks.parts import Parts
 from tests.benchmarks.sequential_driver import request_of, urls_of
@@ -37,7 +38,9 @@ REFERENCE, REFERENCE_IMPORTS = 1.1, 0.45
 
 
 @contextmanager
-def sandbox(learners: int, latency_ms: float, config: Path, at_once: int) -> Iterator[dict[str, Any]]:
+def sandbox(
+    learners: int, latency_ms: float, config: Path, at_once: int, moves: Moves = Moves.EACH
+) -> Iterator[dict[str, Any]]:
     command = [*RETIREMENT, "sandbox", "--json", "--learners", str(learners), "--latency-ms", str(latency_ms)]
     command += ["--write-config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -45,6 +48,7 @@ def sandbox(learners: int, latency_ms: float, config: Path, at_once: int) -> Ite
         where = json.loads(process.stdout.readline())
         document = yaml.safe_load(config.read_text(encoding="utf-8"))
         document["queue"] = {"threshold": 100_000, "limit": 100_000, "at_once": at_once}
+        document["lms"]["moves"] = moves.value
         config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
         try:
             yield where
@@ -127,7 +131,7 @@ async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
         return learners / (time.perf_counter() - began) * 60
 
 
-def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dict[str, float]:
+def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> None:
     config = folder / "retirement.yaml"
     with sandbox(options.sequential, latency_ms, config, options.at_once) as where:
         before = _children()
@@ -136,6 +140,9 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dic
         all_complete(where, options.sequential)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
         b, document, parts = ours(config, options.learners)
+        all_complete(where, options.learners)
+    with sandbox(options.learners, latency_ms, config, options.at_once, Moves.MERGED) as where:
+        merged, _, merged_parts = ours(config, options.learners)
         all_complete(where, options.learners)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
         began = time.process_time()
@@ -148,14 +155,20 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> dic
         f"   {records['flow_runs']} flow runs, {records['task_runs']} task runs, {records['task_runs_lost']} lost",
         flush=True,
     )
-    each = {part: seconds / options.learners for part, seconds in parts.items()}
-    by_part = ", ".join(f"{part} {seconds:.3f}" for part, seconds in sorted(each.items()))
     print(
-        f"{'CPU-s':>10} {of_process:>12.3f} {sum(each.values()):>12.3f} {of_floor:>12.3f}   (b): {by_part};"
-        f" with the start of all, over {options.learners} learners",
+        f"{'CPU-s':>10} {of_process:>12.3f} {sum(parts.values()) / options.learners:>12.3f} {of_floor:>12.3f}"
+        f"   (b): {_by_part(parts, options.learners)}; with the start of all, over {options.learners} learners",
         flush=True,
     )
-    return {"latency_ms": latency_ms, "sequential": a, "ours": b, "floor": c}
+    print(
+        f"{'merged':>10} {'':>12} {merged:>12.1f} {'':>12} {merged / a:>9.1f} x {c / merged:>9.1f} x"
+        f"   {sum(merged_parts.values()) / options.learners:.3f} CPU-s: {_by_part(merged_parts, options.learners)}",
+        flush=True,
+    )
+
+
+def _by_part(parts: dict[str, float], learners: int) -> str:
+    return ", ".join(f"{part} {seconds / learners:.3f}" for part, seconds in sorted(parts.items()))
 
 
 def _children() -> float:

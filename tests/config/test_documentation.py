@@ -46,6 +46,7 @@ KINDS = {
     "float": "number",
     "bool": "true or false",
     "Forum": "text",
+    "Moves": "text",
 }
 
 

@@ -48,6 +48,7 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
         "client_id": "retirement-worker",
         "client_secret": "**********",
         "allow_insecure": False,
+        "moves": "each",
     }
     assert shown["services"]["LMS"] == {"forum": "auto", "unenroll_version": 1}
     assert list(shown) == [

@@ -7,7 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing import get_context
+
+from retirement.pipeline import Moves
 
 from .drills import DRILLS
 from .story import Result, play
@@ -27,16 +30,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="print everything that happens in the seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--drill", choices=sorted(DRILLS), help="a drill instead of seeds")
+    parser.add_argument("--moves", type=Moves, choices=list(Moves), default=Moves.EACH, help="how rows are moved")
     parser.add_argument("--stop", action="store_true", help="stop at the first seed that fails")
     return parser.parse_args()
 
 
-def _played(seeds: range, jobs: int) -> Iterator[Result]:
+def _played(seeds: range, jobs: int, moves: Moves) -> Iterator[Result]:
+    one = partial(play, moves=moves)
     if jobs == 1 or len(seeds) == 1:
-        yield from map(play, seeds)
+        yield from map(one, seeds)
         return
     with get_context("fork").Pool(jobs) as pool:
-        yield from pool.imap(play, seeds, chunksize=4)
+        yield from pool.imap(one, seeds, chunksize=4)
 
 
 def main() -> int:
@@ -49,7 +54,7 @@ def main() -> int:
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else range(asked.seed, asked.seed + 1)
     began = time.monotonic()
     results: list[Result] = []
-    for result in _played(seeds, asked.jobs):
+    for result in _played(seeds, asked.jobs, asked.moves):
         results.append(result)
         if asked.trace:
             _say("\n".join(result.trace))

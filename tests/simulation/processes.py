@@ -26,7 +26,7 @@ from retirement.followup.redrive import Choice, redrive
 from retirement.learner import Learner
 from retirement.ledger import LedgerLocation, opened
 from retirement.lms import Lms
-from retirement.pipeline import Pipeline, Step
+from retirement.pipeline import Moves, Pipeline, Step
 from retirement.pipeline.endings import Report, StepReport
 from retirement.queue.forecast import by_slack
 from retirement.retire.engine import Perform, retire
@@ -67,6 +67,7 @@ class Plan:
     breaker_seconds: float
     queue_period: float
     reconcile_period: float
+    moves: Moves = Moves.EACH
 
 
 @dataclass
@@ -117,6 +118,7 @@ class Office:
                 },
                 ledger,
                 has_old_forum=plan.forum is Forum.V2,
+                moves=plan.moves,
                 clock=self.loop.time,
             )
 

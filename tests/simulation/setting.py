@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from retirement.connectors.openedx import Forum
-from retirement.pipeline import Pipeline
+from retirement.pipeline import Moves, Pipeline
 
 from . import cast
 from .processes import Plan
@@ -32,8 +32,8 @@ def dice(*what: object) -> Random:
     return Random(" ".join(map(str, what)))  # noqa: S311 - a seed has to replay
 
 
-def drawn(random: Random, seed: int) -> Setting:
-    """The setting of a seed."""
+def drawn(random: Random, seed: int, moves: Moves = Moves.EACH) -> Setting:
+    """The setting of a seed; how the rows are moved is not drawn, so a seed is the same story either way."""
     pipeline, forum = cast.pipeline(random), cast.forum(random)
     apps = ["lms", "lms", "credentials", "license_manager"]
     plan = Plan(
@@ -48,6 +48,7 @@ def drawn(random: Random, seed: int) -> Setting:
         breaker_seconds=random.choice((60.0, 300.0)),
         queue_period=random.choice((4 * HOUR, DAY)),
         reconcile_period=random.choice((45.0, 900.0, HOUR, 4 * HOUR)),
+        moves=moves,
     )
     weather = forecast(random, dice("lies", seed), apps, random.choice((0.02, 0.1, 0.5, 1.5)))
     return Setting(pipeline, forum, cast.learners(random, pipeline), weather, plan)

@@ -15,7 +15,7 @@ from typing import Any
 
 from retirement.errors import Ending
 from retirement.ledger import LedgerLocation, opened, verify
-from retirement.pipeline import ABORTED, COMPLETE
+from retirement.pipeline import ABORTED, COMPLETE, Moves
 from retirement.pipeline.endings import Report
 from retirement.pipeline.strays import is_stray
 
@@ -72,11 +72,11 @@ def _empty_ledger() -> Path:
 class Story:
     """One seed. `run` is the whole of it."""
 
-    def __init__(self, seed: int, folder: Path, setting: Setting | None = None) -> None:
+    def __init__(self, seed: int, folder: Path, setting: Setting | None = None, moves: Moves = Moves.EACH) -> None:
         self.seed = seed
         self.result = Result(seed)
         self.random = dice("story", seed)
-        self.setting = setting or drawn(self.random, seed)
+        self.setting = setting or drawn(self.random, seed, moves)
         self.loop = VirtualLoop()
         self.clock = MachineClock(self.loop)
         self.weather = self.setting.weather
@@ -377,10 +377,10 @@ class Story:
         self.loop.close()
 
 
-def play(seed: int) -> Result:
+def play(seed: int, moves: Moves = Moves.EACH) -> Result:
     """Plays one seed in a folder of its own."""
     root = _LASTING_PLACE if _LASTING_PLACE.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=root) as folder:
-        result = Story(seed, Path(folder)).run()
+        result = Story(seed, Path(folder), moves=moves).run()
     clear_graves(more_than=50)
     return result

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from retirement.pipeline import Moves
+
 from .drills import outage
 from .mutants import MUTANTS, ROOT
 from .story import play
@@ -29,12 +31,14 @@ def quiet_dead() -> object:
     clear_graves()
 
 
-def test_every_invariant_holds_and_the_seeds_are_eventful(every_nth: int) -> None:
+@pytest.mark.parametrize("moves", Moves)
+def test_every_invariant_holds_and_the_seeds_are_eventful(moves: Moves, every_nth: int) -> None:
     """In each story; what is played here is the same on every machine. Where nothing happens nothing is proved."""
-    played = [play(seed) for seed in range(0, SEEDS, every_nth)]
+    first = 0 if moves is Moves.EACH else SEEDS
+    played = [play(seed, moves) for seed in range(first, first + SEEDS, every_nth)]
 
     failed = {result.seed: result.problems for result in played if result.problems}
-    assert failed == {}, "python -m tests.simulation --seed N --trace shows what happened"
+    assert failed == {}, "python -m tests.simulation --seed N --moves MOVES --trace shows what happened"
     for event, least in (("faults", 20), ("crashes", 5), ("freezes", 2), ("jumps", 1), ("losses", 1), ("edits", 1)):
         assert sum(getattr(result, event) for result in played) > least, event
 

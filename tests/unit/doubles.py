@@ -28,7 +28,7 @@ from retirement.followup.redrive import Choice, redrive
 from retirement.learner import Learner
 from retirement.ledger import Ledger, LedgerLocation, opened
 from retirement.lms import Lms
-from retirement.pipeline import Pipeline, Step
+from retirement.pipeline import Moves, Pipeline, Step
 from retirement.pipeline.endings import Report
 from retirement.privacy import contains_name
 from retirement.sandbox import Sandbox, pipelines
@@ -246,7 +246,14 @@ class World:
         made = self.sandbox.reset(seed | ({"states": list(states)} if states else {}))
         self.user_ids = {username: made["learners"][username]["user_id"] for username in made["learners"]}
 
-    def site(self, pipeline: Pipeline, *, forum: Forum = Forum.AUTO, unenroll_version: int = 1) -> Site:
+    def site(
+        self,
+        pipeline: Pipeline,
+        *,
+        forum: Forum = Forum.AUTO,
+        unenroll_version: int = 1,
+        moves: Moves = Moves.EACH,
+    ) -> Site:
         wiring, tokens = self.wiring()
         settings: dict[str, ServiceSettings] = {
             "LMS": OpenEdxSettings(url="http://lms.sandbox", forum=forum, unenroll_version=unenroll_version)
@@ -258,7 +265,7 @@ class World:
             for service, (connector, app) in CONNECTORS.items()
         }
         lms = Lms(wiring.api("LMS", "http://lms.sandbox", auth=wiring.jwt), pipeline.lms_states)
-        return Site(pipeline, lms, tokens, connectors, self.ledger, has_old_forum=forum is Forum.V2)
+        return Site(pipeline, lms, tokens, connectors, self.ledger, has_old_forum=forum is Forum.V2, moves=moves)
 
     def wiring(self, clock: Callable[[], float] = time.monotonic) -> tuple[Wiring, TokenSource]:
         """What connectors talk through, to `http://APP.sandbox`, and the worker's tokens."""

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from retirement.errors import Ending, RateLimited
-from retirement.pipeline import Pipeline, Step
+from retirement.pipeline import Moves, Pipeline, Step
 from retirement.pipeline.endings import Report, StepReport
 from retirement.reports import exit_code
 from retirement.retire.engine import Perform
@@ -166,6 +166,21 @@ async def test_names_of_every_kind_are_retired(world: World, username: str) -> N
     world.seed(holder(username), states=LINE.lms_states)
 
     assert_retired(world, await world.retire(world.site(LINE), username), username)
+
+
+@pytest.mark.parametrize("pipeline", [LINE, DAG], ids=["line", "graph"])
+async def test_merged_moves_are_half_as_many_and_the_lms_is_told_each_outcome(world: World, pipeline: Pipeline) -> None:
+    """From start state to start state; what a step ended in stands in the LMS' log with the next move."""
+    world.seed(holder(), states=pipeline.lms_states)
+    seen = recording(world)
+
+    assert_retired(world, await world.retire(world.site(pipeline, moves=Moves.MERGED), USERNAME))
+
+    states = [each for each in seen if isinstance(each, str)]
+    assert {*states} <= {*pipeline.working_states, "COMPLETE"}
+    assert pipeline is DAG or states == [*(step.start for step in pipeline), "COMPLETE"]
+    told = world.sandbox.state()["learners"][USERNAME]["retirement"]["responses"]
+    assert all(f"Ending: {step.name} with outcome: " in told for step in pipeline)
 
 
 async def test_a_learner_who_is_complete_already_is_retired(world: World) -> None:
