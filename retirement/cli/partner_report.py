@@ -10,6 +10,7 @@ from retirement.cli.followed import followed
 from retirement.cli.output import show_errors, tables
 from retirement.cli.secrets import secret_block
 from retirement.partners import report as partners
+from retirement.partners.destination import destination_of
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import ready
 from retirement.site.stopping import finish_or_stop
@@ -29,7 +30,7 @@ async def partner_report(call: Call, output: OutputOption = None) -> int:
     """Write one file per organisation with its retired learners; each learner is in exactly one file."""
     async with ready(call.config, secret_block) as (configuration, site), followed(call, site.ledger):
         batch = site.batch()
-        destination = partners.destination(output or configuration.partner_reports, configuration.lms.url)
+        destination = destination_of(configuration, output)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
     document = partners.document(delivery)
     files = tables(("file", "learners"), delivery.files.items())

@@ -15,6 +15,8 @@ from retirement.config import cron, databases, dialects, document, rules
 from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.order import Order
+from retirement.config.partner_section import PartnerSection
+from retirement.config.partners import PartnerSettings
 from retirement.config.problems import Problems
 from retirement.config.references import References, SecretBlock
 from retirement.config.rules import Placed
@@ -121,6 +123,7 @@ class _Loader:
             "breaker": self._breaker(),
             "ledger": self._ledger(),
             "databases": self._databases(),
+            "partners": self._partners(),
         }
         channels = self._notifications()
         general = self._general()
@@ -242,6 +245,10 @@ class _Loader:
             return None
         placed = {name: SecretStr(databases.absolute(url, self._folder)) for name, url in found.given().items()}
         return found.model_copy(update=placed)
+
+    def _partners(self) -> PartnerSettings | None:
+        section = PartnerSection(self._section("partners"), self._sections, self._problems, self._placed)
+        return section.read(self._draft.insecure_remedy)
 
     def _breaker(self) -> BreakerSettings | None:
         node = self._section("breaker")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, SecretStr
 
 from retirement.config import databases
 from retirement.config.draft import ROW
+from retirement.config.partners import PartnerSettings
 from retirement.config.references import escaped, is_reference
 from retirement.config.settings import ChannelSettings, Configuration, DatabaseSettings, LedgerSettings
 from retirement.pipeline import Pipeline
@@ -98,6 +99,7 @@ class _Writer:
             "partner_reports": self.line(configuration.partner_reports),
             "timezone": self.line(configuration.timezone),
             "ui_url": self.line(configuration.ui_url),
+            "partners": self.partners(configuration.partners),
             "notifications": [self.channel(each) for each in configuration.notifications] or None,
             "services": self.services(configuration),
             "pipeline": self.steps(configuration.pipeline),
@@ -146,6 +148,12 @@ class _Writer:
     def channel(self, channel: ChannelSettings) -> Any:
         """A channel; the variable of its secret is named after it and not after its place in the list."""
         return self.plain(channel, "notifications", channel.name)
+
+    def partners(self, partners: PartnerSettings) -> Any:
+        """The section of the partners; the variable of a sink's secret is named after the sink."""
+        plain = self.plain(partners.model_copy(update={"sinks": ()}), "partners")
+        sinks = [self.plain(each, "partners", each.name) for each in partners.sinks]
+        return {name: value for name, value in {**plain, "sinks": sinks}.items() if value not in ([], {})} or None
 
     def _address(self, url: str, *place: str) -> str:
         return databases.without_password(url, self.secret(place), self.text)

@@ -13,7 +13,7 @@ from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.problems import Problems, close_to, nearest, shown
 from retirement.config.references import References
-from retirement.config.settings import ADDRESS, BLOCK, CHANNEL, DOMAIN, STATE, TEXT
+from retirement.config.values import ADDRESS, BLOCK, CHANNEL, DOMAIN, STATE, TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Told the values of a section, says what is wrong with one of them.

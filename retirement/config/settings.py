@@ -4,26 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr
 
-from retirement.config.countries import country
 from retirement.config.cron import Timed, timed
+from retirement.config.partners import PartnerSettings
+from retirement.config.values import Address, Block, Channel, Country, Days, Domain, Settings, State, Text, UserId
 from retirement.connectors import Connector, ServiceSettings
 from retirement.pipeline import Moves, Pipeline
 
-TEXT = r"^\S(?:.*\S)?$"
-#: States stand in URLs and logs.
-STATE = r"^[\w.-]+$"
-#: What stands after the @ of an e-mail address.
-DOMAIN = r"^[\w-]+(?:\.[\w-]+)*$"
-#: The name of a channel is part of names in Prefect.
-CHANNEL = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
-#: A block of Prefect by the slug of its type and its own name.
-BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
-#: An address of a page.
-ADDRESS = r"^https?://\S+$"
 #: What runs on a schedule, by the name of its deployment, and the key whose value is its cron line.
 SCHEDULED = {
     "queue": "schedule",
@@ -34,24 +23,8 @@ SCHEDULED = {
 #: Keys whose values are cron lines.
 SCHEDULES = tuple(SCHEDULED.values())
 
-State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
-Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
-Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
-Block = Annotated[str, StringConstraints(pattern=BLOCK)]
-Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
-Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
-Country = Annotated[str, AfterValidator(country)]
-Days = Annotated[int, Field(ge=1, le=365)]
-UserId = Annotated[int, Field(ge=1)]
 
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False, validate_default=True
-    )
-
-
-class LmsSettings(_Settings):
+class LmsSettings(Settings):
     """Where the LMS is and who we are to it."""
 
     url: Text = Field(description="Base URL of the LMS.")
@@ -71,7 +44,7 @@ class LmsSettings(_Settings):
     )
 
 
-class QueueSettings(_Settings):
+class QueueSettings(Settings):
     """How much one run takes on."""
 
     limit: int = Field(default=200, ge=1, le=100_000, description="Most learners that one run retires.")
@@ -81,7 +54,7 @@ class QueueSettings(_Settings):
     at_once: int = Field(default=20, ge=1, le=1_000, description="Learners that are retired at the same time.")
 
 
-class RetrySettings(_Settings):
+class RetrySettings(Settings):
     """How long to try again before a learner is parked."""
 
     attempts: int = Field(default=4, ge=1, le=20, description="Tries within one call.")
@@ -90,7 +63,7 @@ class RetrySettings(_Settings):
     task_delay_seconds: float = Field(default=60, ge=0, le=3600, description="Wait between those repeats.")
 
 
-class LedgerSettings(_Settings):
+class LedgerSettings(Settings):
     """Where the evidence is kept. Paths are absolute once a file is loaded."""
 
     url: SecretStr | None = Field(
@@ -137,7 +110,7 @@ class LedgerSettings(_Settings):
     )
 
 
-class GuardSettings(_Settings):
+class GuardSettings(Settings):
     """When a queue is so unusual that a person has to agree; its depth is `queue.threshold`."""
 
     factor: float = Field(
@@ -186,7 +159,7 @@ class GuardSettings(_Settings):
         return timedelta(hours=self.answer_hours) if self.second_person_for_holds else None
 
 
-class BreakerSettings(_Settings):
+class BreakerSettings(Settings):
     """When a service counts as down, and how soon it is tried again."""
 
     learners: int = Field(
@@ -205,7 +178,7 @@ class BreakerSettings(_Settings):
     )
 
 
-class DatabaseSettings(_Settings):
+class DatabaseSettings(Settings):
     """Databases of the site in which `retirement residue` may look, best as a user that can only read."""
 
     lms: SecretStr | None = Field(
@@ -245,7 +218,7 @@ class Occasion(StrEnum):
     SCHEDULE = "schedule"  #: a scheduled run does not come
 
 
-class ChannelSettings(_Settings):
+class ChannelSettings(Settings):
     """Where operators are told what happens: an address of Apprise, or a block of Prefect."""
 
     name: Channel = Field(description="What the channel is called in messages and in Prefect, such as `oncall`.")
@@ -288,7 +261,7 @@ class ChannelSettings(_Settings):
         return given.get(occasion, 0.0)
 
 
-class GeneralSettings(_Settings):
+class GeneralSettings(Settings):
     """What stands at the top level of our own dialect beside the sections."""
 
     cool_off_days: int = Field(
@@ -341,7 +314,7 @@ class GeneralSettings(_Settings):
     )
 
 
-class StepSettings(_Settings):
+class StepSettings(Settings):
     """One step of the pipeline; it is named by its start state."""
 
     start: State = Field(description="LMS state while the step runs; the name of the step.")
@@ -380,6 +353,7 @@ class Configuration:
     timezone: str | None
     ui_url: str | None
     notifications: tuple[ChannelSettings, ...]
+    partners: PartnerSettings
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline

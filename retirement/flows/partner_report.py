@@ -13,6 +13,7 @@ from retirement.flows.kit.logs import log_rows
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.flows.kit.served import served_path
 from retirement.partners import report as partners
+from retirement.partners.destination import destination_of
 from retirement.partners.report import Delivery
 from retirement.site import ready
 from retirement.site.stopping import finish_or_stop
@@ -27,7 +28,7 @@ async def partner_report() -> State[Any]:
 async def _deliver() -> State[Any]:
     async with ready(served_path(), secret_block) as (configuration, site):
         batch = site.batch()
-        destination = partners.destination(configuration.partner_reports, configuration.lms.url)
+        destination = destination_of(configuration)
         delivery = await finish_or_stop(partners.deliver(site, batch, destination), batch.stop)
         await keep_up(site.ledger)
     summary = await _show(delivery)

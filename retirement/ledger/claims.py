@@ -95,6 +95,22 @@ class Claims:
 
         await self._access.write(write)
 
+    async def parted(self, claim_id: int, done: tuple[bytes, Iterable[int]], rest: tuple[bytes, Iterable[int]]) -> None:
+        """Puts the rows that cannot be delivered yet into a claim of their own, and leaves those that are delivered.
+
+        Each part is what to seal and its user ids. Raises `StateConflict` unless the claim is sealed.
+        """
+        (ours, our_ids), (theirs, their_ids) = (
+            (self._access.digests.seal(plain), tuple(sorted(user_ids))) for plain, user_ids in (done, rest)
+        )
+
+        def part(tx: Transaction) -> None:
+            _turn(tx, replace(_claim(tx, claim_id, SEALED), sealed=ours, user_ids=our_ids))
+            left = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=theirs, user_ids=their_ids)
+            tx.enter("claim.parted", New(left), facts={"claim": claim_id})
+
+        await self._access.write(part)
+
     async def delivered(self, claim_id: int) -> None:
         """Deletes what was sealed, since the partners have it. Raises `StateConflict` unless it is sealed."""
 

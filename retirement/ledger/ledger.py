@@ -19,6 +19,7 @@ from retirement.ledger.breakers import Breakers
 from retirement.ledger.claims import Claims
 from retirement.ledger.cleanups import Cleanups
 from retirement.ledger.decisions import Decisions
+from retirement.ledger.deliveries import Deliveries
 from retirement.ledger.digests import Digests
 from retirement.ledger.events import Events
 from retirement.ledger.failures import translated
@@ -64,6 +65,7 @@ class Ledger:
         self.decisions = Decisions(access)
         self.receipts = Receipts(access)
         self.claims = Claims(access)
+        self.deliveries = Deliveries(access)
         self.cleanups = Cleanups(access)
         self.jobs = Jobs(access)
 

@@ -7,22 +7,25 @@ deleted the rows. A learner who was put into the queue by a step of ours may be 
 arrived: `retirement.partners.unreported` queues the learner again, and the next claim has the row.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
-from retirement.errors import ConfigError, RetirementError, ServiceError, Transient
+from retirement.errors import RetirementError, ServiceError, Transient
 from retirement.ledger import Claim, Lease, not_retired
 from retirement.ledger.claims import BEGUN, DELIVERED, SEALED, WRITTEN
-from retirement.partners.files import Destination, Reported, SealedClaim, per_org, read, user_ids_of
+from retirement.partners.claimed import Origin, Reported, SealedClaim, read, user_ids_of
+from retirement.partners.destination import Destination
+from retirement.partners.handover import HandedOver, HandOver
 from retirement.partners.unreported import UnreportedLearners, note_namesakes
 from retirement.pipeline import COMPLETE
 from retirement.pipeline.proof import doubt
 from retirement.site import Batch, Site
 from retirement.site.watch import locate_all
+
+logger = logging.getLogger(__name__)
 
 #: Claims that one run makes at most: one that is lost, one that shows who was in it, one that has them again.
 ROUNDS = 4
@@ -40,30 +43,41 @@ class Delivery:
     again: int = 0  #: rows of learners who were in an earlier report
     queued_again: list[int] = field(default_factory=list)  #: learners whose rows were in an answer that was lost
     never_queued: list[int] = field(default_factory=list)  #: the LMS had no organisation of these learners
+    waiting: set[int] = field(default_factory=set)  #: learners that a partner waits for; `problems` says why
     not_retired: dict[int, str] = field(default_factory=dict)  #: learners in a report, and where their row is
     lost: list[str] = field(default_factory=list)  #: why claims of this run were lost
     left: dict[int, str] = field(default_factory=dict)  #: learners whose report is still due, and why
     problems: list[str] = field(default_factory=list)  #: what else the next run has to do, or a person
     error: RetirementError | None = None  #: what ended the run before it was through
 
-    def add(self, files: Mapping[str, int], rows: Sequence[Reported], *, again: int) -> None:
-        """Counts one claim: its files, its rows that are new, and how many were in an earlier report."""
-        self.files |= files
-        self.orgs.update(per_org(rows))
+    def add(self, found: HandedOver, rows: Sequence[Reported], *, again: int) -> None:
+        """Counts one claim: its files, its new rows that are delivered, and how many were in an earlier report."""
+        self.files |= found.files
+        self.orgs.update(found.orgs)
         self.learners += len(rows)
+        self.told += [row.user_id for row in rows]
         self.without_org += sum(not row.organisations for row in rows)
         self.again += again
 
 
 async def deliver(site: Site, batch: Batch, destination: Destination) -> Delivery:
-    """Finishes what earlier runs have begun, claims, writes the files, and queues learners that a claim lacks again.
+    """Finishes what earlier runs have begun, claims, delivers, and queues learners that a claim lacks again.
 
-    Raises `BusyElsewhere` while another run does the same, and `ConfigError` where there is no folder to write to; what
-    stops the run later is `Delivery.error`. Wherever it stops or dies, the next run goes on from there.
+    Raises `BusyElsewhere` while another run does the same, `ConfigError` where a sink cannot be used as it is set, and
+    `ServiceError` where none answers; what stops the run later is `Delivery.error`. Wherever it stops or dies, the next
+    run goes on from there.
     """
-    destination.require()
+    try:
+        return await _delivered(site, batch, destination)
+    finally:
+        for error in await destination.close():
+            logger.warning("%s", error)
+
+
+async def _delivered(site: Site, batch: Batch, destination: Destination) -> Delivery:
+    down = await destination.require()
     lease = await site.ledger.leases.take("partner-report", what="the partner report")
-    run = _Run(site, batch, destination, lease)
+    run = _Run(site, batch, destination, lease, down)
     try:
         await run.finish_earlier()
         await run.claim_until_complete()
@@ -78,13 +92,16 @@ async def deliver(site: Site, batch: Batch, destination: Destination) -> Deliver
 class _Run:
     """One run, under the lease of the partner report."""
 
-    def __init__(self, site: Site, batch: Batch, destination: Destination, lease: Lease) -> None:
+    def __init__(
+        self, site: Site, batch: Batch, destination: Destination, lease: Lease, down: Mapping[str, ServiceError]
+    ) -> None:
         self.site = site
         self._batch = batch
         self.ledger = site.ledger
         self.delivery = Delivery()
         self._destination = destination
         self._lease = lease
+        self._hand_over = HandOver(site.ledger, destination, self._ensure_allowed, down)
         #: A claim has a row whose user id cannot be read, so no learner can be said to be missing from it.
         self._has_unknown = False
         #: The answer of the claim before was lost.
@@ -98,7 +115,7 @@ class _Run:
             rows, _ = read(SealedClaim.unpacked(await self.ledger.claims.unseal(claim.id)).rows)
             await self._clear(claim, rows)
         for claim in await self.ledger.claims.find(state=SEALED):
-            await self._hand_over(claim)
+            await self._deliver(claim)
 
     async def claim_until_complete(self) -> None:
         """Claims until no learner is missing. Raises the `Transient` of a second claim in a row that was lost."""
@@ -108,7 +125,7 @@ class _Run:
             if claim_id is None:
                 # Sent again at once: the ledger knows the learners of the lost answer, and the next answer lacks them.
                 continue
-            claim = await self._hand_over_from(claim_id)
+            claim = await self._deliver_from(claim_id)
             if self._has_unknown or not await unreported.queue_again(claim):
                 return
         self.delivery.problems.append("learners were queued again and are in no claim yet; the next run has them")
@@ -150,42 +167,63 @@ class _Run:
             await self.ledger.claims.lost(claim_id, str(error))
             raise
         readable, odd = read(rows)
-        sealed = SealedClaim([row.model_dump() for row in readable], self._destination).packed()
-        apart = (SealedClaim(odd, self._destination).packed(), user_ids_of(odd)) if odd else None
+        sealed = self._sealed([row.model_dump() for row in readable]).packed()
+        apart = (self._sealed(odd).packed(), user_ids_of(odd)) if odd else None
         await self.ledger.claims.seal(claim_id, sealed, [row.user_id for row in readable], apart=apart)
         return claim_id
 
-    async def _hand_over_from(self, claim_id: int) -> Claim:
-        """Hands over what was sealed with this claim and after it; returns the claim as it is then."""
+    def _sealed(self, rows: list[Any], origin: Origin | None = None) -> SealedClaim:
+        place = self._destination
+        return SealedClaim(rows, place.folder, place.platform, place.places, origin)
+
+    async def _deliver_from(self, claim_id: int) -> Claim:
+        """Delivers what was sealed with this claim and after it; returns the claim as it is then."""
         for claim in await self.ledger.claims.find(state=SEALED):
             if claim.id >= claim_id:
-                await self._hand_over(claim)
+                await self._deliver(claim)
         (found,) = [each for each in await self.ledger.claims.find() if each.id == claim_id]
         return found
 
-    async def _hand_over(self, claim: Claim) -> None:
-        """Writes the files of a claim, without learners of earlier claims; then the LMS may delete the rows."""
+    async def _deliver(self, claim: Claim) -> None:
+        """Delivers a claim, without learners of earlier claims; then the LMS may delete the rows that are through."""
         sealed = SealedClaim.unpacked(await self.ledger.claims.unseal(claim.id))
+        if (rows := self._deliverable(claim, sealed)) is None:
+            return
+        earlier = await self._in_earlier(claim)
+        new = _without(earlier, rows)
+        self._ensure_allowed()
+        origin = sealed.origin or Origin(claim.id, claim.began_at.date(), _orgs_of(rows))
+        found = await self._hand_over.deliver(origin, sealed.platform, new)
+        self.delivery.problems += found.problems
+        self.delivery.waiting |= found.waiting
+        done = _without(found.waiting, rows)
+        self.delivery.add(found, _without(found.waiting, new), again=len(rows) - len(new))
+        if found.waiting and done:
+            await self._part(claim, sealed, origin, found.waiting)
+        if done or not rows:
+            await self.ledger.claims.written(claim.id, found.files)
+            await self._clear(claim, done)
+
+    def _deliverable(self, claim: Claim, sealed: SealedClaim) -> list[Reported] | None:
+        """The rows of a claim; None where all of them have to wait, and the problems say why."""
         rows, odd = read(sealed.rows)
+        problem = _elsewhere(claim, sealed, self._destination)
         if odd:
             # Kept, so that a release that can read them delivers them.
             self._has_unknown = self._has_unknown or len(claim.user_ids) < len(sealed.rows)
-            self.delivery.problems.append(f"claim {claim.id}: {len(odd)} rows are not as the contract says; kept")
-            return
-        if sealed.destination.folder != self._destination.folder:
-            self.delivery.problems.append(
-                f"claim {claim.id} was begun for {sealed.destination.folder} and may be there in part: "
-                "give that folder as --output once, so that no learner is in two files"
-            )
-            return
-        earlier = await self._in_earlier(claim)
-        new = [row for row in rows if row.user_id not in earlier]
-        self._ensure_allowed()
-        files = sealed.destination.write(claim.id, claim.began_at.date(), new)
-        await self.ledger.claims.written(claim.id, files)
-        self.delivery.add(files, new, again=len(rows) - len(new))
-        self.delivery.told += [row.user_id for row in new]
-        await self._clear(claim, rows)
+            problem = f"claim {claim.id}: {len(odd)} rows are not as the contract says; kept"
+        if problem:
+            self.delivery.problems.append(problem)
+        return None if problem else rows
+
+    async def _part(self, claim: Claim, sealed: SealedClaim, origin: Origin, waiting: set[int]) -> None:
+        """Puts the rows that have to wait into a claim of their own, whose files keep the names of this one."""
+        parts: dict[bool, list[Any]] = {True: [], False: []}
+        for row in sealed.rows:
+            parts[row["user_id"] in waiting].append(row)
+        packed = {waits: replace(sealed, rows=part, origin=origin).packed() for waits, part in parts.items()}
+        ids = {waits: [row["user_id"] for row in part] for waits, part in parts.items()}
+        await self.ledger.claims.parted(claim.id, (packed[False], ids[False]), (packed[True], ids[True]))
 
     async def _in_earlier(self, claim: Claim) -> set[int]:
         claims = await self.ledger.claims.find()
@@ -193,7 +231,13 @@ class _Run:
         return {user_id for each in kept for user_id in each.user_ids}
 
     async def _clear(self, claim: Claim, rows: Sequence[Reported]) -> None:
-        """Has the LMS delete the rows of a claim whose files are there, then drops what was sealed."""
+        """Has the LMS delete the rows of a claim whose files are there, then drops what was sealed.
+
+        A learner of another claim that waits keeps the row, which goes with that claim.
+        """
+        others = await self.ledger.claims.find(state=SEALED)
+        open_elsewhere = {user_id for each in others if each.id != claim.id for user_id in each.user_ids}
+        rows = [row for row in rows if row.user_id not in open_elsewhere]
         if rows:
             await note_namesakes(self.site, [row.original_username for row in rows])
             self._ensure_allowed()
@@ -206,11 +250,29 @@ class _Run:
         self._batch.ensure_allowed(lambda: self.ledger.leases.check(self._lease))
 
 
-def destination(folder: Path | str | None, url: str) -> Destination:
-    """The folder, with the host of the LMS as the name of the platform. Raises `ConfigError` without a folder."""
-    if folder is None:
-        raise ConfigError("partner_reports: the configuration names no folder for the files; set it")
-    return Destination(Path(folder).expanduser().absolute(), urlsplit(url).hostname or "lms")
+def _elsewhere(claim: Claim, sealed: SealedClaim, destination: Destination) -> str | None:
+    """Why a claim waits that was begun for other places, where its files may be in part; None where it need not."""
+    if sealed.folder and sealed.folder != destination.folder:
+        return (
+            f"claim {claim.id} was begun for {sealed.folder} and may be there in part: "
+            "give that folder as --output once, so that no learner is in two files"
+        )
+    now = destination.places
+    moved = [name for name, place in sealed.places.items() if now.get(name, place) != place]
+    if moved:
+        return (
+            f"claim {claim.id} was begun for sink {moved[0]} at {sealed.places[moved[0]]} and may be there in part: "
+            "give the sink its former place once, or the new one another name"
+        )
+    return None
+
+
+def _without(user_ids: set[int], rows: Sequence[Reported]) -> list[Reported]:
+    return [row for row in rows if row.user_id not in user_ids]
+
+
+def _orgs_of(rows: Sequence[Reported]) -> tuple[str, ...]:
+    return tuple(sorted({org for row in rows for org in row.organisations}))
 
 
 def summary(delivery: Delivery) -> str:
@@ -222,7 +284,7 @@ def summary(delivery: Delivery) -> str:
         "queued again": len(set(delivery.queued_again)),
         "never queued, since the LMS has no organisation of them": len(delivery.never_queued),
         "not retired yet": len(delivery.not_retired),
-        "still due": len(delivery.left),
+        "still due": len(delivery.left.keys() | delivery.waiting),
     }
     return ", ".join([*parts, *(f"{count} {what}" for what, count in counted.items() if count)])
 
@@ -239,6 +301,7 @@ def document(delivery: Delivery) -> dict[str, Any]:
         "queued_again": sorted(set(delivery.queued_again)),
         "never_queued": sorted(delivery.never_queued),
         "not_retired": {str(user_id): why for user_id, why in sorted(delivery.not_retired.items())},
+        "waiting": sorted(delivery.waiting),
         "claims_lost": delivery.lost,
         "errors": [
             *(str(delivery.error).splitlines() if delivery.error else []),

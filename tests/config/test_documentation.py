@@ -19,6 +19,7 @@ from retirement.config import (
     RetrySettings,
     StepSettings,
 )
+from retirement.config.partners import KINDS as SINKS
 from retirement.connectors import Connector, registry
 
 from .desk import ENVIRON, Desk
@@ -35,8 +36,10 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("databases.", DatabaseSettings),
     ("notifications[].", ChannelSettings),
     ("pipeline[].", StepSettings),
+    *(("partners.sinks[].", kind) for kind in SINKS.values()),
 ]
 KINDS = {
+    "], tuple[": "mapping of lists",
     "tuple[typing.Annotated[int": "list of whole numbers",
     "tuple": "list of texts",
     "dict": "mapping of whole numbers",
@@ -47,6 +50,7 @@ KINDS = {
     "bool": "true or false",
     "Forum": "text",
     "Moves": "text",
+    "Literal": "text",
 }
 
 
@@ -54,7 +58,11 @@ def row(prefix: str, name: str, field: FieldInfo) -> str:
     """One line of the table of keys."""
     kind = next(word for part, word in KINDS.items() if part in str(field.annotation))
     value = field.get_default(call_default_factory=True)
-    default = "none" if value is None or value == () or value == {} else f"`{str(value).lower()}`"
+    default = (
+        "none"
+        if value is None or value == () or value == {}
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
     default = "*required*" if field.is_required() else default
     return f"| `{prefix}{name}` | {kind} | {default} | {field.description} |"
 

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from docs import generate
+from retirement.config import partners as of_partners
 from retirement.config import settings
 from retirement.connectors import registry
 from retirement.errors import Ending, ExitCode, RetirementError
@@ -43,9 +44,10 @@ def test_every_command_is_met_in_the_prose() -> None:
 
 def _settings() -> Iterator[tuple[str, type[BaseModel]]]:
     """Found and not listed, so that a new class of settings cannot be forgotten."""
-    for name, kind in vars(settings).items():
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == settings.__name__:
-            yield name, kind
+    for module in (settings, of_partners):
+        for name, kind in vars(module).items():
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == module.__name__:
+                yield name, kind
     for service, connector in registry().items():
         yield service, connector.Settings
 

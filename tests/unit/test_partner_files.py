@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 
 from retirement.errors import ConfigError
-from retirement.partners.files import COLUMNS, Destination, Reported, SealedClaim, per_org, read, user_ids_of
+from retirement.ledger import LedgerLocation, opened
+from retirement.partners.claimed import Origin, Reported, SealedClaim, per_org, read, user_ids_of
+from retirement.partners.destination import Destination
+from retirement.partners.files import COLUMNS
+from retirement.partners.handover import HandOver
+
+from .doubles import World
+
+pytestmark = pytest.mark.anyio
 
 DAY = date(2026, 3, 1)
 
@@ -35,9 +43,18 @@ def rows(*given: dict[str, Any]) -> list[Reported]:
     return readable
 
 
-def test_a_file_has_the_columns_of_the_archived_script(tmp_path: Path) -> None:
+async def written(world: World, folder: Path, *given: Reported, platform: str = "x") -> dict[str, int]:
+    """The files of claim 7 in a folder, by a run that had no other; how many learners each has."""
+    place = Destination(folder, platform)
+    orgs = tuple(sorted({org for each in given for org in each.organisations}))
+    found = await HandOver(world.ledger, place, lambda: None, {}).deliver(Origin(7, DAY, orgs), platform, given)
+    assert (found.waiting, found.problems) == (set(), [])
+    return found.files
+
+
+async def test_a_file_has_the_columns_of_the_archived_script(world: World, tmp_path: Path) -> None:
     """By user id, whatever is in a name."""
-    (name,) = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(2, "OrgA"), row(1, "OrgA")))
+    (name,) = await written(world, tmp_path, *rows(row(2, "OrgA"), row(1, "OrgA")), platform="campus.example")
 
     with (tmp_path / name).open(encoding="utf-8", newline="") as file:
         head, *lines = csv.reader(file)
@@ -59,10 +76,10 @@ def test_a_file_has_the_columns_of_the_archived_script(tmp_path: Path) -> None:
         "\N{FULLWIDTH EQUALS SIGN}1+1",
     ],
 )
-def test_no_cell_is_a_formula(tmp_path: Path, name: str) -> None:
+async def test_no_cell_is_a_formula(world: World, tmp_path: Path, name: str) -> None:
     """Names are the learner's own text, and so are the names of organisations their authors'."""
     given = row(1, name, original_name=name, original_username=name, original_email=name)
-    (file,) = Destination(tmp_path, "x").write(7, DAY, rows(given, row(2, name, original_name="Ana = Gómez")))
+    (file,) = await written(world, tmp_path, *rows(given, row(2, name, original_name="Ana = Gómez")))
 
     with (tmp_path / file).open(encoding="utf-8", newline="") as opened:
         _, first, second = csv.reader(opened)
@@ -70,7 +87,7 @@ def test_no_cell_is_a_formula(tmp_path: Path, name: str) -> None:
     assert (first[0], second[3]) == ("1", "Ana = Gómez")
 
 
-def test_organisations_are_named_in_any_script_in_files_and_in_the_index(tmp_path: Path) -> None:
+async def test_organisations_are_named_in_any_script_in_files_and_in_the_index(world: World, tmp_path: Path) -> None:
     """Two Chinese universities are told apart without a code; an index says which file is whose."""
     orgs = [
         "清华大学",
@@ -81,7 +98,7 @@ def test_organisations_are_named_in_any_script_in_files_and_in_the_index(tmp_pat
         "Zürich U.",
     ]
 
-    files = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(1, *orgs)))
+    files = await written(world, tmp_path, *rows(row(1, *orgs)), platform="campus.example")
 
     assert [name.split("_")[1] for name in files] == [
         *("Zürich-U", "جامعة-القاهرة", "दिल्ली-विश्वविद्यालय", "北京大学", "清华大学", "Orgfi"),
@@ -95,34 +112,41 @@ def test_organisations_are_named_in_any_script_in_files_and_in_the_index(tmp_pat
             assert [line["organisation"] for line in csv.DictReader(opened)] == [each["organisation"]]
 
 
-def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+async def test_names_that_look_alike_are_told_apart(world: World, tmp_path: Path) -> None:
     """On a file system that ignores case as well, and whatever signs a name is made of."""
     orgs = ["OrgA", "orga", "Org A", "Org/A", "../Org", "東京", "...", "x" * 300]
 
-    files = Destination(tmp_path, "campus.example").write(7, DAY, rows(row(1, *orgs)))
+    files = await written(world, tmp_path, *rows(row(1, *orgs)), platform="campus.example")
 
     assert len({name.casefold() for name in files}) == len(orgs)
     assert sorted(files) == sorted(path.name for path in tmp_path.glob("*.csv"))
     assert not [name for name in files if name.startswith(".") or "/" in name or len(name.encode()) > 230]
 
 
-def test_writing_a_claim_again_gives_the_same_files(tmp_path: Path) -> None:
-    """Over what a run left behind that died, drafts included."""
-    place = Destination(tmp_path, "x")
-    first = place.write(7, DAY, rows(row(1, "A", "B")))
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+async def test_writing_a_claim_again_gives_the_same_files(world: World, tmp_path: Path) -> None:
+    """Over what a run left behind that died before its receipt, drafts included."""
+    place, given = Destination(tmp_path, "x"), rows(row(1, "A", "B"))
+    first = await written(world, tmp_path, *given)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("x_*")}
     (tmp_path / f".{next(iter(first))}.partial").write_text("half of a na")
+    (tmp_path / next(iter(first))).write_text("half of a na")
+    async with opened(LedgerLocation(f"sqlite:///{tmp_path}/other.sqlite")) as ledger:
+        hand_over = HandOver(ledger, place, lambda: None, {})
 
-    assert place.write(7, DAY, rows(row(1, "A", "B"))) == first
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+        again = await hand_over.deliver(Origin(7, DAY, ("A", "B")), "x", given)
+        calm = await hand_over.deliver(Origin(7, DAY, ("A", "B")), "x", given)
+
+    assert (again.files, calm.files) == (first, {})
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("x_*")} == before
+    assert not list(tmp_path.glob(".*.partial"))
 
 
-def test_rows_without_an_organisation_are_in_no_file(tmp_path: Path) -> None:
+async def test_rows_without_an_organisation_are_in_no_file(world: World, tmp_path: Path) -> None:
     """Nor are blank names of one."""
     found = rows(row(1), row(2, " ", "A", "A"))
 
     assert per_org(found) == {"A": 1}
-    assert list(Destination(tmp_path, "x").write(7, DAY, found).values()) == [1]
+    assert list((await written(world, tmp_path, *found)).values()) == [1]
 
 
 def test_older_releases_name_organisations_otherwise() -> None:
@@ -158,13 +182,15 @@ def test_an_odd_row_is_put_aside(odd: Any) -> None:
 
 def test_what_is_sealed_comes_back() -> None:
     """Rows and where their files belong."""
-    sealed = SealedClaim([row(1, "A")], Destination(Path("/srv/partners"), "campus.example"))
+    sealed = SealedClaim(
+        [row(1, "A")], Path("/srv/partners"), "campus.example", {"s": "s3://b/"}, Origin(3, DAY, ("A",))
+    )
 
     assert SealedClaim.unpacked(sealed.packed()) == sealed
     assert "canary" not in repr([sealed, rows(row(1, "A"))])
 
 
-def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_is_said_first(world: World, tmp_path: Path) -> None:
     """In one line, which is for the operator."""
     (tmp_path / "file").touch()
     (tmp_path / "taken").mkdir()
@@ -172,4 +198,4 @@ def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
 
     for folder, text in ((tmp_path / "file", "is no folder"), (tmp_path / "taken", "cannot be written")):
         with pytest.raises(ConfigError, match=text):
-            Destination(folder, "x").require()
+            await Destination(folder, "x").require()

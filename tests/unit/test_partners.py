@@ -15,7 +15,8 @@ import pytest
 from retirement.errors import BusyElsewhere, ConfigError, Ending, Interrupted, LeaseLost, StateConflict, Transient
 from retirement.ledger import opened
 from retirement.partners import report as partners
-from retirement.partners.files import COLUMNS, Destination
+from retirement.partners.destination import Destination, destination
+from retirement.partners.files import COLUMNS
 
 from .batches import batch_of
 from .doubles import PERSONAL, USERNAME, Died, Forward, World, holder, line
@@ -34,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def place(folder: Path) -> Destination:
     """The same, with the name of the platform."""
-    return partners.destination(folder, "https://campus.example/lms")
+    return destination(folder, "https://campus.example/lms")
 
 
 async def test_every_organisation_gets_one_file_with_its_learners(
@@ -333,7 +334,7 @@ async def test_files_that_are_written_are_not_written_again(
 async def test_a_disk_that_fails_keeps_the_claim_for_its_folder(
     world: World, tmp_path: Path, folder: Path, place: Destination
 ) -> None:
-    """No draft stays. Part of it may have been written there, so no other folder gets it."""
+    """No draft stays, and the other partners have theirs. What waits goes to no other folder."""
     site = await queued(world)
 
     async def block(request: httpx.Request, forward: Forward) -> httpx.Response:
@@ -345,9 +346,12 @@ async def test_a_disk_that_fails_keeps_the_claim_for_its_folder(
 
     world.around = block
     first = await partners.deliver(site, batch_of(site), place)
-    assert isinstance(first.error, ConfigError)
+    assert first.error is None
+    assert [line.split(":")[0] for line in first.problems] == ["partner OrgB, sink reports"]
+    assert list(flags(world)) == [USERNAME]
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     next(path for path in folder.iterdir() if path.is_dir()).rmdir()
+    assert told(folder) == Counter({key: 1 for key in due() if key[1] != "OrgB"})
     world.around = None
     (tmp_path / "other").mkdir()
 

@@ -12,7 +12,7 @@ from retirement.followup.move_back import Finding, Verdict
 from retirement.followup.reconcile import reconcile
 from retirement.followup.redrive import Choice, redrive
 from retirement.partners import report as partners
-from retirement.partners.files import Destination
+from retirement.partners.destination import Destination
 from retirement.partners.unreported import QUEUED
 from retirement.pipeline import ERRORED
 from retirement.site import Site

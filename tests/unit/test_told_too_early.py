@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retirement.partners import report as partners
-from retirement.partners.files import Destination
+from retirement.partners.destination import Destination, destination
 
 from .batches import batch_of
 from .doubles import World, holder
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def place(tmp_path: Path) -> Destination:
     """Where the files go."""
-    return partners.destination(tmp_path, "https://campus.example/lms")
+    return destination(tmp_path, "https://campus.example/lms")
 
 
 async def test_a_report_says_who_of_its_learners_is_not_retired_yet(world: World, place: Destination) -> None:

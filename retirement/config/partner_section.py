@@ -1,0 +1,68 @@
+"""Reads the section `partners`: its own keys, and each sink by the settings of its kind."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from retirement.config.document import Node
+from retirement.config.draft import moved
+from retirement.config.partners import KINDS, AnySink, PartnerSettings
+from retirement.config.problems import Problems, close_to, shown
+from retirement.config.sections import Check, Sections
+from retirement.wire import urls
+
+#: Keys of sinks that name files or folders of this machine.
+_PATHS = ("folder",)
+
+
+class PartnerSection:
+    """The section of one file. `placed` makes a path of the file absolute."""
+
+    def __init__(self, node: Node, sections: Sections, problems: Problems, placed: Callable[[str], str]) -> None:
+        self._node, self._sections, self._problems, self._placed = node, sections, problems, placed
+
+    def read(self, insecure_remedy: str) -> PartnerSettings | None:
+        """The settings; None where the problems say why not."""
+        own = {name: each for name, each in self._node.entries.items() if name != "sinks"}
+        node = moved(self._node, own) if self._node.entries else self._node
+        read = self._sections.read(PartnerSettings, node, "partners")
+        sinks = self._sinks(self._node.child("sinks"), insecure_remedy)
+        return read and read.model_copy(update={"sinks": sinks})
+
+    def _sinks(self, node: Node, insecure_remedy: str) -> tuple[AnySink, ...]:
+        """The sinks that can be read; what is wrong with others is among the problems."""
+        if problem := node.unlike(list, "must be a list of sinks, such as [{name: bucket, kind: s3, bucket: …}]"):
+            self._problems.add(node.line, node.key, problem)
+        found: dict[str, AnySink] = {}
+        for each in node.items:
+            if (read := self._sink(each, insecure_remedy)) is None:
+                continue
+            if read.name in found or read.name == "reports":
+                name = each.at(("name",))
+                whose = "of another sink" if read.name in found else "of the folder partner_reports"
+                self._problems.add(name.line, name.key, f"is the name {whose} too; give each its own")
+            found[read.name] = read
+        return tuple(found.values())
+
+    def _sink(self, node: Node, insecure_remedy: str) -> AnySink | None:
+        if problem := node.unlike(dict, "must be a mapping of keys and values"):
+            self._problems.add(node.line, node.key, problem)
+            return None
+        kind = node.child("kind")
+        model = KINDS.get(kind.text)
+        if model is None:
+            text = f"must be one of {', '.join(KINDS)}{close_to(shown(kind.text), KINDS)}"
+            self._problems.add(kind.line, kind.key, text)
+            return None
+        read = self._sections.read(model, node, "partners.sinks", _checks(insecure_remedy))
+        if read is None:
+            return None
+        paths = {name: self._placed(path) for name in _PATHS if (path := getattr(read, name, None))}
+        return read.model_copy(update=paths) if kind.text == "folder" else read
+
+
+def _checks(insecure_remedy: str) -> dict[str, Check]:
+    def address(values: Mapping[str, Any]) -> str | None:
+        permitted = values.get("allow_insecure") is True
+        return urls.problem_of(values["endpoint_url"], allow_insecure=permitted, remedy=insecure_remedy)
+
+    return {"endpoint_url": address}

@@ -1,0 +1,37 @@
+"""The values that a configuration file may give: texts by their form, and the base of every section."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from retirement.config.countries import country
+
+TEXT = r"^\S(?:.*\S)?$"
+#: States stand in URLs and logs.
+STATE = r"^[\w.-]+$"
+#: What stands after the @ of an e-mail address.
+DOMAIN = r"^[\w-]+(?:\.[\w-]+)*$"
+#: The name of a channel is part of names in Prefect.
+CHANNEL = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
+#: A block of Prefect by the slug of its type and its own name.
+BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
+#: An address of a page.
+ADDRESS = r"^https?://\S+$"
+
+State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
+Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
+Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
+Block = Annotated[str, StringConstraints(pattern=BLOCK)]
+Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
+Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
+Country = Annotated[str, AfterValidator(country)]
+Days = Annotated[int, Field(ge=1, le=365)]
+UserId = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """A section of the file: closed, frozen, and silent about what it was given."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False, validate_default=True
+    )

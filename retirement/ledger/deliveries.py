@@ -1,0 +1,91 @@
+"""Receipts of delivered partner reports: which file is in which sink, with size and digest, until it is deleted.
+
+Plain entries, which change no row. A receipt holds user ids and names of organisations, partners and files, and
+nothing that names a learner.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from retirement.ledger.access import Access
+from retirement.ledger.events import Event, event_of
+from retirement.ledger.tables import Entry
+from retirement.ledger.transaction import Transaction
+
+DELIVERED_FILE, WARNED, EXPIRED = "report.delivered", "report.warned", "report.expired"
+_KINDS = (DELIVERED_FILE, WARNED, EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """One file that was read back from a sink. `place` is its name there, `claim` is that of its rows."""
+
+    claim: int
+    sink: str
+    partner: str
+    orgs: tuple[str, ...]
+    file: str
+    place: str
+    size: int
+    digest: str
+    user_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileReceipt:
+    """A receipt, its number, and what became of the file since."""
+
+    id: int
+    at: datetime
+    file: DeliveredFile
+    warned_at: datetime | None = None
+    expired_at: datetime | None = None
+
+
+class Deliveries:
+    """Enter and find receipts of files."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def add(self, file: DeliveredFile) -> FileReceipt:
+        """Enters that a file was read back."""
+        facts = {name: _plain(getattr(file, name)) for name in DeliveredFile.__slots__}
+        return await self._access.write(lambda tx: FileReceipt(tx.enter(DELIVERED_FILE, facts=facts), tx.now, file))
+
+    async def warned(self, receipt: int) -> None:
+        """Enters that a partner was told that a file will be deleted."""
+        await self._access.write(lambda tx: tx.enter(WARNED, facts={"receipt": receipt}))
+
+    async def expired(self, receipt: int, *, found: bool) -> None:
+        """Enters that a file is deleted; `found` False: it was gone already."""
+        await self._access.write(lambda tx: tx.enter(EXPIRED, facts={"receipt": receipt, "found": found}))
+
+    async def find(self, claim: int | None = None) -> list[FileReceipt]:
+        """The receipts of every claim or of one, oldest first."""
+        found = await self._access.read(lambda tx: _receipts(tx, _KINDS))
+        return [each for each in found if claim in (None, each.file.claim)]
+
+
+def _receipts(tx: Transaction, kinds: Collection[str]) -> list[FileReceipt]:
+    events = [event_of(entry) for entry in tx.rows(Entry, Entry.kind.in_(list(kinds)))]
+    later = {(each.kind, each.facts["receipt"]): each.at for each in events if each.kind != DELIVERED_FILE}
+    return [
+        FileReceipt(each.seq, each.at, _file(each), later.get((WARNED, each.seq)), later.get((EXPIRED, each.seq)))
+        for each in events
+        if each.kind == DELIVERED_FILE
+    ]
+
+
+def _file(event: Event) -> DeliveredFile:
+    return DeliveredFile(**{name: _shaped(event.facts[name]) for name in DeliveredFile.__slots__})
+
+
+def _shaped(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,100 @@
+"""What a sink is: a place that takes files for partners, and that can be asked what it has.
+
+A file is delivered when it was read back with its size and digest. The name of a file is bound to its claim, so a
+sink is looked at before it is written to, and a run that died leaves nothing that the next one does not find.
+Errors of a sink name the sink and the partner, and never what is in a file.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from retirement.errors import Refused
+from retirement.partners.files import Report, digest
+
+#: Called before each thing that changes something; raises where the run may do nothing more.
+Allowed = Callable[[], None]
+
+
+class Sink(ABC):
+    """One sink. `place` says where it is, without a secret; `only` are the partners whose files it gets, None: all."""
+
+    def __init__(self, name: str, place: str, only: tuple[str, ...] | None = None) -> None:
+        self.name, self.place, self.only = name, place, only
+
+    def takes(self, partner: str) -> bool:
+        """Whether files of this partner go there."""
+        return self.only is None or partner in self.only
+
+    @abstractmethod
+    async def require(self) -> None:
+        """Raises `ConfigError` where the settings cannot work, and `ServiceError` where the sink does not answer."""
+
+    @abstractmethod
+    async def deliver(self, report: Report, allowed: Allowed) -> str:
+        """Writes a file unless it is there, and reads it back; returns where it is.
+
+        Raises `ConfigError` where a person has to change something for this partner, and `ServiceError`.
+        """
+
+    @abstractmethod
+    async def write_index(self, name: str, content: bytes, allowed: Allowed) -> None:
+        """Keeps the index of a claim, in sinks whose files only the operator sees as a whole."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Ends connections."""
+
+
+class Store(Protocol):
+    """Files by name in one place; every method raises `ConfigError` and `ServiceError`."""
+
+    def require(self) -> Awaitable[None]:
+        """Says what would keep files from being written."""
+
+    def read(self, name: str) -> Awaitable[bytes | None]:
+        """The content of a file as the store has it now, None where there is none."""
+
+    def write(self, name: str, content: bytes) -> Awaitable[None]:
+        """Writes a file, whole or not at all, in the place of one of that name."""
+
+    def close(self) -> Awaitable[None]:
+        """Ends connections."""
+
+
+class StoreSink(Sink):
+    """A sink whose files have names that we give them; `by_partner`: each partner has a folder of its own."""
+
+    def __init__(
+        self, name: str, place: str, store: Store, *, by_partner: bool, only: tuple[str, ...] | None = None
+    ) -> None:
+        super().__init__(name, place, only)
+        self._store, self._by_partner = store, by_partner
+
+    async def require(self) -> None:
+        """Asks the store."""
+        await self._store.require()
+
+    async def deliver(self, report: Report, allowed: Allowed) -> str:
+        """The file of a run that died is found by its name, and is not written again."""
+        name = f"{report.slug}/{report.name}" if self._by_partner else report.name
+        await self._put(name, report.content, allowed)
+        return name
+
+    async def write_index(self, name: str, content: bytes, allowed: Allowed) -> None:
+        """Beside the folders of the partners, so that no partner sees the others'."""
+        await self._put(name, content, allowed)
+
+    async def _put(self, name: str, content: bytes, allowed: Allowed) -> None:
+        if await self._store.read(name) == content:
+            return
+        allowed()
+        await self._store.write(name, content)
+        found = await self._store.read(name)
+        if found != content:
+            what = "it is not there" if found is None else f"{len(found)} bytes with SHA-256 {digest(found)[:16]} are"
+            raise Refused(self.name, "read back", None, f"{what}, after {len(content)} bytes were accepted")
+
+    async def close(self) -> None:
+        """Closes the store."""
+        await self._store.close()

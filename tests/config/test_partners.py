@@ -1,0 +1,74 @@
+"""The section of the partners: what it means, and one line for what is wrong with it."""
+
+import pytest
+
+from retirement.config import as_own_dialect, describe, load
+from retirement.config.partners import FolderSettings, PartnerSettings, S3Settings
+
+from .desk import ENVIRON, OWN, Desk
+
+END = OWN.count("\n") + 1
+BUCKET = "name: bucket, kind: s3, bucket: reports"
+
+
+def test_without_the_section_there_is_a_folder_only(desk: Desk) -> None:
+    """As in files of earlier releases."""
+    found = desk.load(OWN + "partner_reports: out\n")
+
+    assert (found.partners, found.partner_reports) == (PartnerSettings(), str(desk.folder / "out"))
+    assert "partners" not in describe(found)
+    assert desk.load(OWN + "partners:\n").partners == PartnerSettings()
+
+
+def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
+    """A path starts at the folder of the file; the variable of a secret is named after its sink."""
+    text = (
+        "partners:\n  organisations: {OrgA: [One, Two], 2U: [One]}\n  default: Two\n  sinks:\n"
+        "    - {name: files, kind: folder, folder: out, only: [One]}\n"
+        f"    - {{{BUCKET}, access_key_id: key, secret_access_key: hunter2-key, kms_key: k, sse: 'aws:kms'}}\n"
+    )
+
+    found = desk.load(OWN + text)
+    shown, converted = describe(found), as_own_dialect(found)
+
+    assert found.partners.organisations == {"OrgA": ("One", "Two"), "2U": ("One",)}
+    folder, bucket = found.partners.sinks
+    assert isinstance(folder, FolderSettings)
+    assert (folder.folder, folder.only) == (str(desk.folder / "out"), ("One",))
+    assert isinstance(bucket, S3Settings)
+    assert shown["partners"]["sinks"][1]["secret_access_key"] == "**********"
+    assert "hunter2-key" not in f"{found!r}{shown}{converted}"
+    desk.path.write_text(converted)
+    again = load(desk.path, environ={**ENVIRON, "RETIREMENT_BUCKET_SECRET_ACCESS_KEY": "hunter2-key"})
+    assert again.partners == found.partners
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("partners: 5\n", "partners: must be a mapping of keys and values"),
+        ("partners: {sink: []}\n", "partners.sink: is no key here; did you mean sinks?"),
+        ("partners: {sinks: {}}\n", "partners.sinks: must be a list of sinks, such as"),
+        ("partners: {sinks: [5]}\n", "partners.sinks[0]: must be a mapping of keys and values"),
+        ("partners: {sinks: [{name: x, kind: s4}]}\n", "partners.sinks[0].kind: must be one of folder, s3"),
+        ("partners: {sinks: [{name: x}]}\n", "partners.sinks[0]: must be one of folder, s3"),
+        ("partners: {sinks: [{name: x, kind: s3}]}\n", "partners.sinks[0].bucket: is missing; give it: The bucket"),
+        (f"partners: {{sinks: [{{{BUCKET}, sse: rot13}}]}}\n", "partners.sinks[0].sse: must be one of 'AES256'"),
+        (
+            f"partners: {{sinks: [{{{BUCKET}, endpoint_url: 'http://s3.example.com'}}]}}\n",
+            "partners.sinks[0].endpoint_url: is http:// to another machine",
+        ),
+        (f"partners: {{sinks: [{{{BUCKET}}}, {{{BUCKET}}}]}}\n", "sinks[1].name: is the name of another sink too"),
+        (
+            "partners: {sinks: [{name: reports, kind: folder, folder: x}]}\n",
+            "partners.sinks[0].name: is the name of the folder partner_reports too; give each its own",
+        ),
+        ("partners: {organisations: {OrgA: One}}\n", "partners.organisations.OrgA: must be a list"),
+    ],
+)
+def test_what_is_wrong_is_one_line(desk: Desk, text: str, problem: str) -> None:
+    """With its line and its key."""
+    (line,) = desk.problems(OWN + text)
+
+    assert line.startswith(f"retirement.yaml:{END}: ")
+    assert problem in line
