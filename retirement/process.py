@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -198,8 +198,8 @@ class Beside:
 
 
 #: The ways in: a command; a form on a page of Prefect; a schedule; a run that was started in Prefect; a program that
-#: uses the package.
-Channel = Literal["console", "form", "schedule", "prefect", "program"]
+#: uses the package; the operators' door.
+Channel = Literal["console", "form", "schedule", "prefect", "program", "door"]
 
 
 # What operating systems take as the name of an account or a machine; nothing else is repeated.
@@ -208,13 +208,17 @@ _NAME = re.compile(r"[\w.@$\\-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at a process. `sudo` is the account that became another one, `run` the run of Prefect that acted."""
+    """One look at a process. `sudo` is the account that became another one, `run` the run of Prefect that acted.
+
+    `person` is who has signed in at the door, as the provider calls them: `ISSUER SUBJECT`.
+    """
 
     account: str
     host: str
     channel: Channel
     sudo: str | None = None
     run: str | None = None
+    person: str | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -226,6 +230,7 @@ class Observed:
 class _Way:
     channel: Channel
     run: str | None
+    person: str | None = None
 
 
 _UNKNOWN = _Way("program", None)
@@ -235,13 +240,13 @@ _way: ContextVar[_Way] = ContextVar("way", default=_UNKNOWN)
 def observed() -> Observed:
     """Who acts here and now."""
     way = _way.get()
-    return Observed(_account(os.geteuid()), _host(), way.channel, _sudo(), way.run)
+    return Observed(_account(os.geteuid()), _host(), way.channel, _sudo(), way.run, way.person)
 
 
 @contextmanager
-def acting(channel: Channel, run: str | None = None) -> Iterator[None]:
+def acting(channel: Channel, run: str | None = None, person: str | None = None) -> Iterator[None]:
     """What is entered in the block came in by this way."""
-    token = _way.set(_Way(channel, run))
+    token = _way.set(_Way(channel, run, person))
     try:
         yield
     finally:
@@ -250,7 +255,7 @@ def acting(channel: Channel, run: str | None = None) -> Iterator[None]:
 
 def typed_into_a_form() -> None:
     """From here on the run does what a person has typed into its form."""
-    _way.set(_Way("form", _way.get().run))
+    _way.set(replace(_way.get(), channel="form"))
 
 
 def is_unknown_way() -> bool:

@@ -133,6 +133,7 @@ _WAYS = {
     "form": ", by a form in Prefect",
     "schedule": ", by its schedule",
     "prefect": ", by a run that was started in Prefect",
+    "door": ", at the door",
 }
 
 
@@ -175,6 +176,8 @@ def _seen(act: Act) -> str:
     if act.observed is None:
         return "not observed: an earlier release"
     sudo = f" (sudo by {act.observed['sudo']})" if "sudo" in act.observed else ""
+    if "person" in act.observed:
+        return f"{act.observed['person']}{_WAYS.get(act.observed['channel'], '')}"
     return f"{act.observed['account']}{sudo} on {act.observed['host']}{_WAYS.get(act.observed['channel'], '')}"
 
 

@@ -3,13 +3,15 @@
 import asyncio
 import os
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from retirement.api.listening import listening
 from retirement.cli.automations import ui_url
 from retirement.cli.command import Call, command
 from retirement.cli.next_times import lines
@@ -37,14 +39,13 @@ async def serve(
     _hand_on(chosen.source)
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
-    async with running(port, chosen.engine_retention_days) as engine:
-        _require_to_be_alone()
+    retained = chosen.engine_retention_days
+    async with running(port, retained) as engine, _alone(), listening(chosen) as at_the_door:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles
 
-        login = [lock.login(engine_folder())] if engine.is_ours else []
-        for line in [f"UI: {engine.ui_url}", *login, *lines(chosen), *await _pauses(chosen)]:
+        for line in [*_addresses(engine, at_the_door), *lines(chosen), *await _pauses(chosen)]:
             console.print(line.removeprefix("# "))
         with one_line_each(sys.stdout, sys.stderr), suppress(asyncio.CancelledError):  # which is how it ends
             await _put_automations(chosen, engine)
@@ -70,10 +71,18 @@ async def serve(
     return DONE
 
 
-def _require_to_be_alone() -> None:
+def _addresses(engine: PrefectServer, at_the_door: str | None) -> list[str]:
+    """Where people find the UI, its log-in, and the door."""
+    login = lock.login(engine_folder()) if engine.is_ours else None
+    return [f"UI: {engine.ui_url}", *filter(None, [login, at_the_door])]
+
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
     """Raises `BusyElsewhere` where another `serve` has this home: the first to end would stop the other's schedules."""
     if not claim(home() / "serve.lock"):
         raise BusyElsewhere(f"another `retirement serve` is at work in {home()}: this one would stop its schedules")
+    yield
 
 
 def _hand_on(source: str) -> None:

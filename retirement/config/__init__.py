@@ -1,6 +1,7 @@
 """Configuration: a file of any of three dialects becomes typed settings, a checked pipeline and its connectors."""
 
 from retirement.config.cron import Timed
+from retirement.config.door import DoorSettings
 from retirement.config.loading import DEFAULT_PATH, load
 from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
@@ -28,6 +29,7 @@ __all__ = [
     "ChannelSettings",
     "Configuration",
     "DatabaseSettings",
+    "DoorSettings",
     "GeneralSettings",
     "GuardSettings",
     "LedgerSettings",

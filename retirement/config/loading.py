@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from retirement.config import cron, databases, dialects, document, rules
 from retirement.config.document import Node
+from retirement.config.door import DoorSettings, door_problems
 from retirement.config.draft import Draft
 from retirement.config.order import Order
 from retirement.config.partner_section import PartnerSection
@@ -125,7 +126,7 @@ class _Loader:
             "databases": self._databases(),
             "partners": self._partners(),
         }
-        channels = self._notifications()
+        channels, door = self._notifications(), self._door()
         general = self._general()
         steps, services = self._pipeline(lms)
         if self._problems or not (lms and general and steps and all(sections.values())):
@@ -137,6 +138,7 @@ class _Loader:
             **general.model_dump(),
             **sections,
             notifications=channels,
+            door=door,
             services=services,
             connectors=self._meant(steps),
             pipeline=steps,
@@ -249,6 +251,19 @@ class _Loader:
     def _partners(self) -> PartnerSettings | None:
         section = PartnerSection(self._section("partners"), self._sections, self._problems, self._placed)
         return section.read(self._draft.insecure_remedy)
+
+    def _door(self) -> DoorSettings | None:
+        """Who may come in by the network; without the section no address is listened at."""
+        if "door" not in self._root:
+            return None
+        node = self._section("door")
+        door = self._sections.read(DoorSettings, node, "door")
+        if door is None:
+            return None
+        for key, text in door_problems(door):
+            place = node.at((key,))
+            self._problems.add(place.line, f"{node.key}.{key}", text)
+        return door.placed(self._placed)
 
     def _breaker(self) -> BreakerSettings | None:
         node = self._section("breaker")

@@ -21,6 +21,8 @@ CLIENT_SECRET = "${RETIREMENT_CLIENT_SECRET}"  # noqa: S105  # the name of a var
 
 LEDGER_PASSWORD = "${RETIREMENT_LEDGER_PASSWORD}"  # noqa: S105  # the name of a variable, no secret
 
+DOOR_SECRET = "${RETIREMENT_DOOR_SECRET}"  # noqa: S105  # the name of a variable, no secret
+
 #: Left out, a key means its default, and null is not the default of these.
 _NULL_MEANS_OFF = ("reconcile_schedule", "verify_schedule", "engine_retention_days")
 
@@ -61,6 +63,8 @@ def as_own_dialect(configuration: Configuration, secret: str = CLIENT_SECRET) ->
     def reference(place: tuple[str, ...]) -> str:
         if place[0] == "ledger":
             return LEDGER_PASSWORD
+        if place[0] == "door":
+            return DOOR_SECRET
         # Connectors' secrets get variables named by their place: RETIREMENT_HUBSPOT_TOKEN.
         return secret if place[0] == "lms" else f"${{RETIREMENT_{_NO_NAME.sub('_', '_'.join(place[1:])).upper()}}}"
 
@@ -101,6 +105,7 @@ class _Writer:
             "ui_url": self.line(configuration.ui_url),
             "partners": self.partners(configuration.partners),
             "notifications": [self.channel(each) for each in configuration.notifications] or None,
+            "door": configuration.door and self.plain(configuration.door, "door"),
             "services": self.services(configuration),
             "pipeline": self.steps(configuration.pipeline),
         }

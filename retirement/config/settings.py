@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import Field, SecretStr
 
 from retirement.config.cron import Timed, timed
+from retirement.config.door import DoorSettings
 from retirement.config.partners import PartnerSettings
 from retirement.config.values import Address, Block, Channel, Country, Days, Domain, Settings, State, Text, UserId
 from retirement.connectors import Connector, ServiceSettings
@@ -353,6 +354,8 @@ class Configuration:
     timezone: str | None
     ui_url: str | None
     notifications: tuple[ChannelSettings, ...]
+    #: None: no door, nothing listens beside Prefect's server.
+    door: DoorSettings | None
     partners: PartnerSettings
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]

@@ -20,6 +20,8 @@ from retirement.ledger.ledger import Ledger, opened
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.maintenance import KEY_ROTATED, Rotation, migrate, rotate_key
 from retirement.ledger.notary import sign_head
+from retirement.ledger.permissions import Holder
+from retirement.ledger.permitted import EVERYTHING, Action, Area
 from retirement.ledger.receipts import Given
 from retirement.ledger.redaction import Redaction, redact
 from retirement.ledger.runs import RETIRED
@@ -32,6 +34,7 @@ from retirement.ledger.tables import (
     Hold,
     LearnerRecord,
     Pause,
+    Permission,
     Question,
     QueueRun,
     Receipt,
@@ -43,6 +46,7 @@ from retirement.ledger.verification import Problem, Verdict, verify
 __all__ = [
     "CLEANUP_ASKED",
     "CLEANUP_CLEARED",
+    "EVERYTHING",
     "GONE",
     "KEY_ROTATED",
     "NOTHING",
@@ -53,6 +57,8 @@ __all__ = [
     "SITE_NAMED",
     "TAKEN_BACK",
     "Act",
+    "Action",
+    "Area",
     "Asked",
     "AskedCleanups",
     "Attempt",
@@ -65,6 +71,7 @@ __all__ = [
     "Head",
     "History",
     "Hold",
+    "Holder",
     "LearnerLease",
     "LearnerRecord",
     "Lease",
@@ -72,6 +79,7 @@ __all__ = [
     "LedgerLocation",
     "LiveLease",
     "Pause",
+    "Permission",
     "Problem",
     "Question",
     "QueueRun",

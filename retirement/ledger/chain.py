@@ -51,6 +51,7 @@ ACTS = frozenset(
         "hold.released",
         "hold.same",
         "key.rotated",
+        "permission.set",
         "queue.began",
         "receipt.checked",
         "receipt.late",

@@ -32,6 +32,7 @@ from retirement.ledger.leases import Leases
 from retirement.ledger.location import LedgerLocation, OpenFile, engine_of, make_file
 from retirement.ledger.notary import sign_head
 from retirement.ledger.pauses import Pauses
+from retirement.ledger.permissions import Permissions
 from retirement.ledger.queue_runs import QueueRuns
 from retirement.ledger.receipts import Receipts
 from retirement.ledger.schema import prepare
@@ -61,6 +62,7 @@ class Ledger:
         self.holds = Holds(access)
         self.breakers = Breakers(access)
         self.pauses = Pauses(access)
+        self.permissions = Permissions(access)
         self.queue_runs = QueueRuns(access)
         self.decisions = Decisions(access)
         self.receipts = Receipts(access)

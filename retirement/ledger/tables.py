@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 from retirement.ledger.columns import NUMBER, Counts, Day, Items, Time, Words, plain
 
 #: The revision of `migrations/versions` that these tables are at.
-SCHEMA = "0006"
+SCHEMA = "0007"
 
 #: What a person answered a guard, or that the time to answer ended.
 Answer = Literal["approved", "rejected", "expired"]
@@ -292,6 +292,22 @@ class Pause(Row, kw_only=True):
     def sentence(self) -> str:
         """Since when it stands and why, for reports; what a person typed names no learner."""
         return f"paused since {self.since:%Y-%m-%d %H:%M} UTC by {self.by}: {self.reason}"
+
+
+class Permission(Row, kw_only=True):
+    """What one person may do in one place: the whole system (`instance` is ""), or an organisation.
+
+    A person is the `sub` of a provider (`issuer`), never a name or an address. `actions` are those of `permitted`.
+    """
+
+    __tablename__ = "permission"
+
+    domain: Mapped[str] = mapped_column(primary_key=True)
+    instance: Mapped[str] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    actions: Mapped[tuple[str, ...]] = mapped_column(Items)
+    since: Mapped[datetime]
 
 
 class Claim(Row, kw_only=True):

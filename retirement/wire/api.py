@@ -155,6 +155,10 @@ class Api:
         """The host that requests go to."""
         return self._client.base_url.host
 
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
     def expecting(self, successes: Mapping[str, Success]) -> Self:
         """The same service, where these requests, by method and path template, have to be answered so."""
         narrower = copy(self)

@@ -37,6 +37,8 @@ class Bounds:
 class Patience(Enum):
     """The bounds of an answer, by class of operation."""
 
+    #: What a request at the door waits for: keys and tokens of a provider.
+    KEYS = Bounds(read=5, whole=10, largest=MEGABYTE)
     LOOKUP = Bounds(read=30, whole=60)
     #: Lists of the LMS have no pages (contract, section 1.4); a row takes some 700 bytes.
     LISTING = Bounds(read=30, whole=120, largest=64 * MEGABYTE)

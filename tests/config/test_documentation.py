@@ -11,6 +11,7 @@ from retirement.config import (
     BreakerSettings,
     ChannelSettings,
     DatabaseSettings,
+    DoorSettings,
     GeneralSettings,
     GuardSettings,
     LedgerSettings,
@@ -35,10 +36,12 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("breaker.", BreakerSettings),
     ("databases.", DatabaseSettings),
     ("notifications[].", ChannelSettings),
+    ("door.", DoorSettings),
     ("pipeline[].", StepSettings),
     *(("partners.sinks[].", kind) for kind in SINKS.values()),
 ]
 KINDS = {
+    "Action": "mapping of lists of texts",
     "], tuple[": "mapping of lists",
     "tuple[typing.Annotated[int": "list of whole numbers",
     "tuple": "list of texts",
@@ -63,6 +66,7 @@ def row(prefix: str, name: str, field: FieldInfo) -> str:
         if value is None or value == () or value == {}
         else f"`{str(value).lower() if isinstance(value, bool) else value}`"
     )
+    default = f"`[{', '.join(value)}]`" if isinstance(value, tuple) and value else default
     default = "*required*" if field.is_required() else default
     return f"| `{prefix}{name}` | {kind} | {default} | {field.description} |"
 

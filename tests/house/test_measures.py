@@ -59,7 +59,19 @@ class Written(Module):
 
 #: Rooms whose sentences name what they are about.
 PLAIN = (
-    *("certificate", "cli", "config", "connectors", "flows", "followup", "ledger", "lms", "partners", "pipeline"),
+    *(
+        "api",
+        "certificate",
+        "cli",
+        "config",
+        "connectors",
+        "flows",
+        "followup",
+        "ledger",
+        "lms",
+        "partners",
+        "pipeline",
+    ),
     *("queue", "residue", "retire", "site", "wire"),
 )
 

@@ -6,7 +6,8 @@ from retirement.config.problems import Problems, nearest, shown
 from retirement.config.settings import SCHEDULES, GeneralSettings
 
 SECTIONS = (
-    *("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "notifications", "partners", "services"),
+    *("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "notifications", "partners", "door"),
+    "services",
     "pipeline",
 )
 KEYS = (*SECTIONS, *GeneralSettings.model_fields)

@@ -1,0 +1,147 @@
+"""The door as one ASGI application: its routes, and around them what every request passes first."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from retirement.api.around import App, Around
+from retirement.api.gate import Gate
+from retirement.api.keys import Keys
+from retirement.api.people import opaque
+from retirement.api.provider import Pools, Provider, keys_of_the_lms
+from retirement.api.refusals import DoorError
+from retirement.api.routes import about, permissions
+from retirement.api.sessions import Sessions
+from retirement.api.tokens import Issuer, for_us, of_learner
+from retirement.config import Configuration, DoorSettings
+from retirement.errors import ConfigError, LedgerError, RetirementError, StateConflict
+from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
+from retirement.process import acting
+from retirement.site import ledger_location
+from retirement.wire.api import pool
+
+logger = logging.getLogger(__name__)
+
+#: Every part of the door, each with its routes; a new one is a file in `retirement/api/routes` and a name here.
+ROUTERS: Sequence[APIRouter] = (permissions.router, about.router)
+#: Requests to the provider at the same time.
+_AT_ONCE = 4
+#: How the LMS signs what it does not sign with a shared secret (contract, section 3).
+_OF_THE_LMS = ("RS512", "RS256")
+_pool = partial(pool, at_once=_AT_ONCE)
+
+
+@asynccontextmanager
+async def door(
+    configuration: Configuration,
+    *,
+    pools: Pools = _pool,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[App]:
+    """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
+
+    Grants everything to the administrators of the configuration. Raises `ConfigError` where there is no section `door`
+    or the ledger cannot be opened.
+    """
+    settings = configuration.door
+    if settings is None:
+        raise ConfigError(f"{configuration.source}: door: is missing, so there is no door")
+    async with AsyncExitStack() as stack:
+        provider = Provider(settings, pools)
+        stack.push_async_callback(provider.aclose)
+        try:
+            ledger = await stack.enter_async_context(opened(ledger_location(configuration)))
+            await _grant_administrators(ledger, settings)
+        except LedgerError as error:
+            raise ConfigError(f"the door cannot work without the ledger: {error}") from None
+        sessions = Sessions(settings.session_minutes * 60, clock)
+        gate = Gate(
+            settings,
+            ledger,
+            sessions,
+            _issuer(settings, provider, clock),
+            _learners(configuration, settings, provider, clock),
+        )
+        yield Around(_application(gate), settings)
+
+
+def _issuer(settings: DoorSettings, provider: Provider, clock: Callable[[], float]) -> Issuer:
+    return Issuer(
+        settings.issuer,
+        Keys(provider.keys, settings.keys_hours * 3600, clock),
+        settings.algorithms,
+        for_us(settings.audience, settings.client_id),
+    )
+
+
+def _learners(
+    configuration: Configuration, settings: DoorSettings, provider: Provider, clock: Callable[[], float]
+) -> Issuer | None:
+    """The LMS as the issuer of learners' tokens, where the configuration has its keys. Raises `ConfigError`."""
+    if settings.learners_keys is None or settings.learners_audience is None:
+        return None
+    fetch = keys_of_the_lms(settings.learners_keys, provider)
+    name = settings.learners_issuer or f"{configuration.lms.url.rstrip('/')}/oauth2"
+    keys = Keys(fetch, settings.keys_hours * 3600, clock)
+    return Issuer(name, keys, _OF_THE_LMS, of_learner(settings.learners_audience))
+
+
+async def _grant_administrators(ledger: Ledger, settings: DoorSettings) -> None:
+    """As the permission model has it: they are granted when the server starts, whatever was revoked before."""
+    with acting("console"):
+        for subject in settings.administrators:
+            holder = Holder(settings.issuer, opaque(subject))
+            await ledger.permissions.set(holder, Area.SYSTEM, "", EVERYTHING)
+
+
+def _application(gate: Gate) -> FastAPI:
+    app = FastAPI(
+        title="Open edX user retirement",
+        version=version("openedx-retirement"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.gate = gate
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(DoorError, _refused)
+    app.add_exception_handler(RetirementError, _failed)
+    app.add_exception_handler(RequestValidationError, _misunderstood)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    """Says to the caller, and in the log, why a request is not done; neither names a person."""
+    status, detail = (error.status, error.detail) if isinstance(error, DoorError) else (500, "")
+    logger.warning("refused: %s %s: %s: %s", request.method, _route(request), status, detail)
+    headers = {"WWW-Authenticate": 'Bearer realm="retirement"'} if status == 401 else None
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """What came of the work behind a route, in its own words, which are safe to show (`retirement.errors`)."""
+    status = 409 if isinstance(error, StateConflict) else 503
+    logger.warning("failed: %s %s: %s: %s", request.method, _route(request), status, error)
+    return JSONResponse({"detail": str(error)}, status)
+
+
+async def _misunderstood(request: Request, error: Exception) -> JSONResponse:
+    """What is wrong with a request, without the value that is: it may be anything."""
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    detail = "; ".join(f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in found)
+    logger.warning("refused: %s %s: 400: not understood", request.method, _route(request))
+    return JSONResponse({"detail": detail}, 400)
+
+
+def _route(request: Request) -> str:
+    """The path as a template: values of paths are numbers of learners, and what others have sent."""
+    return str(getattr(request.scope.get("route"), "path", "a path"))

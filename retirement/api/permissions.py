@@ -1,0 +1,48 @@
+"""Who may do what: the check that every route of the door has, after it has found out who asks."""
+
+from fastapi import Security
+from fastapi.requests import HTTPConnection
+from fastapi.security import HTTPBearer
+
+from retirement.api.gate import Gate
+from retirement.api.people import Person
+from retirement.api.refusals import Forbidden
+from retirement.ledger import Action, Area
+
+__all__ = ["ORGANIZATION", "Action", "Area", "allowed", "gate_of", "signed_in"]
+
+#: The path parameter in which a route of the area `organization` has the organisation.
+ORGANIZATION = "organization"
+
+_bearer = HTTPBearer(auto_error=False, description="An access token of the provider, or a learner's of the LMS.")
+
+
+def gate_of(connection: HTTPConnection) -> Gate:
+    """The gate of the door that a request came to."""
+    gate: Gate = connection.app.state.gate
+    return gate
+
+
+async def signed_in(connection: HTTPConnection, _: object = Security(_bearer)) -> Person:
+    """The person who asks, whatever they may do. Raises `DoorError`."""
+    return await gate_of(connection).person(connection)
+
+
+class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Action.VIEW))`
+    """A dependency that gives the person who asks, and refuses those who may not do this.
+
+    What is granted for the system holds for each organisation. In the area `organization` the route has a path
+    parameter of that name.
+    """
+
+    def __init__(self, action: Action, domain: Area | str = Area.SYSTEM) -> None:
+        self.action, self.area = action, Area(domain)
+
+    async def __call__(self, connection: HTTPConnection, _: object = Security(_bearer)) -> Person:
+        """Raises `DoorError`."""
+        gate = gate_of(connection)
+        person = await gate.person(connection)
+        instance = connection.path_params[ORGANIZATION] if self.area is Area.ORGANIZATION else ""
+        if not await gate.permits(person, self.action, self.area, instance):
+            raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
+        return person

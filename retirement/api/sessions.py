@@ -1,0 +1,79 @@
+"""Sessions of people who have signed in: kept here and not in the browser, which has a signed number only.
+
+They live in memory: a restart of `serve` signs all people out, and no file or database has to be protected for them.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from retirement.api.people import Person
+
+#: People who are signed in at a time; the session that was opened first makes room.
+MOST_SESSIONS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person who has signed in. `provider_session` is `sid` of the provider, by which it ends the session."""
+
+    person: Person
+    ends_at: float
+    provider_session: str | None
+
+
+class Sessions:
+    """Opens sessions, finds them by the cookie, and ends them. `seconds` is how long one lasts."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._key = secrets.token_bytes(32)
+        self._open: OrderedDict[str, Session] = OrderedDict()
+
+    def open(self, person: Person, provider_session: str | None) -> str:
+        """A new session; returns what the cookie holds."""
+        number = secrets.token_urlsafe(32)
+        self._open[number] = Session(person, self._clock() + self._seconds, provider_session)
+        while len(self._open) > MOST_SESSIONS:
+            self._open.popitem(last=False)
+        return f"{number}.{self._signature(number)}"
+
+    def found(self, cookie: str) -> Session | None:
+        """The session of a cookie; None where there is none, or it has ended."""
+        number = self._number(cookie)
+        session = self._open.get(number) if number else None
+        if session is None or number is None:
+            return None
+        if session.ends_at <= self._clock():
+            del self._open[number]
+            return None
+        return session
+
+    def end(self, cookie: str) -> None:
+        """Ends the session of a cookie; copies of it are good for nothing then."""
+        if number := self._number(cookie):
+            self._open.pop(number, None)
+
+    def end_of_provider(self, issuer: str, subject: str | None, provider_session: str | None) -> int:
+        """Ends what the provider says has ended: one session of its own, else all of a person. Returns how many."""
+        ended = [
+            number
+            for number, each in self._open.items()
+            if each.person.issuer == issuer
+            and (subject is None or each.person.subject == subject)
+            and (provider_session is None or each.provider_session == provider_session)
+        ]
+        for number in ended:
+            del self._open[number]
+        return len(ended)
+
+    def _number(self, cookie: str) -> str | None:
+        number, _, signature = cookie.partition(".")
+        return number if hmac.compare_digest(signature.encode(), self._signature(number).encode()) else None
+
+    def _signature(self, number: str) -> str:
+        return hmac.new(self._key, number.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,89 @@
+"""Who may ask what: every route of the door, by every kind of person, all cells; the table is printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import pytest
+from fastapi.routing import APIRoute
+
+from retirement.api.app import ROUTERS
+from retirement.api.permissions import allowed, signed_in
+from retirement.ledger import EVERYTHING, Area, Holder
+
+from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, learner_token, token
+
+pytestmark = pytest.mark.anyio
+
+#: Routes that ask for no token, and why.
+OPEN = {"GET /api/health": "says nothing of the site"}
+#: What a path parameter is filled with.
+VALUES = {"domain": "system"}
+ANYBODY, SIGNED_IN = "open", "signed in"
+
+
+def routes() -> Iterator[tuple[str, str, str]]:
+    """Method, path and need of each route: an action, `signed in`, or `open`."""
+    for route in (each for router in ROUTERS for each in router.routes):
+        assert isinstance(route, APIRoute), "what is mounted has to be in a table of its own"
+        needs = {each.call.action.value for each in route.dependant.dependencies if isinstance(each.call, allowed)}
+        if not needs:
+            needs = {SIGNED_IN} if any(each.call is signed_in for each in route.dependant.dependencies) else {ANYBODY}
+        for method in sorted(route.methods):
+            yield method, route.path, needs.pop()
+
+
+def people() -> Mapping[str, dict[str, str]]:
+    """The header of each kind of person: one for each action, the administrator, and those who have none."""
+    having = {each.value: bearer(token(f"only-{each.value}")) for each in EVERYTHING}
+    others = {"administrator": bearer(token(ADMIN)), "stranger": bearer(token(STRANGER)), "no token": {}}
+    return {**having, **others, "learner": bearer(learner_token())}
+
+
+def expected(need: str, person: str) -> int | None:
+    """The status of a refusal, None where the person is let through."""
+    if need == ANYBODY:
+        return None
+    if person == "no token":
+        return 401
+    return None if need in (SIGNED_IN, person) or person == "administrator" else 403
+
+
+async def test_every_route_lets_through_whom_it_says_and_refuses_all_others(desk: Desk) -> None:
+    """A route without a check is open to all, and has to be known as such."""
+    lines, wrong = [], []
+    async with desk.with_learners().open() as client, desk.ledger() as ledger:
+        for action in EVERYTHING:
+            holder = Holder(ISSUER, f"only-{action.value}")
+            await ledger.permissions.set(holder, Area.SYSTEM, "", [action])
+        found = list(routes())
+        for method, path, need in found:
+            url = re.sub(r"{(\w+)}", lambda match: VALUES[match[1]], path)
+            statuses = {}
+            for person, headers in people().items():
+                answer = await client.request(method, url, headers=headers, json={} if method != "GET" else None)
+                statuses[person] = answer.status_code
+                refused = answer.status_code if answer.status_code in (401, 403) else None
+                if refused != expected(need, person):
+                    wrong.append((method, path, need, person, answer.status_code))
+            lines.append(f"{method:6} {path:32} {need:16} {' '.join(map(str, statuses.values()))}")
+    print("\n".join([f"{'':56} {' '.join(people())}", *lines]))  # noqa: T201 - the table is asked for
+
+    assert wrong == []
+    assert {f"{method} {path}" for method, path, need in found if need == ANYBODY} == set(OPEN)
+
+
+async def test_an_organisations_route_looks_at_that_organisation(desk: Desk) -> None:
+    """What is granted for one says nothing of another; what is granted for the system holds for all."""
+    holder = Holder(ISSUER, STRANGER)
+    check = allowed(EVERYTHING[0], "organization")
+    async with desk.open(), desk.ledger() as ledger:
+        gate = desk.application.state.gate
+        await ledger.permissions.set(holder, Area.ORGANIZATION, "edX", [check.action])
+        person = await gate.of_header([f"Bearer {token(STRANGER)}"])
+        found = [await gate.permits(person, check.action, check.area, each) for each in ("edX", "MITx")]
+        await ledger.permissions.set(holder, Area.SYSTEM, "", [check.action])
+        found.append(await gate.permits(person, check.action, check.area, "MITx"))
+
+    assert found == [True, False, True]
