@@ -70,6 +70,11 @@ COMMANDS = (
         "Move the rows of one state, requested between two days, to another state; shows them and asks first.",
     ),
     LateCommand(
+        "replace-usernames",
+        "replace_usernames:replace_usernames",
+        "Give accounts new usernames in the LMS, then in each service and the forum; shows them and asks first.",
+    ),
+    LateCommand(
         "verify", "verify:verify", "Check pending erasures with each service; repeat those whose data is still there."
     ),
     LateCommand(

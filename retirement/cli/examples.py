@@ -29,6 +29,7 @@ EXAMPLES = {
         "bulk-update --initial-state ERRORED --rewind-state --dry-run",
         "bulk-update --initial-state COMPLETE --new-state PENDING --end-date 2026-01-15 --by dpo --reason 'a drill'",
     ),
+    "replace-usernames": ("replace-usernames --csv names.csv --output names --by dpo --reason 'names of real people'",),
     "verify": ("verify", "verify --user-id 4711"),
     "confirm": ("confirm --receipt 17 --evidence 'ticket 812' --by dpo",),
     "certificate": (

@@ -24,6 +24,7 @@ from retirement.config.rules import Placed
 from retirement.config.sections import Check, Sections
 from retirement.config.services import Services, Telling
 from retirement.config.settings import (
+    FOLDERS,
     SCHEDULES,
     BreakerSettings,
     ChannelSettings,
@@ -85,6 +86,10 @@ def _others_can_read(file: Path) -> bool:
 
 def _path_problem(path: str) -> str | None:
     return None if path.isprintable() else "holds characters that no path has"
+
+
+def _folder_problem(name: str, values: Mapping[str, Any]) -> str | None:
+    return _path_problem(values[name])
 
 
 def _channel_problem(url: str) -> str | None:
@@ -178,14 +183,14 @@ class _Loader:
         given = {name: node for name, node in self._root.items() if name in GeneralSettings.model_fields}
         checks: dict[str, Check] = {name: partial(_schedule_problem, name) for name in SCHEDULES}
         checks["timezone"] = lambda values: cron.problem_of_zone(values["timezone"])
-        checks["partner_reports"] = lambda values: _path_problem(values["partner_reports"])
+        for name in FOLDERS:
+            checks[name] = partial(_folder_problem, name)
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
         if general is None:
             return None
         self._warn_of_deadlines(general)
-        if general.partner_reports is None:
-            return general
-        return general.model_copy(update={"partner_reports": self._placed(general.partner_reports)})
+        placed = {name: self._placed(given) for name in FOLDERS if (given := getattr(general, name)) is not None}
+        return general.model_copy(update=placed)
 
     @property
     def _folder(self) -> Path:

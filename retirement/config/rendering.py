@@ -101,6 +101,7 @@ class _Writer:
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
             "engine_retention_days": configuration.engine_retention_days,
             "partner_reports": self.line(configuration.partner_reports),
+            "username_replacements": self.line(configuration.username_replacements),
             "timezone": self.line(configuration.timezone),
             "ui_url": self.line(configuration.ui_url),
             "partners": self.partners(configuration.partners),

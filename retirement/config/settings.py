@@ -23,6 +23,8 @@ SCHEDULED = {
 }
 #: Keys whose values are cron lines.
 SCHEDULES = tuple(SCHEDULED.values())
+#: The keys of folders for files of ours that name learners.
+FOLDERS = ("partner_reports", "username_replacements")
 
 
 class LmsSettings(Settings):
@@ -304,6 +306,11 @@ class GeneralSettings(Settings):
         description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
         "only the command writes them, into the folder of its `--output`.",
     )
+    username_replacements: Text | None = Field(
+        default=None,
+        description="Folder for the files of `replace-usernames`, which hold usernames: close it to all others; none: "
+        "only the command works on files, and writes its results into the folder of its `--output`.",
+    )
     timezone: Text | None = Field(
         default=None,
         description="Time zone in which cron lines are read, such as `Europe/Madrid`; `CRON_TZ=ZONE` before a line "
@@ -351,6 +358,7 @@ class Configuration:
     cleanup_schedule: str | None
     engine_retention_days: int | None
     partner_reports: str | None
+    username_replacements: str | None
     timezone: str | None
     ui_url: str | None
     notifications: tuple[ChannelSettings, ...]

@@ -6,27 +6,21 @@ and, since August 2026, blanks the names (later builds the e-mail as well).
 Its code: https://github.com/openedx/credentials
 """
 
-from retirement.connectors import Connector, Identity, Outcome, an_object, operation, private_route
-from retirement.connectors.shared.renaming import replace_username
+from retirement.connectors import Identity, Outcome, operation, private_route
+from retirement.connectors.shared.renaming import RenamingConnector, renaming_operation, replace_username
 from retirement.learner import Learner
 
 RETIRE = "/user/retire/"
 REPLACE = "/api/v2/replace_usernames/"
 
 
-class Credentials(Connector):
+class Credentials(RenamingConnector):
     """The credentials service."""
 
     service = "CREDENTIALS"
+    renames = REPLACE
 
-    @operation(
-        Identity.USERNAME,
-        Identity.RETIRED_USERNAME,
-        route=("POST", REPLACE),
-        finds_by_username=True,
-        destroys_username=True,
-        success=an_object("successful_replacements", "failed_replacements"),
-    )
+    @renaming_operation(REPLACE)
     async def replace_usernames(self, learner: Learner) -> Outcome:
         """Put the retired username on the account and its credentials; newer releases blank the names too."""
         return await replace_username(self.api, REPLACE, learner)

@@ -6,27 +6,21 @@ the username only, so e-mail, name and addresses stay.
 Its code: https://github.com/openedx-unsupported/ecommerce
 """
 
-from retirement.connectors import Connector, Identity, Outcome, an_object, operation, private_route
-from retirement.connectors.shared.renaming import replace_username
+from retirement.connectors import Identity, Outcome, operation, private_route
+from retirement.connectors.shared.renaming import RenamingConnector, renaming_operation, replace_username
 from retirement.learner import Learner
 
 RETIRE = "/api/v2/user/retire/"
 REPLACE = "/api/v2/user_management/replace_usernames/"
 
 
-class Ecommerce(Connector):
+class Ecommerce(RenamingConnector):
     """The ecommerce service."""
 
     service = "ECOMMERCE"
+    renames = REPLACE
 
-    @operation(
-        Identity.USERNAME,
-        Identity.RETIRED_USERNAME,
-        route=("POST", REPLACE),
-        finds_by_username=True,
-        destroys_username=True,
-        success=an_object("successful_replacements", "failed_replacements"),
-    )
+    @renaming_operation(REPLACE)
     async def replace_usernames(self, learner: Learner) -> Outcome:
         """Put the retired username on the account; e-mail, name and addresses stay in the service."""
         return await replace_username(self.api, REPLACE, learner)

@@ -27,6 +27,7 @@ from retirement.flows.kit.watchdog import Watchdog
 from retirement.flows.partner_report import partner_report
 from retirement.flows.reconcile import reconcile
 from retirement.flows.redrive import redrive
+from retirement.flows.replace_usernames import replace_usernames
 from retirement.flows.request import request
 from retirement.flows.retire_learner import retire_learner
 from retirement.flows.retire_queue import retire_queue
@@ -100,6 +101,7 @@ OFFERS = (
     Offer("request", request, "Has the LMS make a request to retire for accounts; shows them first."),
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),
     Offer("bulk-update", bulk_update, "Moves the rows of one state and some days at once; shows them first."),
+    Offer("replace-usernames", replace_usernames, "Gives accounts new usernames in every service; shows them first."),
     Offer(
         "hold", hold, "Keeps a learner, an organisation's learners or one service's data until a day; or ends a hold."
     ),

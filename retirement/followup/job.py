@@ -6,10 +6,10 @@ from typing import Protocol
 
 from retirement.errors import ConfigError, GuardStopped
 from retirement.followup.move_back import Finding, Verdict
-from retirement.privacy import REFUSAL, keepable
+from retirement.privacy import REFUSAL, contains_name, keepable
 
 #: What a preview says where the job would do something for a learner.
-PLANNED = frozenset({Verdict.WOULD_MOVE, Verdict.WOULD_REQUEST})
+PLANNED = frozenset({Verdict.WOULD_MOVE, Verdict.WOULD_REQUEST, Verdict.WOULD_RENAME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,11 @@ class Asked:
         if not (by and by.strip() and reason and reason.strip()):
             raise ConfigError("--by, --reason: say who asks for it, and why; both are kept in the ledger")
         return cls(by.strip(), reason.strip())
+
+    def require_none_of(self, names: Iterable[str]) -> None:
+        """Raises `ConfigError` for a reason that has one of these names in it; it does not repeat it."""
+        if contains_name(self.reason, [name for name in names if len(name) > 2]):
+            raise ConfigError(f"reason: {REFUSAL}")
 
 
 class Job(Protocol):

@@ -37,6 +37,9 @@ class Verdict(StrEnum):
     KNOWN = "known"  #: what is asked for has been done before
     REQUESTED = "requested"  #: the LMS has made a request to retire
     WOULD_REQUEST = "would-request"  #: a dry run
+    RENAMED = "renamed"  #: every service has the new username
+    PARTLY_RENAMED = "partly-renamed"  #: the LMS has it, and a service has not
+    WOULD_RENAME = "would-rename"  #: a dry run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TypeVar
 
 from retirement.config import GuardSettings
-from retirement.errors import ConfigError
 from retirement.followup.job import Asked, planned
 from retirement.followup.move_back import Finding, Verdict
 from retirement.followup.name_list import Line, problems_of
@@ -17,7 +16,6 @@ from retirement.learner import Learner
 from retirement.ledger import Hold
 from retirement.lms.accounts import Account
 from retirement.pipeline import COMPLETE, PENDING
-from retirement.privacy import REFUSAL, contains_name
 from retirement.site import Site
 
 #: What names an account in a file, and the columns of one without headings: those of the LMS' own command.
@@ -129,7 +127,7 @@ class Intake:
         )
         if not accounts:
             return
-        _require_no_name(asked, accounts)
+        asked.require_none_of(name for each in accounts for name in (each.username, each.email))
         number = await self.site.ledger.jobs.asked("request", by=asked.by, reason=asked.reason, learners=len(accounts))
         doubtful: list[int] = []
         for batch in _slices(accounts, AT_ONCE):
@@ -204,13 +202,6 @@ _NOT_MADE = (
 
 def _made(user_id: int) -> Finding:
     return Finding(user_id, Verdict.REQUESTED, PENDING, None, "")
-
-
-def _require_no_name(asked: Asked, accounts: Iterable[Account]) -> None:
-    """Raises `ConfigError` for a reason that names one of the accounts."""
-    names = [name for each in accounts for name in (each.username, each.email) if len(name) > 2]
-    if contains_name(asked.reason, names):
-        raise ConfigError(f"--reason: {REFUSAL}")
 
 
 async def looked_up(site: Site, guard: GuardSettings, entries: Sequence[Entry]) -> Intake:

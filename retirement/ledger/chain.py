@@ -55,6 +55,7 @@ ACTS = frozenset(
         "queue.began",
         "receipt.checked",
         "receipt.late",
+        "rename.asked",
         "request.asked",
         "run.began",
         "run.closed",

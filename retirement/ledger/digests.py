@@ -52,6 +52,10 @@ class Digests:
         """The digest of a username, None for an empty one."""
         return self._digest(b"username:", comparable(username)) if comparable(username) else None
 
+    def pair(self, old: str, new: str) -> str:
+        """The digest of an old username and the new one that was asked for; letter case counts in the new one."""
+        return self._digest(b"pair:", f"{comparable(old)}\0{new}")
+
     def domain(self, email: str) -> str | None:
         """The digest of what stands after the last @; None where there is no such thing."""
         _name, at, domain = comparable(email).rpartition("@")

@@ -7,9 +7,9 @@ from retirement.ledger.access import Access
 from retirement.ledger.transaction import Transaction
 
 #: The kinds of these entries, by the name of the job.
-JOBS = {"bulk-update": "bulk.asked", "request": "request.asked"}
+JOBS = {"bulk-update": "bulk.asked", "request": "request.asked", "replace-usernames": "rename.asked"}
 
-Job = Literal["bulk-update", "request"]
+Job = Literal["bulk-update", "request", "replace-usernames"]
 
 
 class Jobs:

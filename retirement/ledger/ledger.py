@@ -35,6 +35,7 @@ from retirement.ledger.pauses import Pauses
 from retirement.ledger.permissions import Permissions
 from retirement.ledger.queue_runs import QueueRuns
 from retirement.ledger.receipts import Receipts
+from retirement.ledger.renames import Renames
 from retirement.ledger.schema import prepare
 from retirement.ledger.setbacks import Setbacks
 from retirement.ledger.unended import Unended
@@ -70,6 +71,7 @@ class Ledger:
         self.deliveries = Deliveries(access)
         self.cleanups = Cleanups(access)
         self.jobs = Jobs(access)
+        self.renames = Renames(access)
 
     @property
     def location(self) -> LedgerLocation:

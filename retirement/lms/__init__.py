@@ -9,6 +9,7 @@ from retirement.lms.accounts import Accounts
 from retirement.lms.cleanup import Cleanup
 from retirement.lms.listing import Listing
 from retirement.lms.partner_queue import PartnerQueue
+from retirement.lms.renaming import Renaming
 from retirement.lms.requests import Requests
 from retirement.lms.rows import Rows
 from retirement.wire.api import Api
@@ -23,6 +24,7 @@ class Lms:
         self.host = api.host  #: which LMS this is: the host of its address
         self.rows = Rows(api, states)
         self.accounts = Accounts(api)
+        self.renaming = Renaming(api)
         self.requests = Requests(api)
         self.partner_queue = PartnerQueue(api)
         self.cleanup = Cleanup(api)

@@ -21,6 +21,7 @@ FLOWS = {
     "partner-report": "Reported",
     "redrive": "Previewed",
     "bulk-update": "Previewed",
+    "replace-usernames": "Previewed",
     "hold": "Placed",
     "breaker": "Closed",
     "doctor": "Well",

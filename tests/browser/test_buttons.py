@@ -183,11 +183,13 @@ def stage(page: Page) -> Iterator[Stage]:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         reports = home / "reports"
         reports.mkdir(mode=0o700)
+        (reports / "usernames.csv").write_text("current,desired\n", encoding="utf-8")
         platform = stack.enter_context(sandbox(home, "--pipeline", "all", seed=seed()))
         platform.configure(
             queue={"limit": 1},
             lease_seconds=15,
             partner_reports=str(reports),
+            username_replacements=str(reports),
             schedule="0 4 * * *",
             reconcile_schedule=None,
             verify_schedule=None,

@@ -94,8 +94,15 @@ def place(
     folder = tmp_path_factory.mktemp("every-flow")
     reports = folder / "reports"
     reports.mkdir(mode=0o700)
+    (reports / "usernames.csv").write_text("current,desired\n", encoding="utf-8")
     with sandbox(folder, "--pipeline", "all", "--latency-ms", "100", seed={"learners": people}) as platform:
-        platform.configure(cleanup_days=0, lease_seconds=15, cool_off_days=7, partner_reports=str(reports))
+        platform.configure(
+            cleanup_days=0,
+            lease_seconds=15,
+            cool_off_days=7,
+            partner_reports=str(reports),
+            username_replacements=str(reports),
+        )
         run = forks_with_prefect.start(
             "-m", "retirement", "retire-queue", "--config", platform.config, environment=environment
         )

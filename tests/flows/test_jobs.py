@@ -92,3 +92,46 @@ def test_requests_by_command_by_file_and_by_deployment(
         assert ended == ("Requested", "2 known, 1 requested")
         assert platform.states() == dict.fromkeys((each["username"] for each in people), "PENDING")
         assert "canary" not in str([shown, by_file.document, by_id.document]) + page.stored()
+
+
+def test_usernames_are_replaced_by_command_and_by_deployment(
+    tmp_path: Path,
+    environment: dict[str, str],
+    engine: str,
+    forks_with_prefect: ForkServer,
+    flow: Flow,
+    retirement: Command,
+) -> None:
+    """The command goes on where a service had failed, and the deployment takes the next file."""
+    people = [{"username": f"canary-{number}", "name": "Canary Person", "credentials": True} for number in range(2)]
+    seed = {"learners": people, "settings": {"worker_is_staff": True}}
+    names = tmp_path / "names"
+    names.mkdir(mode=0o700)
+    with sandbox(tmp_path, seed=seed) as platform:
+        config = str(platform.config)
+        nowhere = flow("replace_usernames", config=config)
+        platform.configure(username_replacements=str(names), retry={"attempts": 1})
+        (names / "first.csv").write_text("canary-0,bob-canary\n", encoding="utf-8")
+        (names / "usernames.csv").write_text("current,desired\ncanary-1,eve-canary\n", encoding="utf-8")
+        command = ("replace-usernames", "--config", config, "--csv", names / "first.csv")
+        platform.arm({"service": "credentials", "path": "replace_usernames", "status": 503, "times": 9})
+        partly = retirement(*command, *WHO, "--yes", "--json")
+        platform.arm()
+        whole = retirement(*command, *WHO, "--yes")
+        previewed = flow("replace_usernames", config=config)
+        page = begun(engine, forks_with_prefect, environment, platform, "replace_usernames", dry_run=False)
+        page.text("1 accounts get new usernames in LMS, CREDENTIALS")
+        page.submit(go_on=True, by="dpo", reason="names of real people")
+        ended = page.ended()
+        learners = platform.state()
+
+        assert (nowhere.state, nowhere.message.split(":")[0]) == ("ConfigError", "username_replacements")
+        assert (partly.code, partly.document["learners"][0]["what"]) == (1, "partly-renamed")
+        assert (whole.code, "holds usernames: delete it" in whole.err) == (0, True)
+        assert (previewed.state, previewed.rows[0]["what"]) == ("Previewed", "would-rename")
+        assert ended == ("Renamed", "1 renamed")
+        called = [(each["account"]["username"], each["credentials"]["username"]) for each in learners.values()]
+        assert called == [("bob-canary",) * 2, ("eve-canary",) * 2]
+        written = (names / "username_replacement_results.csv").read_text(encoding="utf-8")
+        assert written.splitlines()[1:] == ["canary-1,eve-canary,SUCCESS"]
+        assert "canary" not in f"{partly.document}{whole.out}{previewed}" + page.stored()

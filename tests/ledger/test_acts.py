@@ -24,6 +24,7 @@ FOLLOW = {
     "claim.sealed": "of the report that began the claim",
     "claim.written": "of the report that began the claim",
     "decision.asked": "of the queue run that asks",
+    "rename.done": "of the job that asked",
     "queue.ended": "of the queue run that began",
     "receipt.added": "of the run that called the service",
 }

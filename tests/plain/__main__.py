@@ -44,7 +44,9 @@ def played(database: str, timeline: Timeline) -> list[str]:
     try:
         with sandbox(home, seed=seed()) as platform:
             (home / "reports").mkdir(mode=0o700)
-            platform.configure(cleanup_days=0, partner_reports=str(home / "reports"))
+            (home / "reports" / "usernames.csv").write_text("current,desired\n", encoding="utf-8")
+            folders = dict.fromkeys(("partner_reports", "username_replacements"), str(home / "reports"))
+            platform.configure(cleanup_days=0, **folders)
             with plain_server(home, platform.config, database, timeline) as plain:
                 errored(plain, platform)
                 watch = Watch(plain.api, timeline)

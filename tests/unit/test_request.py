@@ -212,7 +212,7 @@ async def test_a_reason_that_names_an_account_is_refused(world: World, site: Sit
     """Before anything is entered or asked for."""
     before = (await world.ledger.events.head()).seq
 
-    with pytest.raises(ConfigError, match="--reason: "):
+    with pytest.raises(ConfigError, match="reason: "):
         await done(site, Entry(username="bo-canary"), asked=Asked("dpo", "as bo-canary wishes"))
     assert ((await world.ledger.events.head()).seq, waiting(world)) == (before, {"waits-canary"})
 

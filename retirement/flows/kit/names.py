@@ -12,7 +12,7 @@ JOBS = {
     "verify-erasure": "verify",
     "cleanup": "archive",
     "partner-report": "partner-report",
-    **dict.fromkeys(("redrive", "bulk-update", "request", "hold", "breaker", "doctor", "digest")),
+    **dict.fromkeys(("redrive", "bulk-update", "request", "replace-usernames", "hold", "breaker", "doctor", "digest")),
 }
 #: The tag of every deployment of ours.
 TAG = "retirement"
@@ -29,6 +29,7 @@ ENDS = tuple(
                 "Redriven",
                 "Updated",
                 "Requested",
+                "Renamed",
                 "NotDone",
                 "Placed",
                 "NotPlaced",

@@ -45,6 +45,10 @@ UserIds = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=_LARGEST_ID)], ...], Field(max_length=10_000)],
     Described("LMS user ids of the accounts."),
 ]
+PairsFile = Annotated[
+    Annotated[str, Field(pattern=r"^[\w-]+\.csv$")],
+    Described("Name of the file in the folder username_replacements, with the columns current and desired."),
+]
 StepName = Annotated[
     Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
     Described("Learners whose last failure was in this step, such as RETIRING_CREDENTIALS."),
