@@ -9,16 +9,18 @@ from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from retirement.api.around import App, Around
 from retirement.api.gate import Gate
 from retirement.api.keys import Keys
+from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import opaque
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
 from retirement.api.refusals import DoorError
-from retirement.api.routes import about, permissions
+from retirement.api.routes import about, permissions, sign_in
 from retirement.api.sessions import Sessions
+from retirement.api.sign_in import SignIn
 from retirement.api.tokens import Issuer, for_us, of_learner
 from retirement.config import Configuration, DoorSettings
 from retirement.errors import ConfigError, LedgerError, RetirementError, StateConflict
@@ -30,7 +32,7 @@ from retirement.wire.api import pool
 logger = logging.getLogger(__name__)
 
 #: Every part of the door, each with its routes; a new one is a file in `retirement/api/routes` and a name here.
-ROUTERS: Sequence[APIRouter] = (permissions.router, about.router)
+ROUTERS: Sequence[APIRouter] = (permissions.router, about.router, sign_in.router)
 #: Requests to the provider at the same time.
 _AT_ONCE = 4
 #: How the LMS signs what it does not sign with a shared secret (contract, section 3).
@@ -69,7 +71,7 @@ async def door(
             _issuer(settings, provider, clock),
             _learners(configuration, settings, provider, clock),
         )
-        yield Around(_application(gate), settings)
+        yield Around(_application(gate, SignIn(gate, provider, clock)), settings)
 
 
 def _issuer(settings: DoorSettings, provider: Provider, clock: Callable[[], float]) -> Issuer:
@@ -101,7 +103,7 @@ async def _grant_administrators(ledger: Ledger, settings: DoorSettings) -> None:
             await ledger.permissions.set(holder, Area.SYSTEM, "", EVERYTHING)
 
 
-def _application(gate: Gate) -> FastAPI:
+def _application(gate: Gate, sign_in_here: SignIn) -> FastAPI:
     app = FastAPI(
         title="Open edX user retirement",
         version=version("openedx-retirement"),
@@ -110,7 +112,7 @@ def _application(gate: Gate) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.state.gate = gate
+    app.state.gate, app.state.sign_in = gate, sign_in_here
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(DoorError, _refused)
@@ -119,10 +121,12 @@ def _application(gate: Gate) -> FastAPI:
     return app
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> Response:
     """Says to the caller, and in the log, why a request is not done; neither names a person."""
     status, detail = (error.status, error.detail) if isinstance(error, DoorError) else (500, "")
     logger.warning("refused: %s %s: %s: %s", request.method, _route(request), status, detail)
+    if is_for_people(request):
+        return sent_to_sign_in(request) if status == 401 else refusal(status, detail)
     headers = {"WWW-Authenticate": 'Bearer realm="retirement"'} if status == 401 else None
     return JSONResponse({"detail": detail}, status, headers)
 

@@ -46,8 +46,13 @@ class Issuer:
         self.require(claims, head)
         return claims
 
-    async def verified(self, token: str) -> tuple[Mapping[str, Any], Claims]:
-        """Head and claims of a token of any kind: signature, issuer and times are checked, what it is for is not."""
+    async def verified(
+        self, token: str, required: Sequence[str] = ("iss", "sub", "iat", "exp")
+    ) -> tuple[Mapping[str, Any], Claims]:
+        """Head and claims of a token of any kind: signature, issuer and times are checked, what it is for is not.
+
+        `required` are the claims that it has to have.
+        """
         head = head_of(token)
         algorithm, kid = head.get("alg"), head.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
@@ -55,9 +60,9 @@ class Issuer:
         if "crit" in head or not isinstance(kid, str | None):
             raise Unauthenticated("the head of the token has what is not understood here")
         keys = await self.keys.fitting(kid, algorithm)
-        return head, self._claims(token, keys, algorithm)
+        return head, self._claims(token, keys, algorithm, required)
 
-    def _claims(self, token: str, keys: Sequence[Key], algorithm: str) -> Claims:
+    def _claims(self, token: str, keys: Sequence[Key], algorithm: str, required: Sequence[str]) -> Claims:
         problem = "the signature of the token is not its issuer's"
         for key in keys:
             try:
@@ -65,7 +70,7 @@ class Issuer:
                     token,
                     key.public,
                     [algorithm],
-                    {"require": ["iss", "exp", "iat", "sub"], "verify_aud": False},
+                    {"require": list(required), "verify_aud": False},
                     issuer=self.name,
                     leeway=LEEWAY_SECONDS,
                 )
@@ -76,7 +81,7 @@ class Issuer:
             except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError):
                 problem = "the token is not one that counts now"
             else:
-                if claims["exp"] - claims["iat"] <= LONGEST_SECONDS:
+                if claims.get("exp", 0) - claims["iat"] <= LONGEST_SECONDS:
                     return claims
                 problem = "the token lives longer than a week"
         raise Unauthenticated(problem)

@@ -17,7 +17,13 @@ from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, learner_token, token
 pytestmark = pytest.mark.anyio
 
 #: Routes that ask for no token, and why.
-OPEN = {"GET /api/health": "says nothing of the site"}
+OPEN = {
+    "GET /api/health": "says nothing of the site",
+    "GET /": "says where to sign in",
+    "GET /sign-in": "leads to the provider",
+    "GET /sign-in/callback": "is asked with the provider's answer",
+    "POST /sign-out/back-channel": "is asked by the provider, with a token that it has signed",
+}
 #: What a path parameter is filled with.
 VALUES = {"domain": "system"}
 ANYBODY, SIGNED_IN = "open", "signed in"

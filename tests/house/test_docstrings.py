@@ -85,4 +85,7 @@ def test_every_test_says_what_it_shows() -> None:
 
 def test_no_test_patches_anything() -> None:
     """Substitutes are the sandbox, memory or a callable of five lines."""
-    assert {module.place for module in modules(*TESTS) if any("mock" in name for name in module.imports)} == set()
+    patching = {"mock", "pytest_mock"}
+    users = {module.place for module in modules(*TESTS) for name in module.imports if patching & set(name.split("."))}
+
+    assert users == set()

@@ -3,8 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
+from retirement.api import pages
 from retirement.api.people import Person
 from retirement.api.permissions import signed_in
 
@@ -29,6 +31,12 @@ async def health() -> dict[str, bool]:
 async def me(person: Annotated[Person, Depends(signed_in)]) -> Caller:
     """What would stand in the ledger, too."""
     return Caller(subject=person.subject, issuer=person.issuer, channel=person.channel)
+
+
+@router.get("/api", include_in_schema=False)
+async def shown(request: Request, _: Annotated[Person, Depends(signed_in)]) -> HTMLResponse:
+    """What can be asked, for people."""
+    return pages.description(request.app.openapi())
 
 
 @router.get("/api/openapi.json", summary="What can be asked, for programs")

@@ -1,0 +1,222 @@
+"""Signing in: the provider says who a person is, in answer to a question that only this browser has asked.
+
+OpenID Connect's authorisation code with PKCE (RFC 7636): `state` is good once and for the browser that began, `nonce`
+ties the ID token to it, and the code is of no use without the verifier, which never leaves this process.
+"""
+
+import base64
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from retirement.api.gate import Gate
+from retirement.api.people import Person, opaque
+from retirement.api.provider import Provider
+from retirement.api.refusals import DoorError, Forbidden, Unauthenticated, Unavailable
+from retirement.api.tokens import LEEWAY_SECONDS, Claims, audiences
+from retirement.errors import Refused, ServiceError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Where the provider sends people back to, and where it says that a session has ended.
+CALLBACK, BACK_CHANNEL = "/sign-in/callback", "/sign-out/back-channel"
+#: Seconds to type a password in, and a second factor.
+PENDING_SECONDS = 600.0
+#: Sign-ins that have begun; the first makes room.
+MOST_PENDING = 10_000
+#: Seconds after which a logout token is no news.
+NEWS_SECONDS = 300
+#: Where people go to after they have signed in: a page of ours.
+_PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
+_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sign-in that has begun. `browser` is what its cookie holds."""
+
+    nonce: str
+    verifier: str
+    browser: str
+    page: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A person who has signed in: what the session cookie holds, and the page that they wanted."""
+
+    cookie: str
+    page: str
+
+
+class SignIn:
+    """Sends people to the provider, and takes them when they come back."""
+
+    def __init__(self, gate: Gate, provider: Provider, clock: Callable[[], float] = time.monotonic) -> None:
+        self._gate, self._provider, self._clock = gate, provider, clock
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self.cookie = f"{gate.cookie}-sign-in"
+
+    @property
+    def _callback(self) -> str:
+        return f"{self._gate.settings.url.rstrip('/')}{CALLBACK}"
+
+    async def begin(self, page: str) -> tuple[str, str]:
+        """The address at the provider, and what the cookie of this browser has to hold. Raises `Unavailable`."""
+        endpoints = await _available(self._provider.endpoints())
+        state, pending = secrets.token_urlsafe(32), self._new(page)
+        self._pending[state] = pending
+        while len(self._pending) > MOST_PENDING:
+            self._pending.popitem(last=False)
+        asked = {
+            "response_type": "code",
+            "client_id": self._gate.settings.client_id,
+            "redirect_uri": self._callback,
+            "scope": "openid",
+            "state": state,
+            "nonce": pending.nonce,
+            "code_challenge": challenge(pending.verifier),
+            "code_challenge_method": "S256",
+        }
+        glue = "&" if "?" in endpoints.authorization else "?"
+        return f"{endpoints.authorization}{glue}{urlencode(asked)}", pending.browser
+
+    def _new(self, page: str) -> Pending:
+        nonce, verifier, browser = (secrets.token_urlsafe(32) for _ in range(3))
+        wanted = page if _PAGE.fullmatch(page) else "/"
+        return Pending(nonce, verifier, browser, wanted, self._clock() + PENDING_SECONDS)
+
+    async def complete(self, answer: Mapping[str, str], browser: str) -> SignedIn:
+        """What the provider's answer is good for; `browser` is what the cookie of this browser holds.
+
+        Raises `DoorError`: whatever is wrong, the sign-in has to begin anew.
+        """
+        pending = self._pending.pop(answer.get("state", ""), None)
+        if pending is None or pending.ends_at <= self._clock():
+            raise DoorError("this sign-in has ended already, or has not begun here: begin anew")
+        if not hmac.compare_digest(pending.browser.encode(), browser.encode()):
+            raise DoorError("this sign-in has begun in another browser: begin anew")
+        if answer.get("iss", self._gate.settings.issuer) != self._gate.settings.issuer:
+            raise DoorError("the answer is of another provider")
+        if "code" not in answer:
+            raise Forbidden("the provider has not let this person in")
+        person, session = await self._person(answer["code"], pending)
+        return SignedIn(self._gate.sessions.open(person, session), pending.page)
+
+    async def _person(self, code: str, pending: Pending) -> tuple[Person, str | None]:
+        told = await self._tokens(code, pending.verifier)
+        id_token = told.get("id_token")
+        if not isinstance(id_token, str):
+            raise Unauthenticated("the provider has answered without saying who signed in")
+        _, claims = await self._gate.provider.verified(id_token)
+        self._require_ours(claims, pending.nonce)
+        person = self._gate.of_claims(claims, "session")
+        session = claims.get("sid")
+        groups = person.groups or await self._groups_of_access(told.get("access_token"), claims)
+        return replace(person, groups=groups), session if isinstance(session, str) else None
+
+    def _require_ours(self, claims: Claims, nonce: str) -> None:
+        """Raises `Unauthenticated` for an ID token that is not the answer to this sign-in (Core, 3.1.3.7)."""
+        ours, told = self._gate.settings.client_id, audiences(claims)
+        if claims.get("typ") not in (None, "ID") or ours not in told:
+            raise Unauthenticated("the provider's answer is no ID token for the door")
+        if claims.get("azp", ours) != ours or (len(told) > 1 and "azp" not in claims):
+            raise Unauthenticated("the provider's answer was given to another client")
+        found = claims.get("nonce")
+        if not isinstance(found, str) or not hmac.compare_digest(found.encode(), nonce.encode()):
+            raise Unauthenticated("the provider's answer is to another sign-in")
+
+    async def _groups_of_access(self, token: object, claims: Claims) -> frozenset[str]:
+        """The groups in the access token that came beside: some providers have them there only."""
+        if not isinstance(token, str) or token.count(".") != 2:
+            return frozenset()
+        try:
+            beside = await self._gate.provider.claims(token)
+        except Unauthenticated:  # it is for another audience, or of a kind that says nothing to us
+            return frozenset()
+        return self._gate.of_claims(beside, "session").groups if beside["sub"] == claims["sub"] else frozenset()
+
+    async def _tokens(self, code: str, verifier: str) -> Mapping[str, Any]:
+        """What the provider gives for a code. Raises `Unauthenticated` or `Unavailable`."""
+        endpoints = await _available(self._provider.endpoints())
+        settings = self._gate.settings
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._callback,
+            "client_id": settings.client_id,
+            "code_verifier": verifier,
+        }
+        headers: dict[str, str] = {}
+        if settings.client_secret is not None:
+            secret = settings.client_secret.get_secret_value()
+            if "client_secret_basic" in endpoints.secret_in or "client_secret_post" not in endpoints.secret_in:
+                headers["Authorization"] = basic(settings.client_id, secret)
+            else:
+                form["client_secret"] = secret
+        try:
+            return (await _available(self._provider.asked(endpoints.token, form, headers))).mapping
+        except Refused:
+            raise Unauthenticated("the provider does not know this sign-in: begin anew") from None
+
+    async def end_session(self) -> str | None:
+        """Where the provider ends its own session; None where it says no such place, or does not answer."""
+        try:
+            place = (await self._provider.endpoints()).end_session
+        except ServiceError:
+            return None
+        if place is None:
+            return None
+        asked = {"client_id": self._gate.settings.client_id, "post_logout_redirect_uri": self._gate.settings.url}
+        return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}"
+
+    async def end_by_provider(self, token: str) -> int:
+        """Ends the sessions of a logout token (Back-Channel Logout, 2.6); returns how many. Raises `DoorError`."""
+        _, claims = await self._gate.provider.verified(token, ("iss", "iat"))
+        events, subject, session = claims.get("events"), claims.get("sub"), claims.get("sid")
+        is_of_logout = isinstance(events, dict) and _LOGOUT in events and "nonce" not in claims
+        if not is_of_logout or self._gate.settings.client_id not in audiences(claims):
+            raise DoorError("this is no logout token for the door")
+        if time.time() - claims["iat"] > NEWS_SECONDS + LEEWAY_SECONDS:
+            raise DoorError("this logout token is old")
+        named = [each for each in (subject, session) if isinstance(each, str)]
+        if not named:
+            raise DoorError("this logout token names neither a person nor a session")
+        return self._gate.sessions.end_of_provider(
+            self._gate.settings.issuer,
+            opaque(subject) if isinstance(subject, str) else None,
+            session if isinstance(session, str) else None,
+        )
+
+
+def challenge(verifier: str) -> str:
+    """What the provider is told of a verifier before (RFC 7636, 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def basic(client_id: str, secret: str) -> str:
+    """The header of a client; both are encoded as in a form first (RFC 6749, 2.3.1)."""
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
+
+
+async def _available(asked: Awaitable[T]) -> T:
+    """An answer of the provider. Raises `Refused` where it says no, and `Unavailable` where there is none."""
+    try:
+        return await asked
+    except Refused:
+        raise
+    except ServiceError as error:
+        logger.warning("people cannot sign in: %s", error)
+        raise Unavailable("the sign-in provider does not answer as it has to") from None
