@@ -10,8 +10,8 @@ from retirement.config.problems import Problems, close_to, shown
 from retirement.config.sections import Check, Sections
 from retirement.wire import urls
 
-#: Keys of sinks that name files or folders of this machine.
-_PATHS = ("folder",)
+#: Keys that name files or folders of this machine, by the kind of sink.
+_PATHS = {"folder": ("folder",), "mail": ("ca_file",)}
 
 
 class PartnerSection:
@@ -56,8 +56,8 @@ class PartnerSection:
         read = self._sections.read(model, node, "partners.sinks", _checks(insecure_remedy))
         if read is None:
             return None
-        paths = {name: self._placed(path) for name in _PATHS if (path := getattr(read, name, None))}
-        return read.model_copy(update=paths) if kind.text == "folder" else read
+        paths = _PATHS.get(kind.text, ())
+        return read.model_copy(update={name: self._placed(path) for name in paths if (path := getattr(read, name))})
 
 
 def _checks(insecure_remedy: str) -> dict[str, Check]:

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from retirement.config.values import CHANNEL, Address, Settings, Text
+from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Settings, Text
 
+Port = Annotated[int, Field(ge=1, le=65535)]
+MailAddress = Annotated[str, StringConstraints(pattern=MAIL_ADDRESS)]
 #: What a sink is called; it stands in receipts for ever.
 SinkName = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
 
@@ -59,9 +61,64 @@ class S3Settings(SinkSettings):
     )
 
 
-AnySink = FolderSettings | S3Settings
+class SftpSettings(SinkSettings):
+    """A folder of an SFTP server."""
+
+    kind: Literal["sftp"] = Field(description="`sftp`: a folder of an SFTP server.")
+    host: Text = Field(description="Name of the server.")
+    port: Port = Field(default=22, description="Port of the server.")
+    username: Text = Field(description="Account on the server.")
+    host_key: Text = Field(
+        description="Public key of the server, such as `ssh-ed25519 AAAA…`; a server with another one gets no file."
+    )
+    private_key: SecretStr | None = Field(
+        default=None, description="Private key of the account, best as `file:PATH`; none: the password."
+    )
+    passphrase: SecretStr | None = Field(default=None, description="What the private key is encrypted with.")
+    password: SecretStr | None = Field(default=None, description="Password of the account; none: the private key.")
+    folder: Text = Field(description="Folder on the server, below which each partner gets a folder of its own.")
+
+
+class MailRecipient(Settings):
+    """Who gets the mail of one partner, and the key that opens it."""
+
+    to: tuple[MailAddress, ...] = Field(min_length=1, description="E-mail addresses of the partner.")
+    age: Text | None = Field(
+        default=None, description="Public key of the partner, as `age-keygen` prints it: `age1…`; the file is for it."
+    )
+    allow_plain: Text | None = Field(
+        default=None, description="Why the file may go unencrypted, such as `our own mail server`; none: it may not."
+    )
+
+
+class MailSettings(SinkSettings):
+    """Messages to the partners."""
+
+    kind: Literal["mail"] = Field(description="`mail`: messages to the partners.")
+    host: Text = Field(description="Name of the mail server.")
+    port: Port = Field(default=587, description="Port of the mail server.")
+    tls: Literal["starttls", "tls"] = Field(
+        default="starttls", description="`starttls`: TLS after the greeting (port 587); `tls`: from the start (465)."
+    )
+    ca_file: Text | None = Field(
+        default=None, description="File with the certificates that are trusted, in PEM; none: those of the machine."
+    )
+    username: Text | None = Field(default=None, description="Account on the mail server; none: no sign-in.")
+    password: SecretStr | None = Field(default=None, description="Password of the account.")
+    sender: MailAddress = Field(description="E-mail address that the messages are from.")
+    recipients: dict[Text, MailRecipient] = Field(
+        description="Recipients by partner, such as `{Partner One: {to: [dpo@one.example], age: age1…}}`."
+    )
+
+
+AnySink = FolderSettings | S3Settings | SftpSettings | MailSettings
 #: The settings of each kind of sink.
-KINDS: dict[str, type[AnySink]] = {"folder": FolderSettings, "s3": S3Settings}
+KINDS: dict[str, type[AnySink]] = {
+    "folder": FolderSettings,
+    "s3": S3Settings,
+    "sftp": SftpSettings,
+    "mail": MailSettings,
+}
 
 
 class PartnerSettings(Settings):

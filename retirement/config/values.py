@@ -17,6 +17,8 @@ CHANNEL = r"^[a-z0-9]+(?:-[a-z0-9]+)*$"
 BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 #: An address of a page.
 ADDRESS = r"^https?://\S+$"
+#: An e-mail address: what has one @ and no space.
+MAIL_ADDRESS = r"^[^\s@]+@[^\s@]+$"
 
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]

@@ -21,6 +21,7 @@ from retirement.config import (
     StepSettings,
 )
 from retirement.config.partners import KINDS as SINKS
+from retirement.config.partners import MailRecipient
 from retirement.connectors import Connector, registry
 
 from .desk import ENVIRON, Desk
@@ -39,9 +40,11 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("door.", DoorSettings),
     ("pipeline[].", StepSettings),
     *(("partners.sinks[].", kind) for kind in SINKS.values()),
+    ("partners.sinks[].recipients.PARTNER.", MailRecipient),
 ]
 KINDS = {
     "Action": "mapping of lists of texts",
+    "MailRecipient": "mapping of recipients",
     "], tuple[": "mapping of lists",
     "tuple[typing.Annotated[int": "list of whole numbers",
     "tuple": "list of texts",

@@ -3,7 +3,7 @@
 import pytest
 
 from retirement.config import as_own_dialect, describe, load
-from retirement.config.partners import FolderSettings, PartnerSettings, S3Settings
+from retirement.config.partners import FolderSettings, MailSettings, PartnerSettings, S3Settings
 
 from .desk import ENVIRON, OWN, Desk
 
@@ -18,6 +18,21 @@ def test_without_the_section_there_is_a_folder_only(desk: Desk) -> None:
     assert (found.partners, found.partner_reports) == (PartnerSettings(), str(desk.folder / "out"))
     assert "partners" not in describe(found)
     assert desk.load(OWN + "partners:\n").partners == PartnerSettings()
+
+
+def test_the_files_of_a_mail_sink_start_at_the_folder_too(desk: Desk) -> None:
+    """Recipients are by partner."""
+    recipients = "{Partner One: {to: [dpo@one.example], age: age1x}}"
+    mail = f"name: mail, kind: mail, host: m.example, ca_file: ca.pem, sender: r@x.example, recipients: {recipients}"
+
+    found = desk.load(OWN + f"partners: {{sinks: [{{{mail}}}]}}\n")
+
+    (sink,) = found.partners.sinks
+    assert isinstance(sink, MailSettings)
+    assert sink.ca_file == str(desk.folder / "ca.pem")
+    assert (sink.port, sink.recipients["Partner One"].to) == (587, ("dpo@one.example",))
+    desk.path.write_text(as_own_dialect(found))
+    assert load(desk.path, environ=ENVIRON).partners == found.partners
 
 
 def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
@@ -50,8 +65,8 @@ def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
         ("partners: {sink: []}\n", "partners.sink: is no key here; did you mean sinks?"),
         ("partners: {sinks: {}}\n", "partners.sinks: must be a list of sinks, such as"),
         ("partners: {sinks: [5]}\n", "partners.sinks[0]: must be a mapping of keys and values"),
-        ("partners: {sinks: [{name: x, kind: s4}]}\n", "partners.sinks[0].kind: must be one of folder, s3"),
-        ("partners: {sinks: [{name: x}]}\n", "partners.sinks[0]: must be one of folder, s3"),
+        ("partners: {sinks: [{name: x, kind: s4}]}\n", "partners.sinks[0].kind: must be one of folder, s3, sftp, mail"),
+        ("partners: {sinks: [{name: x}]}\n", "partners.sinks[0]: must be one of folder, s3, sftp, mail"),
         ("partners: {sinks: [{name: x, kind: s3}]}\n", "partners.sinks[0].bucket: is missing; give it: The bucket"),
         (f"partners: {{sinks: [{{{BUCKET}, sse: rot13}}]}}\n", "partners.sinks[0].sse: must be one of 'AES256'"),
         (
@@ -62,6 +77,10 @@ def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
         (
             "partners: {sinks: [{name: reports, kind: folder, folder: x}]}\n",
             "partners.sinks[0].name: is the name of the folder partner_reports too; give each its own",
+        ),
+        (
+            "partners: {sinks: [{name: m, kind: mail, host: h, sender: me, recipients: {}}]}\n",
+            "partners.sinks[0].sender: is no e-mail address, such as dpo@example.com",
         ),
         ("partners: {organisations: {OrgA: One}}\n", "partners.organisations.OrgA: must be a list"),
     ],

@@ -37,6 +37,7 @@ MOST_ROOMS = 25
 OWNERS = {
     "alembic": ("retirement.ledger",),
     "apprise": ("retirement.flows.kit.channels",),
+    "asyncssh": ("retirement.partners.sinks.sftp",),
     "boto3": ("retirement.partners.sinks.s3",),
     "botocore": ("retirement.partners.sinks.s3",),
     "cronsim": ("retirement.config",),
@@ -55,6 +56,7 @@ OWNERS = {
     "platformdirs": ("retirement.process",),
     "prefect": ("retirement.flows",),
     "psutil": ("retirement.flows.kit.postgres", "retirement.flows.kit.server"),
+    "pyrage": ("retirement.partners.sinks.mail",),
     "pydantic": ("retirement",),
     "pydantic_core": ("retirement.config", "retirement.flows.kit.parameters"),
     "rich": ("retirement.cli",),

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import httpx
 
-from retirement.errors import Ending
+from retirement.errors import Ending, RetirementError
 from retirement.followup.move_back import Verdict
 from retirement.followup.reconcile import reconcile
 from retirement.ledger import Ledger, LedgerLocation, Transaction, opened
@@ -176,6 +176,11 @@ async def _dies(world: World, ledger: LedgerLocation, place: Place, mortal: Mort
         try:
             delivery = await partners.deliver(site, batch_of(site), place.destination(mortal))
         except Died:
+            return True
+        except RetirementError:
+            # A server that let its client die says so by an error, before anything was claimed.
+            if not mortal.died:
+                raise
             return True
         finally:
             world.around = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,18 @@ async def lose_a_claim(world: World, site: Site) -> None:
 
 def told(folder: Path) -> Counter[tuple[str, str]]:
     """How often each learner is in a file of each organisation."""
+    return _told_in(folder.glob("*.csv"))
+
+
+def told_below(folder: Path) -> Counter[tuple[str, str]]:
+    """The same, in a folder where each organisation has one of its own."""
+    assert all(path.parent.name == path.name.split("_")[1] for path in folder.rglob("*.csv"))
+    return _told_in(folder.rglob("*.csv"))
+
+
+def _told_in(paths: Iterable[Path]) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
-    for path in folder.glob("*.csv"):
+    for path in paths:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 found[row["original_username"], path.name.split("_")[1]] += 1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from retirement.config.partners import AnySink, FolderSettings
+from retirement.config.partners import AnySink, FolderSettings, MailSettings, S3Settings, SftpSettings
 from retirement.errors import ConfigError
 from retirement.partners.sinks.folder import folder_sink
 from retirement.partners.sinks.kit import Sink
@@ -15,15 +15,26 @@ def sinks_of(settings: Sequence[AnySink]) -> tuple[Sink, ...]:
 
 
 def _sink(settings: AnySink) -> Sink:
-    if isinstance(settings, FolderSettings):
-        return folder_sink(Path(settings.folder), settings.name, f"partners.sinks {settings.name}", settings.only)
     try:
-        from retirement.partners.sinks.s3 import s3_sink
+        return _made(settings)
     except ModuleNotFoundError:
-        raise _missing(settings, "s3") from None
-    return s3_sink(settings)
+        text = f"needs what is not installed; pip install 'openedx-retirement[{settings.kind}]'"
+        raise ConfigError(f"partners.sinks {settings.name}: {text}") from None
 
 
-def _missing(settings: AnySink, extra: str) -> ConfigError:
-    text = f"needs what is not installed; pip install 'openedx-retirement[{extra}]'"
-    return ConfigError(f"partners.sinks {settings.name}: {text}")
+def _made(settings: AnySink) -> Sink:
+    match settings:
+        case S3Settings():
+            from retirement.partners.sinks.s3 import s3_sink
+
+            return s3_sink(settings)
+        case SftpSettings():
+            from retirement.partners.sinks.sftp import sftp_sink
+
+            return sftp_sink(settings)
+        case MailSettings():
+            from retirement.partners.sinks.mail import mail_sink
+
+            return mail_sink(settings)
+        case FolderSettings():
+            return folder_sink(Path(settings.folder), settings.name, f"partners.sinks {settings.name}", settings.only)

@@ -1,0 +1,136 @@
+"""E-mail as a sink: each partner gets the file as an attachment that only the partner's key opens.
+
+Contract: services, B11. What a server has accepted cannot be read back: its answer to the whole message counts, where
+it took one address at least. A message has a Message-ID of its file, so that a mailbox which gets
+the message of a run that died once more can tell that it is the same.
+"""
+
+import asyncio
+import logging
+import smtplib
+import ssl
+from email.message import EmailMessage
+from hashlib import sha256
+
+import pyrage
+
+from retirement.config.partners import MailRecipient, MailSettings
+from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
+from retirement.partners.files import Report
+from retirement.partners.sinks.kit import Allowed, Sink
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = 60
+_TEXT = """\
+The attached file names learners of {organisations} whose accounts were deleted on their request.
+Please delete what you hold of them, and this message afterwards.
+"""
+
+
+class Mail(Sink):
+    """One mail server, and the partners that get mail."""
+
+    def __init__(self, settings: MailSettings) -> None:
+        super().__init__(settings.name, f"smtp://{settings.host}:{settings.port}", settings.only)
+        self._settings = settings
+        for partner, recipient in settings.recipients.items():
+            self._require_key(partner, recipient)
+
+    def _require_key(self, partner: str, recipient: MailRecipient) -> None:
+        place = f"partners.sinks {self.name}: recipients.{partner}"
+        if recipient.age is None and recipient.allow_plain is None:
+            text = "has no key, so all mail servers on the way could read the learners; give age: age1…"
+            raise ConfigError(f"{place} {text}, or say why that is no harm, as allow_plain")
+        try:
+            if recipient.age is not None:
+                pyrage.x25519.Recipient.from_str(recipient.age)
+        except pyrage.RecipientError:
+            raise ConfigError(f"{place}.age is no public key of age; it begins with age1") from None
+
+    async def require(self) -> None:
+        """Signs in, and sends nothing."""
+        await self._ask("EHLO", None)
+
+    async def deliver(self, report: Report, allowed: Allowed) -> str:
+        """Sends one message; returns its Message-ID."""
+        recipient = self._settings.recipients.get(report.partner)
+        if recipient is None:
+            raise ConfigError(f"recipients has no entry for {report.partner}; add it, or leave the partner out by only")
+        message = self._message(report, recipient)
+        allowed()
+        await self._ask("DATA", message)
+        return str(message["Message-ID"])
+
+    async def write_index(self, name: str, content: bytes, allowed: Allowed) -> None:
+        """No partner gets what is about others."""
+
+    async def close(self) -> None:
+        """Each message has a connection of its own."""
+
+    def _message(self, report: Report, recipient: MailRecipient) -> EmailMessage:
+        message = EmailMessage()
+        message["From"] = self._settings.sender
+        message["To"] = ", ".join(recipient.to)
+        message["Subject"] = f"Learners to delete: {report.name}"
+        key = sha256(f"{self.name}\n{report.name}\n{report.sha256}".encode("utf-8", "surrogatepass")).hexdigest()
+        message["Message-ID"] = f"<{key[:40]}@{self._settings.sender.rpartition('@')[2]}>"
+        message.set_content(_TEXT.format(organisations=", ".join(report.orgs)))
+        if recipient.age is None:
+            message.add_attachment(report.content, maintype="text", subtype="csv", filename=report.name)
+        else:
+            content = pyrage.encrypt(report.content, [pyrage.x25519.Recipient.from_str(recipient.age)])
+            message.add_attachment(content, maintype="application", subtype="age", filename=f"{report.name}.age")
+        return message
+
+    async def _ask(self, request: str, message: EmailMessage | None) -> None:
+        """A connection in a thread of its own; errors become ours, without what the server has said."""
+        try:
+            refused = await asyncio.to_thread(self._converse, message)
+        except (smtplib.SMTPException, OSError) as error:
+            raise _ours(self.name, request, error) from None
+        if refused:
+            # The others have it: sent again, they would have it twice.
+            logger.warning("sink %s: the server refused %d of the addresses of a partner", self.name, refused)
+
+    def _converse(self, message: EmailMessage | None) -> int:
+        """Sends the message, if there is one; how many addresses were refused."""
+        settings = self._settings
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        client: smtplib.SMTP
+        if settings.tls == "tls":
+            client = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_SECONDS, context=context)
+        else:
+            client = smtplib.SMTP(settings.host, settings.port, timeout=_SECONDS)
+        with client:
+            if settings.tls == "starttls":
+                client.starttls(context=context)
+            if settings.username is not None:
+                client.login(settings.username, settings.password.get_secret_value() if settings.password else "")
+            return len(client.send_message(message)) if message else 0
+
+
+def mail_sink(settings: MailSettings) -> Mail:
+    """The mail server with its partners. Raises `ConfigError` for a partner without a key."""
+    return Mail(settings)
+
+
+def _ours(name: str, request: str, error: Exception) -> RetirementError:
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return Misconfigured(name, request, error.smtp_code, "the server does not let us in; see username, password")
+    if isinstance(error, smtplib.SMTPNotSupportedError | ssl.SSLError):
+        text = "the server has no TLS that can be trusted; see tls, host and ca_file"
+        return Misconfigured(name, request, None, text)
+    code = _code(error)
+    if code is None or 400 <= code < 500:
+        return Transient(name, request, code, f"the server cannot take it now: {type(error).__name__}", in_doubt=True)
+    return Refused(name, request, code, "the server refuses the message or its addresses; see sender and recipients")
+
+
+def _code(error: Exception) -> int | None:
+    """The code of an answer, of several the highest; None where there was no answer."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return int(error.smtp_code)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return max(int(code) for code, _ in error.recipients.values())
+    return None

@@ -1,0 +1,157 @@
+"""A folder of an SFTP server as a sink, by asyncssh: each partner has a folder below it, and each file is read back.
+
+The host key stands in the configuration: a server that shows another one is not signed in to, and gets no file.
+"""
+
+import asyncio
+import posixpath
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import asyncssh
+from pydantic import SecretStr
+
+from retirement.config.partners import SftpSettings
+from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
+from retirement.partners.sinks.kit import StoreSink
+
+T = TypeVar("T")
+
+#: Seconds until a connection is there, and until the server has done one thing.
+_CONNECT_SECONDS, _SECONDS = 20, 120
+_GONE = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
+#: What passes by itself.
+_PASSES = (
+    *(asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.ConnectionLost, asyncssh.DisconnectError),
+    *(OSError, TimeoutError),
+)
+
+
+class SftpFolder:
+    """The store of one folder of a server; it connects when it is asked for the first time."""
+
+    def __init__(self, settings: SftpSettings) -> None:
+        self._settings = settings
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._client: asyncssh.SFTPClient | None = None
+        try:
+            self._host_key = asyncssh.import_public_key(settings.host_key)
+            key, passphrase = settings.private_key, _revealed(settings.passphrase)
+            self._keys = [asyncssh.import_private_key(key.get_secret_value(), passphrase)] if key else []
+        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
+            text = "host_key or private_key is no key of SSH, or is encrypted; give the line of known_hosts without"
+            raise ConfigError(f"partners.sinks {settings.name}: {text} the host, and the private key") from None
+
+    async def require(self) -> None:
+        """Signs in and looks for the folder."""
+        folder = self._settings.folder
+        if not await self._ask("STAT folder", lambda client: client.isdir(folder)):
+            raise ConfigError(f"partners.sinks {self._settings.name}: the server has no folder {folder}; make it")
+
+    async def read(self, name: str) -> bytes | None:
+        """Reads the whole file."""
+
+        async def read(client: asyncssh.SFTPClient) -> bytes | None:
+            try:
+                async with client.open(self._path(name), "rb") as file:
+                    content = await file.read()
+                    return content if isinstance(content, bytes) else content.encode()
+            except _GONE:
+                return None
+
+        return await self._ask("READ file", read)
+
+    async def write(self, name: str, content: bytes) -> None:
+        """By a draft, which gets the name when it is complete."""
+        path = self._path(name)
+        draft = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.partial")
+
+        async def write(client: asyncssh.SFTPClient) -> None:
+            await client.makedirs(posixpath.dirname(path), exist_ok=True)
+            async with client.open(draft, "wb") as file:
+                await file.write(content)
+            try:
+                await client.posix_rename(draft, path)
+            except asyncssh.SFTPOpUnsupported:
+                with suppress(*_GONE):
+                    await client.remove(path)
+                await client.rename(draft, path)
+
+        await self._ask("WRITE file", write)
+
+    async def delete(self, name: str) -> None:
+        """Deletes a file; one that is gone is no error."""
+
+        async def delete(client: asyncssh.SFTPClient) -> None:
+            with suppress(*_GONE):
+                await client.remove(self._path(name))
+
+        await self._ask("DELETE file", delete)
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        connection, self._connection, self._client = self._connection, None, None
+        if connection:
+            connection.close()
+            with suppress(*_PASSES, asyncssh.Error):
+                await asyncio.wait_for(connection.wait_closed(), _SECONDS)
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self._settings.folder, name)
+
+    async def _connected(self) -> asyncssh.SFTPClient:
+        if self._client is None:
+            settings = self._settings
+            self._connection = await asyncssh.connect(
+                settings.host,
+                settings.port,
+                username=settings.username,
+                password=_revealed(settings.password),
+                client_keys=self._keys,
+                known_hosts=([self._host_key], [], []),
+                # Neither the account's own settings nor its agent may decide who we are.
+                config=None,
+                agent_path=None,
+                connect_timeout=_CONNECT_SECONDS,
+            )
+            self._client = await self._connection.start_sftp_client()
+        return self._client
+
+    async def _ask(self, request: str, work: Callable[[asyncssh.SFTPClient], Awaitable[T]]) -> T:
+        """Some work of the server; errors become ours, without what the server has said."""
+
+        async def asked() -> T:
+            return await work(await self._connected())
+
+        try:
+            return await asyncio.wait_for(asked(), _SECONDS)
+        except (*_PASSES, asyncssh.Error) as error:
+            # The next thing begins with a connection of its own.
+            await self.close()
+            raise _ours(self._settings.name, request, error) from None
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def sftp_sink(settings: SftpSettings) -> StoreSink:
+    """A folder of a server in which each partner has a folder."""
+    place = f"sftp://{settings.host}:{settings.port}/{settings.folder.lstrip('/')}"
+    return StoreSink(settings.name, place, SftpFolder(settings), by_partner=True, only=settings.only)
+
+
+def _ours(name: str, request: str, error: Exception) -> RetirementError:
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        return Misconfigured(name, request, None, "the server shows another host key than host_key; ask its operator")
+    if isinstance(error, asyncssh.PermissionDenied):
+        return Misconfigured(name, request, None, "the server does not let us in; see username, private_key, password")
+    if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded):
+        return Misconfigured(name, request, None, "the server has no room; delete files or raise the quota")
+    if isinstance(error, asyncssh.SFTPPermissionDenied | asyncssh.SFTPWriteProtect):
+        return Misconfigured(name, request, None, "the server does not permit it; see the modes of the folder")
+    kind = type(error).__name__
+    if isinstance(error, _PASSES):
+        return Transient(name, request, None, f"the server cannot be reached: {kind}", in_doubt=True)
+    return Refused(name, request, None, kind)
