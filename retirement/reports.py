@@ -108,8 +108,9 @@ def nothing_stuck(watched: Watched) -> str:
 
 def findings_code(findings: Iterable[Finding]) -> int:
     """0 when each learner looked at is fine or on the way, 1 when one could not be brought back."""
-    bad = (Verdict.FAILED, Verdict.LEFT, Verdict.UNPROVED, Verdict.STRAY, Verdict.UNSEEN, Verdict.PARTLY_RENAMED)
-    return SOME_FAILED if any(each.verdict in bad for each in findings) else DONE
+    partly = (Verdict.PARTLY_RENAMED, Verdict.PARTLY_ERASED, Verdict.UNREACHED)
+    bad = (Verdict.FAILED, Verdict.LEFT, Verdict.UNPROVED, Verdict.STRAY, Verdict.UNSEEN)
+    return SOME_FAILED if any(each.verdict in (*bad, *partly) for each in findings) else DONE
 
 
 def checked(answer: Checked) -> dict[str, Any]:

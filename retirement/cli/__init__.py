@@ -75,6 +75,16 @@ COMMANDS = (
         "Give accounts new usernames in the LMS, then in each service and the forum; shows them and asks first.",
     ),
     LateCommand(
+        "replay",
+        "replay:replay",
+        "Erase again the learners that a service has back from a backup; shows them and asks first.",
+    ),
+    LateCommand(
+        "backfill",
+        "backfill:backfill",
+        "Do a step that was added for retired learners who went through without it; shows them and asks first.",
+    ),
+    LateCommand(
         "verify", "verify:verify", "Check pending erasures with each service; repeat those whose data is still there."
     ),
     LateCommand(

@@ -30,6 +30,8 @@ EXAMPLES = {
         "bulk-update --initial-state COMPLETE --new-state PENDING --end-date 2026-01-15 --by dpo --reason 'a drill'",
     ),
     "replace-usernames": ("replace-usernames --csv names.csv --output names --by dpo --reason 'names of real people'",),
+    "replay": ("replay --service CREDENTIALS --since 2026-03-01T02:00 --dry-run",),
+    "backfill": ("backfill --step RETIRING_BRAZE --dry-run",),
     "verify": ("verify", "verify --user-id 4711"),
     "confirm": ("confirm --receipt 17 --evidence 'ticket 812' --by dpo",),
     "certificate": (

@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 
 from retirement.config import Timed
+from retirement.flows.backfill import backfill
 from retirement.flows.breaker import breaker
 from retirement.flows.bulk_update import bulk_update
 from retirement.flows.cleanup import cleanup
@@ -28,6 +29,7 @@ from retirement.flows.partner_report import partner_report
 from retirement.flows.reconcile import reconcile
 from retirement.flows.redrive import redrive
 from retirement.flows.replace_usernames import replace_usernames
+from retirement.flows.replay import replay
 from retirement.flows.request import request
 from retirement.flows.retire_learner import retire_learner
 from retirement.flows.retire_queue import retire_queue
@@ -102,6 +104,8 @@ OFFERS = (
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),
     Offer("bulk-update", bulk_update, "Moves the rows of one state and some days at once; shows them first."),
     Offer("replace-usernames", replace_usernames, "Gives accounts new usernames in every service; shows them first."),
+    Offer("replay", replay, "Erases again what services have back from a backup; shows the learners first."),
+    Offer("backfill", backfill, "Does an added step for learners who went through without it; shows them first."),
     Offer(
         "hold", hold, "Keeps a learner, an organisation's learners or one service's data until a day; or ends a hold."
     ),

@@ -9,7 +9,7 @@ from retirement.followup.move_back import Finding, Verdict
 from retirement.privacy import REFUSAL, contains_name, keepable
 
 #: What a preview says where the job would do something for a learner.
-PLANNED = frozenset({Verdict.WOULD_MOVE, Verdict.WOULD_REQUEST, Verdict.WOULD_RENAME})
+PLANNED = frozenset({Verdict.WOULD_MOVE, Verdict.WOULD_REQUEST, Verdict.WOULD_RENAME, Verdict.WOULD_ERASE})
 
 
 @dataclass(frozen=True, slots=True)

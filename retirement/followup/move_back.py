@@ -40,6 +40,11 @@ class Verdict(StrEnum):
     RENAMED = "renamed"  #: every service has the new username
     PARTLY_RENAMED = "partly-renamed"  #: the LMS has it, and a service has not
     WOULD_RENAME = "would-rename"  #: a dry run
+    ERASED = "erased"  #: what was lacking has been done
+    PARTLY_ERASED = "partly-erased"  #: some of what was lacking has been done
+    WOULD_ERASE = "would-erase"  #: a dry run
+    WAITING = "waiting"  #: the next queue run does it
+    UNREACHED = "unreached"  #: what is needed to erase them is gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from retirement.errors import (
     StateConflict,
 )
 from retirement.followup.questions import Checked, CheckResult, Question, questions
-from retirement.followup.second_erasure import erase_again
+from retirement.followup.second_erasure import again_of, erase_again
 from retirement.site import Batch, Site
 from retirement.site.lost_answers import LostAnswers
 
@@ -152,14 +152,14 @@ class _Asking:
             text = "whoever has that name or address now would be erased: a person has to look"
             return await self._still_there(question, f"{text}; {_close(question)}", overdue=True)
         try:
-            can_be_asked = await erase_again(self._site, self._batch, question, question.learner)
+            erasure = await erase_again(self._site, self._batch, again_of(question), question.learner)
         except LedgerError:
             raise
         except (StateConflict, LeaseLost) as error:
             return question.answered(CheckResult.UNANSWERED, str(error))
         except RetirementError as error:
             return await self._still_there(question, f"once more did not work: {error}", overdue=False)
-        if not can_be_asked:
+        if erasure.receipt is None:
             # The service says that they are there, and the operation does not say that it has found them.
             text = "once more gave nothing to ask about: a person has to look"
             return await self._still_there(question, text, overdue=True)

@@ -33,6 +33,7 @@ REDACTED = "(redacted)"
 ACTS = frozenset(
     {
         "archive.asked",
+        "backfill.asked",
         "breaker.closed",
         "breaker.opened",
         "bulk.asked",
@@ -56,6 +57,7 @@ ACTS = frozenset(
         "receipt.checked",
         "receipt.late",
         "rename.asked",
+        "replay.asked",
         "request.asked",
         "run.began",
         "run.closed",

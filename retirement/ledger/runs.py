@@ -82,6 +82,9 @@ def begin(tx: Transaction, access: Access, run: Run) -> Began:
 def _begun(tx: Transaction, access: Access, run: Run, lease: Lease, before: LearnerRecord | None) -> LearnerRecord:
     """A learner's row when a run begins: of earlier runs it keeps the times when the learner was seen and retired."""
     learner, digests = run.learner, access.digests
+    if before and not learner.username:
+        # The LMS has deleted who the learner was; what was looked up by before is still found.
+        return replace(before, fence=lease.fence, began_at=tx.now, ending=None, reason=None, ended_at=None)
     return LearnerRecord(
         user_id=learner.user_id,
         retirement_id=learner.retirement_id,

@@ -22,6 +22,8 @@ FLOWS = {
     "redrive": "Previewed",
     "bulk-update": "Previewed",
     "replace-usernames": "Previewed",
+    "replay": "Previewed",
+    "backfill": "Previewed",
     "hold": "Placed",
     "breaker": "Closed",
     "doctor": "Well",

@@ -135,3 +135,42 @@ def test_usernames_are_replaced_by_command_and_by_deployment(
         written = (names / "username_replacement_results.csv").read_text(encoding="utf-8")
         assert written.splitlines()[1:] == ["canary-1,eve-canary,SUCCESS"]
         assert "canary" not in f"{partly.document}{whole.out}{previewed}" + page.stored()
+
+
+def test_a_replay_and_a_backfill_by_command_and_by_deployment(
+    tmp_path: Path,
+    environment: dict[str, str],
+    engine: str,
+    forks_with_prefect: ForkServer,
+    flow: Flow,
+    retirement: Command,
+) -> None:
+    """A restore that was none: what is erased again was gone already, and the ledger has it as evidence of its own."""
+    people = [{"username": "canary-0", "name": "Canary Person", "state": "PENDING", "requested_days_ago": 20}]
+    seed = {"learners": people, "settings": {"worker_is_staff": True}}
+    with sandbox(tmp_path, seed=seed) as platform:
+        config = str(platform.config)
+        since = f"{datetime.now(UTC) - timedelta(minutes=1):%Y-%m-%dT%H:%M}"
+        assert retirement("retire-queue", "--config", config).code == 0
+        command = ("replay", "--config", config, "--service", "CREDENTIALS", "--since", since)
+        shown = retirement(*command, "--dry-run", "--json")
+        given = {"services": ["CREDENTIALS"], "since": since}
+        page = begun(engine, forks_with_prefect, environment, platform, "replay", dry_run=False, **given)
+        page.text("1 learners that CREDENTIALS has back are erased there again. Go on?")
+        page.submit(go_on=True, by="dpo", reason="a drill")
+        ended = page.ended()
+        again = retirement(*command, *WHO, "--yes")
+        lacking = retirement("backfill", "--config", config, "--step", "RETIRING_CREDENTIALS", *WHO)
+        unknown = flow("backfill", config=config, step="RETIRING_NOTHING")
+        nobody = flow("backfill", config=config, step="RETIRING_CREDENTIALS", dry_run=False)
+
+        assert [(each["what"], each["text"]) for each in shown.document["learners"]] == [
+            ("would-erase", "RETIRING_CREDENTIALS")
+        ]
+        assert ended == ("Replayed", "1 erased")
+        assert (again.code, again.out.strip()) == (0, "the ledger has no erasure there that was lost")
+        assert lacking.out.strip() == "no retired learner lacks RETIRING_CREDENTIALS"
+        assert (unknown.state, unknown.message.startswith("step: RETIRING_NOTHING is no step")) == ("ConfigError", True)
+        assert (nobody.state, nobody.message) == ("Backfilled", lacking.out.strip())
+        assert set(platform.states().values()) == {"COMPLETE"}
+        assert "canary" not in f"{shown.document}{again.out}" + page.stored()

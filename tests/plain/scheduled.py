@@ -63,6 +63,8 @@ def plans(ids: Callable[[str], int]) -> dict[str, Plan]:
         "redrive": Plan(2, {"user_id": ids("errored-canary-1"), "dry_run": False}),
         "bulk-update": Plan(2, {"initial_state": "ABORTED"}),
         "replace-usernames": Plan(2),
+        "replay": Plan(2),
+        "backfill": Plan(2),
         "hold": Plan(2, {"user_id": ids("held-canary-1"), "until": "2999-12-31"}, form=BASIS),
         "breaker": Plan(2, {"service": "CREDENTIALS", "stop_calling": False}, form=BASIS),
         "partner-report": Plan(2),

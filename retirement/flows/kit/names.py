@@ -12,7 +12,20 @@ JOBS = {
     "verify-erasure": "verify",
     "cleanup": "archive",
     "partner-report": "partner-report",
-    **dict.fromkeys(("redrive", "bulk-update", "request", "replace-usernames", "hold", "breaker", "doctor", "digest")),
+    **dict.fromkeys(
+        (
+            "redrive",
+            "bulk-update",
+            "request",
+            "replace-usernames",
+            "replay",
+            "backfill",
+            "hold",
+            "breaker",
+            "doctor",
+            "digest",
+        )
+    ),
 }
 #: The tag of every deployment of ours.
 TAG = "retirement"
@@ -30,6 +43,8 @@ ENDS = tuple(
                 "Updated",
                 "Requested",
                 "Renamed",
+                "Replayed",
+                "Backfilled",
                 "NotDone",
                 "Placed",
                 "NotPlaced",

@@ -5,7 +5,7 @@ that is a part of the type's JSON schema it keeps.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, GetJsonSchemaHandler
@@ -48,6 +48,19 @@ UserIds = Annotated[
 PairsFile = Annotated[
     Annotated[str, Field(pattern=r"^[\w-]+\.csv$")],
     Described("Name of the file in the folder username_replacements, with the columns current and desired."),
+]
+RestoredServices = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[\w.-]+$")], ...],
+    Described("Services that were restored from a backup, by their names in the configuration."),
+]
+BackupMoment = Annotated[datetime | None, Described("Moment of the backup; in UTC unless it has a zone.")]
+RestoreMoment = Annotated[
+    datetime | None,
+    Described("Moment of the restore. Default: now, or as in the run before about the same backup."),
+]
+AddedStep = Annotated[
+    Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,
+    Described("Step of the pipeline that was added, such as RETIRING_BRAZE."),
 ]
 StepName = Annotated[
     Annotated[str, Field(pattern=r"^[\w.-]+$")] | None,

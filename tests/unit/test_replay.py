@@ -1,0 +1,224 @@
+"""A service or the LMS came back from a backup: exactly those are erased again whom it has back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from retirement.errors import ConfigError, Ending
+from retirement.followup.job import Asked, planned
+from retirement.followup.late_steps import LateSteps
+from retirement.followup.move_back import Finding
+from retirement.followup.replay import Restored, forgotten
+from retirement.sandbox.world.schema import metadata
+from retirement.site import Site
+
+from .doubles import World, holder, shipped
+
+pytestmark = pytest.mark.anyio
+
+LINE = shipped("default")
+ASKED = Asked("dpo", "the restore of March")
+#: One who was erased before the backup, two after it, and one who waits meanwhile.
+BEFORE, AFTER, WAITS = "al-canary", ("bo-canary", "cy-canary"), "di-canary"
+
+Backup = dict[str, list[dict[str, Any]]]
+
+
+def backup(world: World, *services: str) -> Backup:
+    """Every row of these services."""
+    tables = [each for each in metadata.sorted_tables if each.info["service"] in services]
+    with world.sandbox._platform.world.database.transaction() as db:
+        return {
+            each.name: [
+                {column.name: row[column.name] for column in each.columns if column.computed is None}
+                for row in db.execute(select(each)).mappings()
+            ]
+            for each in tables
+        }
+
+
+def restore(world: World, rows: Backup) -> None:
+    """Puts these services back as they were."""
+    with world.sandbox._platform.world.database.transaction() as db:
+        for name, theirs in rows.items():
+            db.execute(metadata.tables[name].delete())
+            if theirs:
+                db.execute(metadata.tables[name].insert(), theirs)
+
+
+async def week(world: World, site: Site, *services: str) -> tuple[Backup, datetime]:
+    """A learner is retired, the backup is made, two more are retired, and a week passes."""
+    names = (BEFORE, *AFTER, WAITS)
+    world.seed(*(holder(name, enrollments=[]) for name in names), states=LINE.lms_states, worker_is_staff=True)
+    await world.endings(site, BEFORE)
+    world.calendar.pass_by(hours=1)
+    made, at = backup(world, *services), world.calendar.now
+    world.calendar.pass_by(hours=1)
+    assert set((await world.endings(site, *AFTER)).values()) == {Ending.RETIRED}
+    world.calendar.pass_by(days=7)
+    return made, at
+
+
+async def preview(job: LateSteps) -> list[Finding]:
+    return [each async for each in job.preview()]
+
+
+async def done(site: Site, restored: Restored) -> list[Finding]:
+    """A preview, and then what it shows."""
+    job = await forgotten(site, restored)
+    found = await preview(job)
+    return [each async for each in job.do(found, ASKED)] if planned(found) else found
+
+
+def said(world: World, found: Iterable[Finding]) -> dict[str, str]:
+    names = {number: name for name, number in world.user_ids.items()}
+    return {names[each.user_id]: each.verdict.value for each in found if each.user_id}
+
+
+def left(world: World) -> set[str]:
+    """Those of whom something is left that a retirement should have cleared, without the one who waits."""
+    return {name for name in (BEFORE, *AFTER) if world.sandbox.residue(name)}
+
+
+async def test_two_services_that_are_a_week_older_forget_exactly_those_who_are_erased_again(world: World) -> None:
+    """Proved by the services themselves, and a second run finds nothing to do."""
+    site = world.site(LINE)
+    made, at = await week(world, site, "credentials", "license_manager")
+    restore(world, made)
+    restored = Restored(("CREDENTIALS", "LICENSE_MANAGER"), at)
+    assert left(world) == set(AFTER)
+
+    would = await preview(await forgotten(site, restored))
+    before = len(world.sandbox.requests)
+    found = await done(site, restored)
+    asked = {each["user_id"] for each in world.sandbox.requests[before:] if each["method"] in ("POST", "PATCH")}
+    again = await preview(await forgotten(site, restored))
+
+    assert said(world, would) == dict.fromkeys(AFTER, "would-erase")
+    assert said(world, found) == dict.fromkeys(AFTER, "erased")
+    assert (left(world), again) == (set(), [])
+    assert asked - {None} == {world.user_ids[name] for name in AFTER}
+    assert {world.state(name) for name in AFTER} == {"COMPLETE"}
+    (act,) = [each for each in await world.ledger.events.find() if each.kind == "replay.asked"]
+    assert (act.facts["services"], act.facts["learners"]) == (["CREDENTIALS", "LICENSE_MANAGER"], 2)
+    assert "canary" not in str(await world.ledger.events.find())
+    assert (await world.ledger.verify()).ok
+    assert await world.endings(site, *AFTER) == dict.fromkeys(AFTER, Ending.RETIRED)
+
+
+async def test_what_could_not_be_erased_is_erased_by_the_next_run(world: World) -> None:
+    """What was erased since the restore is none of what was lost."""
+    site = world.site(LINE)
+    made, at = await week(world, site, "credentials")
+    restore(world, made)
+    world.sandbox.arm([{"service": "credentials", "path": "replace_usernames", "status": 409}])
+    first = await done(site, Restored(("CREDENTIALS",), at))
+    world.calendar.pass_by(hours=1)
+    second = await done(site, Restored(("CREDENTIALS",), at))
+    world.calendar.pass_by(hours=1)
+
+    assert sorted(said(world, first).values()) == ["erased", "failed"]
+    assert list(said(world, second).values()) == ["erased"]
+    assert await done(site, Restored(("CREDENTIALS",), at)) == []
+    assert left(world) == set()
+
+
+async def test_an_lms_and_two_services_that_are_a_week_older_are_the_queues(world: World) -> None:
+    """Its rows came back as well: the next queue run does all again that lies beyond them, and nothing else."""
+    site = world.site(LINE)
+    made, at = await week(world, site, "lms", "notes", "credentials", "license_manager")
+    restore(world, made)
+    services = ("LMS", "CREDENTIALS", "LICENSE_MANAGER")
+
+    found = await preview(await forgotten(site, Restored(services, at)))
+    endings = await world.endings(site, *AFTER)
+
+    assert said(world, found) == dict.fromkeys(AFTER, "waiting")
+    assert all("the next queue run does it" in each.text for each in found)
+    assert (set(endings.values()), left(world)) == ({Ending.RETIRED}, set())
+    assert await preview(await forgotten(world.site(LINE), Restored(services, at, world.calendar.now))) == []
+    assert world.state(WAITS) == "PENDING"
+
+
+async def test_a_request_that_the_lms_has_lost_is_made_again(world: World) -> None:
+    """It was made after the backup, so the account is as if nothing had been asked for."""
+    site = world.site(LINE)
+    learner = {key: value for key, value in holder("ed-canary").items() if key != "state"}
+    world.seed(learner, states=LINE.lms_states, worker_is_staff=True)
+    made, at = backup(world, "lms"), world.calendar.now
+    world.calendar.pass_by(hours=1)
+    await site.lms.requests.make(["ed-canary"])
+    assert (await world.retire(site, "ed-canary")).ending is Ending.RETIRED
+    world.calendar.pass_by(days=7)
+    restore(world, made)
+
+    (found,) = await done(site, Restored(("LMS",), at))
+
+    assert (found.verdict.value, "--before-cool-off-is-over" in found.text) == ("requested", True)
+    assert (await world.retire(site, "ed-canary")).ending is Ending.RETIRED
+    assert world.sandbox.residue("ed-canary") == []
+
+
+async def test_a_learner_with_a_hold_or_a_live_run_is_left(world: World) -> None:
+    """And named by user id."""
+    site = world.site(LINE)
+    made, at = await week(world, site, "credentials")
+    restore(world, made)
+    until = world.calendar.now.date() + timedelta(days=9)
+    await world.ledger.holds.add(
+        user_id=world.user_ids["bo-canary"], org=None, service="CREDENTIALS", basis="a case", until=until, by="dpo"
+    )
+    learner = await world.learner(site, "cy-canary")
+    lease = await world.ledger.learners.lease(learner, due_at=world.calendar.now, pipeline=None)
+
+    found = await preview(await forgotten(site, Restored(("CREDENTIALS",), at)))
+    assert said(world, found) == {"bo-canary": "would-erase", "cy-canary": "busy"}
+    assert said(world, await done(site, Restored(("CREDENTIALS",), at))) == {"bo-canary": "held"}
+    await lease.end("retired", "", "COMPLETE")
+
+
+async def test_a_name_that_another_account_has_by_now_is_for_a_person(world: World) -> None:
+    """What would be erased might be the other one's."""
+    site = world.site(LINE)
+    made, at = await week(world, site, "credentials")
+    restore(world, made)
+    table = metadata.tables["auth_user"]
+    with world.sandbox._platform.world.database.transaction() as db:
+        number = world.user_ids[WAITS]
+        db.execute(table.update().where(table.c.learner == number).values(username="bo-canary"))
+
+    found = await preview(await forgotten(site, Restored(("CREDENTIALS",), at)))
+
+    assert said(world, found) == {"bo-canary": "unreached", "cy-canary": "would-erase"}
+    assert "another account has the username" in next(each.text for each in found if "another" in each.text)
+
+
+@pytest.mark.parametrize(
+    ("services", "hours", "until", "text"),
+    [
+        (("BRAZE",), 1, None, "--service: BRAZE is not configured; services are LMS, "),
+        (("CREDENTIALS",), None, None, "--since: give the moment of the backup"),
+        (("CREDENTIALS",), -1, None, "--since: the backup is older than the restore and than now"),
+        (("CREDENTIALS",), 1, 2, "--since: the backup is older than the restore"),
+        (("CREDENTIALS",), 1, -1, "--restored-at: the moment of the restore is in the future"),
+    ],
+)
+async def test_what_cannot_be_meant_is_one_line(
+    world: World, services: tuple[str, ...], hours: int | None, until: int | None, text: str
+) -> None:
+    """Nothing is entered."""
+    world.seed(holder("bo"), states=LINE.lms_states)
+    now = world.calendar.now
+
+    def before(ago: int | None) -> datetime | None:
+        return None if ago is None else now - timedelta(hours=ago)
+
+    with pytest.raises(ConfigError) as raised:
+        await forgotten(world.site(LINE), Restored(services, before(hours), before(until)), prefix="--")
+    assert str(raised.value).startswith(text)
+    assert len(str(raised.value).splitlines()) == 1
