@@ -6,9 +6,8 @@ digests, and `check_seal` needs the public key of the installation and no ledger
 """
 
 from retirement.certificate.checking import Comparison, check, compare
-from retirement.certificate.markup import html, markdown
-from retirement.certificate.paper import pdf
 from retirement.certificate.sealing import check_seal, issue
+from retirement.certificate.sections import html, markdown, pdf
 from retirement.certificate.statements import (
     Certificate,
     as_format_1,

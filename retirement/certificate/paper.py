@@ -1,10 +1,10 @@
-"""A certificate on paper: a PDF that is the same, byte for byte, for the same certificate."""
+"""A page on paper: a PDF that is the same, byte for byte, for the same page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from retirement.certificate.sections import Section, sections, title, verdict
-from retirement.certificate.statements import Certificate, fingerprint
-from retirement.ledger import chain
+from retirement.certificate.chart import BAD, GOOD, Bar, numbers
+from retirement.certificate.page import Page, Section
 from retirement.privacy import visible
 
 if TYPE_CHECKING:
@@ -15,36 +15,57 @@ _FONT = "helvetica"
 _LINE, _SMALL_LINE = 6.0, 4.0
 #: What a heading takes together with the first lines below it, which stay on one page.
 _BLOCK = 26.0
+#: What a chart takes for names and for the longest bar.
+_NAMES, _BARS = 50.0, 150.0
 #: What the standard fonts of PDF can write.
 _LETTERS = "cp1252"
 #: Shares of the page's width by column; others take one share.
 _WIDE = {"hash": 4, "previous": 4, "reference": 3, "basis": 3, "evidence": 2, "value": 4, "at": 2, "when": 2}
 
 
-def pdf(certificate: Certificate) -> bytes:
-    """The same sections as the page; a letter that the standard fonts of PDF lack stands there as its code."""
+def pdf(page: Page) -> bytes:
+    """The same sections as in a browser; a letter that the standard fonts of PDF lack stands there as its code."""
     # Only who wants paper waits for the fonts to load.
     from fpdf import FPDF
 
     document = FPDF(orientation="landscape", format="A4")
     document.core_fonts_encoding = _LETTERS
-    document.set_title(title(certificate))
-    document.set_subject(fingerprint(certificate))
+    document.set_title(page.title)
+    document.set_subject(page.subject)
     document.set_lang("en")
-    document.set_creation_date(chain.read(certificate["proof"]["head"]["at"]))
+    document.set_creation_date(page.made_at)
     document.add_page()
-    _write(document, title(certificate), size=16, bold=True)
-    _write(document, verdict(certificate), size=12, bold=True)
-    for section in sections(certificate):
+    _write(document, page.title, size=16, bold=True)
+    _write(document, page.verdict, size=12, bold=True)
+    for section in page.sections:
         if document.will_page_break(_BLOCK):
             document.add_page()
         document.ln(_SMALL_LINE)
         _write(document, section.title, size=12, bold=True)
-        for sentence in section.sentences:
+        for sentence in (*section.sentences, *(f"- {each}" for each in section.items)):
             _write(document, sentence, size=9)
         if section.rows:
             _table(document, section)
+        _chart(document, section.bars)
     return bytes(document.output())
+
+
+def _chart(document: "FPDF", bars: Sequence[Bar]) -> None:
+    """The bars below each other, as they are on the screen."""
+    document.set_font(_FONT, "", 7)
+    most = max((each.good + each.bad for each in bars), default=0) or 1
+    for bar in bars:
+        if document.will_page_break(_SMALL_LINE):
+            document.add_page()
+        document.cell(_NAMES, _SMALL_LINE, _plain(bar.name), align="R")
+        left, top = document.get_x() + 2, document.get_y() + 0.5
+        for count, colour in ((bar.good, GOOD), (bar.bad, BAD)):
+            width = _BARS * count / most
+            document.set_fill_color(colour)
+            document.rect(left, top, width, _SMALL_LINE - 1, style="F")
+            left += width
+        document.set_x(left + 2)
+        document.cell(0, _SMALL_LINE, numbers(bar), new_x="LMARGIN", new_y="NEXT")
 
 
 def _write(document: "FPDF", text: str, *, size: int, bold: bool = False) -> None:

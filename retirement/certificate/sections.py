@@ -1,35 +1,38 @@
 """A certificate as headings, sentences and tables: what every form of it shows, in the same words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from retirement.certificate import markup, paper
+from retirement.certificate.page import Page, Section
 from retirement.certificate.statements import Certificate, fingerprint
+from retirement.ledger import chain
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A heading, sentences below it, and a table where there is one; every cell is plain text."""
-
-    title: str
-    sentences: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
+def html(certificate: Certificate) -> str:
+    """The certificate as one page for browsers, which needs nothing else."""
+    return markup.html(page_of(certificate))
 
 
-def title(certificate: Certificate) -> str:
-    """What a page is called: nothing personal."""
-    return f"Certificate of retirement {certificate['retirement_id']} of learner {certificate['user_id']}"
+def markdown(certificate: Certificate) -> str:
+    """The certificate as the artifact of a run."""
+    return markup.markdown(page_of(certificate))
 
 
-def verdict(certificate: Certificate) -> str:
-    """The sentence that stands on top."""
-    return "complete" if certificate["complete"] else f"not complete: {'; '.join(certificate['not_complete'])}"
+def pdf(certificate: Certificate) -> bytes:
+    """The certificate on paper: the same file, byte for byte, for the same certificate."""
+    return paper.pdf(page_of(certificate))
 
 
-def sections(certificate: Certificate) -> tuple[Section, ...]:
-    """The certificate below its verdict, in the order in which it is read."""
-    return (_facts(certificate), *_steps(certificate), *_kept(certificate), *_proof(certificate))
+def page_of(certificate: Certificate) -> Page:
+    """The certificate in the order in which it is read, below a title with nothing personal and its verdict."""
+    return Page(
+        title=f"Certificate of retirement {certificate['retirement_id']} of learner {certificate['user_id']}",
+        verdict="complete" if certificate["complete"] else f"not complete: {'; '.join(certificate['not_complete'])}",
+        sections=(_facts(certificate), *_steps(certificate), *_kept(certificate), *_proof(certificate)),
+        made_at=chain.read(certificate["proof"]["head"]["at"]),
+        subject=fingerprint(certificate),
+    )
 
 
 def _facts(certificate: Certificate) -> Section:

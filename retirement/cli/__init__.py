@@ -44,6 +44,11 @@ COMMANDS = (
         "Show learners by state, and those who are overdue; or one learner, one address, the services.",
     ),
     LateCommand(
+        "digest",
+        "digest:digest",
+        "Write the page of the day for the data-protection officer: queue, deadlines, services, holds, approvals.",
+    ),
+    LateCommand(
         "request",
         "request:request",
         "Have the LMS make a request to retire for an account, or for each of a file; shows them and asks first.",

@@ -127,16 +127,6 @@ def _redaction(done: Redaction) -> str:
     return f"texts: {done.texts}; entries that have one of them: {', '.join(map(str, done.entries))}"
 
 
-#: What stands for the way in, in a sentence.
-_WAYS = {
-    "console": ", by a command",
-    "form": ", by a form in Prefect",
-    "schedule": ", by its schedule",
-    "prefect": ", by a run that was started in Prefect",
-    "door": ", at the door",
-}
-
-
 @app.command()
 @command()
 async def acts(
@@ -150,9 +140,7 @@ async def acts(
             found = await ledger.acts.since(ledger.now() - timedelta(days=days))
         else:
             found = await ledger.acts.about(user_id)
-    rows = [
-        [f"{each.at:%Y-%m-%d %H:%M}", each.seq, each.kind, each.user_id, each.claimed, _seen(each)] for each in found
-    ]
+    rows = [[f"{each.at:%Y-%m-%d %H:%M}", each.seq, each.kind, each.user_id, each.claimed, each.seen] for each in found]
     call.show(
         {"acts": [_row(each) for each in found]},
         table(("at (UTC)", "entry", "act", "learner", "named", "observed"), rows) if rows else "no acts",
@@ -169,16 +157,6 @@ def _row(act: Act) -> dict[str, Any]:
         "named": act.claimed,
         "observed": act.observed,
     }
-
-
-def _seen(act: Act) -> str:
-    """What was observed, in words."""
-    if act.observed is None:
-        return "not observed: an earlier release"
-    sudo = f" (sudo by {act.observed['sudo']})" if "sudo" in act.observed else ""
-    if "person" in act.observed:
-        return f"{act.observed['person']}{_WAYS.get(act.observed['channel'], '')}"
-    return f"{act.observed['account']}{sudo} on {act.observed['host']}{_WAYS.get(act.observed['channel'], '')}"
 
 
 @app.command("rotate-key")

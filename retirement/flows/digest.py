@@ -10,7 +10,7 @@ from retirement.flows.kit.ending import ending
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.flows.kit.served import served_path
 from retirement.flows.kit.today import show_today
-from retirement.followup.today import today
+from retirement.reports.today import today_of
 from retirement.site import ready
 
 
@@ -22,6 +22,6 @@ async def digest() -> State[Any]:
 
 async def _write() -> State[Any]:
     async with ready(served_path(), secret_block) as (configuration, site):
-        found = await today(site)
-        await show_today(found, configuration.notifications)
+        found = await today_of(configuration, site)
+        await show_today(found, configuration)
     return Completed(name="Written", message="; ".join(found.to_do) or "nothing waits for a person")

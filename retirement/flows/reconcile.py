@@ -57,7 +57,7 @@ async def _reconcile(findings: list[Finding]) -> State[Any]:
         live = await site.ledger.leases.live()
         await bury(lambda user_id: learner_scope(user_id) in live, live=live, own=_own_run())
         await keep_up(site.ledger)
-        await write_today(site, configuration.notifications)
+        await write_today(site, configuration)
     summary = await show_findings(findings) or reports.nothing_stuck(watched)
     if any(each.verdict in _FAILURES for each in findings):
         return Failed(name="SomeFailed", message=summary)

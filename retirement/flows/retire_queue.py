@@ -139,7 +139,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             await _retire_all(run.tasks, configuration, run, lease)
             if not batch.stop:
                 run.behind = await left_behind(site, batch, unfinished, {each.user_id for each in run.reports})
-                await write_today(site, configuration.notifications)
+                await write_today(site, configuration)
                 await keep_up(site.ledger)
 
         try:

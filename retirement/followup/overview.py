@@ -20,6 +20,8 @@ from retirement.site.watch import ENDED, Watched, watch
 
 #: So many failures of one step in a row are no passing trouble of the service any more.
 OFTEN = 5
+#: How a run ends that leaves its learner to a later one.
+PARKED = (Ending.PARKED.value, Ending.STRANDED.value)
 
 
 async def overview(configuration: Configuration, site: Site) -> dict[str, Any]:
@@ -64,11 +66,11 @@ def _out_of_reach(pipeline: Pipeline, watched: Watched) -> dict[str, Any]:
 async def _of_the_ledger(site: Site) -> dict[str, Any]:
     """What the ledger has open."""
     unproved = await site.ledger.learners.find(endings=[Ending.UNPROVED])
-    parked = await site.ledger.learners.find(endings=["parked", "stranded"])
+    parked = await site.ledger.learners.find(endings=PARKED)
     return {
         "unproved": _ids(unproved),
         "steps_without_proof": await _without_proof(site),
-        "parked_often": _ids(each for each in parked if _failures(each) >= OFTEN),
+        "parked_often": _ids(parked_often(parked)),
         "services_down": [each.service for each in await site.ledger.breakers.down()],
         **await _receipts(site),
         "holds": len(await site.ledger.holds.find()),
@@ -113,6 +115,11 @@ def _question(asked: Asked) -> dict[str, Any]:
         "acted_on_by": question.used_by,
         "why": "; ".join(decision.trips),
     }
+
+
+def parked_often(parked: Iterable[LearnerRecord]) -> list[LearnerRecord]:
+    """Those of the parked learners whom one step has failed so often that a person should look."""
+    return [each for each in parked if _failures(each) >= OFTEN]
 
 
 def _failures(record: LearnerRecord) -> int:

@@ -24,11 +24,29 @@ _CLAIMED = {
     "receipt.checked": "evidence_by",
     "schedule.paused": "paused_by",
 }
+#: What a row says of the matter, by its table; nothing that was typed freely.
+_MATTER = {
+    "breaker": ("service",),
+    "decision": ("id", "answer", "at_most"),
+    "hold": ("id", "org", "service", "until"),
+    "pause": ("schedule",),
+}
+#: What stands for the way in, in a sentence.
+_WAYS = {
+    "console": ", by a command",
+    "form": ", by a form in Prefect",
+    "schedule": ", by its schedule",
+    "prefect": ", by a run that was started in Prefect",
+    "door": ", at the door",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One entry of an act. `claimed` is the name that was typed; `observed` is None in entries of older releases."""
+    """One entry of an act. `claimed` is the name that was typed; `observed` is None in entries of older releases.
+
+    `matter` says what it was about, in words such as `answer approved`.
+    """
 
     seq: int
     at: datetime
@@ -36,6 +54,18 @@ class Act:
     user_id: int | None
     claimed: str | None
     observed: Mapping[str, str] | None
+    matter: str = ""
+
+    @property
+    def seen(self) -> str:
+        """What was observed, in words."""
+        if self.observed is None:
+            return "not observed: an earlier release"
+        way = _WAYS.get(self.observed["channel"], "")
+        if "person" in self.observed:
+            return f"{self.observed['person']}{way}"
+        sudo = f" (sudo by {self.observed['sudo']})" if "sudo" in self.observed else ""
+        return f"{self.observed['account']}{sudo} on {self.observed['host']}{way}"
 
 
 class Acts:
@@ -55,11 +85,28 @@ class Acts:
 
     async def _found(self, *wanted: ColumnElement[bool]) -> list[Act]:
         found = await self._access.read(lambda tx: tx.rows(Entry, *wanted))
-        return [_act(event_of(each)) for each in found]
+        return [act_of(event_of(each)) for each in found]
 
 
-def _act(event: Event) -> Act:
-    return Act(event.seq, event.at, event.kind, event.user_id, _claimed(event), event.facts.get(chain.OBSERVED))
+def is_shown(kind: str) -> bool:
+    """Whether a kind of entry is an act that is listed without a learner who is asked about."""
+    return kind in chain.ACTS and kind not in _OF_A_RUN
+
+
+def act_of(event: Event) -> Act:
+    """An entry of an act."""
+    seen = event.facts.get(chain.OBSERVED)
+    return Act(event.seq, event.at, event.kind, event.user_id, _claimed(event), seen, _matter(event))
+
+
+def _matter(event: Event) -> str:
+    found = [
+        f"{name} {row[name]}"
+        for table, _, row in event.rows
+        for name in _MATTER.get(table, ())
+        if row and row.get(name) is not None
+    ]
+    return ", ".join(found)
 
 
 def _claimed(event: Event) -> str | None:

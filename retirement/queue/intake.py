@@ -91,7 +91,13 @@ async def take_in(site: Site, batch: Batch, configuration: Configuration, cool_o
         failed=await _failed(site, queue.waiting),
         unreadable=queue.unreadable,
         trips=tuple(guard.assess(facts, configuration.guard, configuration.queue.threshold)),
-        forecast=_forecast(configuration, free, queue.due, now, cool_off_days, runs),
+        forecast=expected(
+            [Waiting(each.user_id, each.requested_at, queue.due[each.user_id]) for each in free],
+            runs,
+            now=now,
+            cool_off_days=cool_off_days,
+            per_run=configuration.queue.limit,
+        ),
     )
 
 
@@ -142,21 +148,16 @@ async def _weighed(site: Site, configuration: Configuration, queue: _Queue, cool
     return (await site.lms.rows.queue(site.pipeline.queue_states, shorter)).learners
 
 
-def _forecast(
-    configuration: Configuration,
-    learners: Sequence[Learner],
-    due: Mapping[int, datetime],
-    now: datetime,
-    cool_off_days: int,
-    runs: Sequence[QueueRun],
+def expected(
+    waiting: Sequence[Waiting], runs: Sequence[QueueRun], *, now: datetime, cool_off_days: int, per_run: int
 ) -> Forecast:
-    """Who will be late if all goes on as the ledger measured it."""
+    """Who will be late if all goes on as the ledger measured it in `runs`, those of the last `USUAL`."""
     pace = deadlines.measured([_measured(run) for run in runs]) or NIGHTLY
     return deadlines.forecast(
-        [Waiting(each.user_id, each.requested_at, due[each.user_id]) for each in learners],
+        waiting,
         now=now,
         cool_off=timedelta(days=cool_off_days),
-        per_run=configuration.queue.limit,
+        per_run=per_run,
         runs_per_day=pace.runs_per_day,
         success=pace.success,
     )

@@ -4,7 +4,7 @@ import re
 from base64 import b64decode
 from xml.etree import ElementTree
 
-from retirement.followup.chart import Bar, chart
+from retirement.certificate.chart import Bar, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -8,7 +8,7 @@ import pytest
 
 from retirement.config import ChannelSettings, Occasion
 from retirement.flows.kit.troubles import of_schedules, of_today
-from retirement.followup.today import Today, today
+from retirement.reports.today import Today, today
 
 from .doubles import World, holder, names_nobody, shipped
 
@@ -33,7 +33,7 @@ async def page_of(world: World) -> Today:
     until = (world.ledger.now() + timedelta(days=9)).date()
     held = world.user_ids["di"]
     await world.ledger.holds.add(user_id=held, org=None, service=None, basis="a court", until=until, by="legal")
-    return await today(world.site(LINE))
+    return await today(world.site(LINE), cool_off_days=7, per_run=200)
 
 
 async def test_a_learner_is_at_risk_from_the_days_on_that_a_channel_says(world: World) -> None:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from retirement.config import ChannelSettings, Occasion
 from retirement.flows.kit.health import told
-from retirement.followup.today import Today, named
+from retirement.reports.today import Today, named
 
 #: The label of an event by which an automation finds the threshold of its channel.
 THRESHOLD = "retirement.threshold"
@@ -105,7 +105,7 @@ def _breakers(page: Today, channels: Channels) -> list[Trouble]:
             f"{service} is not called since {since:%Y-%m-%d %H:%M} UTC; its learners wait.",
         )
         for hours in _thresholds(channels, Occasion.BREAKER)
-        for service, since in page.down.items()
+        for service, since in ((each.service, each.since) for each in page.services.down)
         if page.now - since >= timedelta(hours=hours)
     ]
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from retirement.errors import RetirementError
+from retirement.errors import EngineLost, RetirementError
 from retirement.flows.kit.counted import Counted
 from retirement.flows.kit.health import asked
 
@@ -69,6 +69,19 @@ async def seen(api_url: str, now: datetime, only: str = "") -> list[Seen]:
     scheduled = [each for each in found if each["schedules"] and each["name"].endswith(only)]
     flows = {each["id"]: each["name"] for each in await asked(api_url, "flows/filter", {})}
     return [await _seen(api_url, each, f"{flows[each['flow_id']]}/{each['name']}", now) for each in scheduled]
+
+
+async def next_runs(api_url: str) -> list[str]:
+    """The schedules of our deployments and their next runs, in sentences; why that is not known, where it is not."""
+    try:
+        found = await seen(api_url, datetime.now(UTC))
+    except EngineLost as error:
+        return [str(error)]
+    return [f"{each.name}: {each.row['schedule']}, next {_minute(each.next)}" for each in found]
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if moment else "not planned"
 
 
 async def _seen(api_url: str, deployment: dict[str, Any], name: str, now: datetime) -> Seen:

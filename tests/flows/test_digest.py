@@ -1,0 +1,63 @@
+"""`retirement digest`: the same page as text, as files and as JSON, and what is in the way of a file."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import Command, Platform, sandbox
+
+SEED = {
+    "learners": [
+        {"username": "canary-ana", "email": "ana@canary.example", "name": "Canary", "state": "PENDING", **when}
+        for when in ({"requested_days_ago": 40},)
+    ]
+}
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A site with one learner, who is overdue."""
+    with sandbox(tmp_path_factory.mktemp("site"), seed=SEED) as found:
+        yield found
+
+
+def test_the_page_is_a_file_a_paper_and_a_document(platform: Platform, retirement: Command, tmp_path: Path) -> None:
+    """All with the same numbers; only this account reads the files, and no learner is named."""
+    page, sheet = tmp_path / "today.html", tmp_path / "today.pdf"
+    said = retirement("digest", "--html", page, "--pdf", sheet, "--json", "--config", platform.config)
+    text = retirement("digest", "--config", platform.config)
+
+    assert (said.code, text.code, text.err) == (0, 0, ""), said.err
+    (late,) = said.document["overdue"]
+    assert said.document["files"] == {"html": str(page), "pdf": str(sheet)}
+    sentence = f"1 overdue: see `retirement status --user-id`: {late}"
+    assert sentence in text.out
+    assert sentence in json.loads(said.out)["to_do"]
+    assert f"<li>1 overdue: see <code>retirement status --user-id</code>: {late}</li>" in page.read_text()
+    assert sheet.read_bytes().startswith(b"%PDF-")
+    assert {each.stat().st_mode & 0o777 for each in (page, sheet)} == {0o600}
+    assert "canary" not in (said.out + text.out + page.read_text()).casefold()
+
+
+@pytest.mark.parametrize("option", ["--html", "--pdf"])
+def test_what_is_in_the_way_of_a_file_is_one_line(
+    platform: Platform, retirement: Command, tmp_path: Path, option: str
+) -> None:
+    """A file that exists stays as it is, and no other file is left behind; the LMS is not asked."""
+    there, other = tmp_path / "there", tmp_path / "other"
+    there.write_text("old")
+    before = len(platform.requests())
+    exists = retirement("digest", option, there, "--config", platform.config)
+    nowhere = retirement("digest", option, tmp_path / "no" / "where", "--config", platform.config)
+    twice = retirement("digest", "--html", other, "--pdf", other, "--config", platform.config)
+
+    assert (exists.code, exists.err) == (
+        2,
+        f"{option}: {there} exists already: name a new file, or move this one away\n",
+    )
+    assert (nowhere.code, nowhere.err.count("\n")) == (2, 1)
+    assert nowhere.err.endswith("cannot be written: No such file or directory\n")
+    assert (twice.code, other.exists(), there.read_text()) == (2, False, "old")
+    assert len(platform.requests()) == before
