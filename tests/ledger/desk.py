@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retirement.learner import Learner
-from retirement.ledger import LearnerLease, Ledger, LedgerLocation, Said, opened
+from retirement.ledger import Action, Area, Holder, LearnerLease, Ledger, LedgerLocation, Said, opened
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = bytes(range(32))
@@ -96,5 +96,6 @@ async def live_through(ledger: Ledger) -> None:
     await ledger.queue_runs.end("run-1", {"retired": 99, "parked": 1}, 12.5)
     await ledger.breakers.open("BRAZE", reason="maintenance", by="ops")
     await ledger.pauses.pause("queue", reason="an upgrade", by="ops")
+    await ledger.permissions.set(Holder("https://id.example", "1"), Area.SYSTEM, "", [Action.VIEW])
     claim = await ledger.claims.begin()
     await ledger.claims.seal(claim, b"CanaryClaim", [17])
