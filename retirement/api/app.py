@@ -18,21 +18,24 @@ from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import opaque
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
 from retirement.api.refusals import DoorError
-from retirement.api.routes import about, permissions, sign_in
+from retirement.api.retirements import Retirements, Sites, Start
+from retirement.api.routes import about, learners, permissions, sign_in
 from retirement.api.sessions import Sessions
 from retirement.api.sign_in import SignIn
 from retirement.api.tokens import Issuer, for_us, of_learner
 from retirement.config import Configuration, DoorSettings
 from retirement.errors import ConfigError, LedgerError, RetirementError, StateConflict
+from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
 from retirement.process import acting
 from retirement.site import ledger_location
+from retirement.site import opened as opened_site
 from retirement.wire.api import pool
 
 logger = logging.getLogger(__name__)
 
 #: Every part of the door, each with its routes; a new one is a file in `retirement/api/routes` and a name here.
-ROUTERS: Sequence[APIRouter] = (permissions.router, about.router, sign_in.router)
+ROUTERS: Sequence[APIRouter] = (permissions.router, learners.router, about.router, sign_in.router)
 #: Requests to the provider at the same time.
 _AT_ONCE = 4
 #: How the LMS signs what it does not sign with a shared secret (contract, section 3).
@@ -45,9 +48,12 @@ async def door(
     configuration: Configuration,
     *,
     pools: Pools = _pool,
+    sites: Sites = opened_site,
+    start: Start = start_learner,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[App]:
-    """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
+    """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds; `sites`
+    opens the site where a learner is asked about, and `start` starts a learner's run.
 
     Grants everything to the administrators of the configuration. Raises `ConfigError` where there is no section `door`
     or the ledger cannot be opened.
@@ -71,7 +77,9 @@ async def door(
             _issuer(settings, provider, clock),
             _learners(configuration, settings, provider, clock),
         )
-        yield Around(_application(gate, SignIn(gate, provider, clock)), settings)
+        app = _application(gate, SignIn(gate, provider, clock))
+        app.state.retirements = Retirements(configuration, sites, start)
+        yield Around(app, settings)
 
 
 def _issuer(settings: DoorSettings, provider: Provider, clock: Callable[[], float]) -> Issuer:

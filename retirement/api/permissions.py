@@ -6,13 +6,18 @@ from fastapi.security import HTTPBearer
 
 from retirement.api.gate import Gate
 from retirement.api.people import Person
-from retirement.api.refusals import Forbidden
+from retirement.api.refusals import Forbidden, Missing
 from retirement.ledger import Action, Area
 
-__all__ = ["ORGANIZATION", "Action", "Area", "allowed", "gate_of", "signed_in"]
+__all__ = ["ORGANIZATION", "Action", "Area", "allowed", "gate_of", "own_or", "signed_in"]
 
 #: The path parameter in which a route of the area `organization` has the organisation.
 ORGANIZATION = "organization"
+
+#: The path parameter in which a route has a learner.
+USER_ID = "user_id"
+#: Said of a number without a learner, and to a learner of every other one.
+NO_LEARNER = "no retirement of this learner is known"
 
 _bearer = HTTPBearer(auto_error=False, description="An access token of the provider, or a learner's of the LMS.")
 
@@ -46,3 +51,21 @@ class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Ac
         if not await gate.permits(person, self.action, self.area, instance):
             raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
         return person
+
+
+class own_or(allowed):  # noqa: N801 - as above
+    """As `allowed` in the whole system; a learner may as well, where the path's `user_id` is their own.
+
+    Of every other number a learner is told what is told of one that does not exist.
+    """
+
+    async def __call__(self, connection: HTTPConnection, _: object = Security(_bearer)) -> Person:
+        """Raises `DoorError`."""
+        gate = gate_of(connection)
+        person = await gate.person(connection)
+        is_own = person.lms_user_id is not None and connection.path_params[USER_ID] == str(person.lms_user_id)
+        if is_own or await gate.permits(person, self.action):
+            return person
+        if person.lms_user_id is not None:
+            raise Missing(NO_LEARNER)
+        raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")

@@ -29,6 +29,12 @@ class Missing(DoorError):
     status = 404
 
 
+class Conflict(DoorError):
+    """What the request wants cannot be done as things are."""
+
+    status = 409
+
+
 class Unavailable(DoorError):
     """What the answer depends on does not answer: the provider, the ledger, the LMS."""
 

@@ -9,18 +9,16 @@ import typer
 from retirement.cli.command import Call, command
 from retirement.cli.names import asked_for
 from retirement.config import Configuration
-from retirement.errors import ConfigError, Ending, EngineLost
+from retirement.errors import ConfigError, EngineLost
 from retirement.flows.kit.server import in_use
 from retirement.flows.kit.watchdog import seen
 from retirement.followup.overview import not_retired, overview
-from retirement.learner import Learner
-from retirement.ledger import Breaker, LearnerRecord, learner_scope
+from retirement.followup.standing import evidence, iso, standing
+from retirement.ledger import Breaker
 from retirement.ledger import opened as opened_ledger
-from retirement.pipeline.strays import is_stray, stray_text
 from retirement.reports import DONE, SOME_FAILED
-from retirement.site import Site, ledger_location, opened
-from retirement.site.address import unfinished, was_erased
-from retirement.site.watch import absence, locate
+from retirement.site import ledger_location, opened
+from retirement.site.address import was_erased
 
 
 @command()
@@ -53,7 +51,7 @@ async def _status(call: Call, user_id: int | None, address: str | None, *, servi
 
 async def _from_site(configuration: Configuration, user_id: int | None) -> dict[str, Any]:
     async with opened(configuration) as site:
-        document = await _one(site, user_id) if user_id else await overview(configuration, site)
+        document = await standing(site, user_id) if user_id else await overview(configuration, site)
     return document if user_id else document | {"schedules": await _schedules()}
 
 
@@ -106,15 +104,11 @@ def _service(service: str, breaker: Breaker | None) -> dict[str, Any]:
     return {
         "service": service,
         "breaker": breaker.state,
-        "since": _iso(breaker.since),
-        "next_look": _iso(breaker.retry_at),
+        "since": iso(breaker.since),
+        "next_look": iso(breaker.retry_at),
         "reason": breaker.reason,
         "by": breaker.by,
     }
-
-
-def _iso(time: datetime | None) -> str | None:
-    return time.isoformat() if time else None
 
 
 async def _address(configuration: Configuration, email: str) -> dict[str, Any]:
@@ -125,66 +119,8 @@ async def _address(configuration: Configuration, email: str) -> dict[str, Any]:
         answer = await was_erased(site, email)
     return {
         "erased": answer.erased,
-        "retirements": [_evidence(each) for each in answer.retirements],
+        "retirements": [evidence(each) for each in answer.retirements],
         "not_retired": not_retired(answer.not_retired),
         "not_asked": list(answer.not_asked),
         "found": answer.erased is True,
-    }
-
-
-def _evidence(record: LearnerRecord) -> dict[str, Any]:
-    return {
-        "user_id": record.user_id,
-        "retirement": record.retirement_id,
-        "requested_at": record.requested_at.isoformat(),
-        "due_at": record.due_at.isoformat(),
-        "ending": _of_today(record.ending),
-        "reason": record.reason or None,
-        "ended_at": _iso(record.ended_at),
-        "retired_at": _iso(record.retired_at),
-        "steps": record.finished,
-    }
-
-
-def _of_today(ending: str | None) -> str | None:
-    """An ending by the name that it has today; words that are no ending, such as `closed`, stay."""
-    try:
-        return ending and Ending(ending).value
-    except ValueError:
-        return ending
-
-
-async def _one(site: Site, user_id: int) -> dict[str, Any]:
-    learner = await locate(site, user_id)
-    records = await site.ledger.learners.retirements({user_id})
-    record = records[-1] if records else None
-    row = _row_in_the_lms(learner, record.due_at if record else site.due_at(learner)) if learner else {"state": None}
-    lease = (await site.ledger.leases.live()).get(learner_scope(user_id))
-    return {
-        "user_id": user_id,
-        **row,
-        **await _hint(site, user_id, learner, record),
-        "live_run": f"until {lease.expires_at.isoformat()}" if lease else None,
-        "ledger": _evidence(record) if record else None,
-        "not_retired": not_retired(unfinished(records)),
-        "found": learner is not None or record is not None,
-    }
-
-
-async def _hint(site: Site, user_id: int, learner: Learner | None, record: LearnerRecord | None) -> dict[str, str]:
-    """What helps a learner that no run takes."""
-    if learner and is_stray(site.pipeline, learner.state):
-        return {"what_helps": stray_text(user_id, learner.state)}
-    if learner is None and record and record.retired_at is None:
-        return {"row": await absence(site, user_id)}
-    return {}
-
-
-def _row_in_the_lms(learner: Learner, due_at: datetime) -> dict[str, str | None]:
-    return {
-        "state": learner.state,
-        "last_state": learner.last_state,
-        "requested_at": learner.requested_at.isoformat(),
-        "changed_at": learner.changed_at.isoformat(),
-        "due_at": due_at.isoformat(),
     }

@@ -11,11 +11,11 @@ from retirement.site.watch import locate
 MAY_HAVE_ERASED = (Transient, RateLimited, Defect)
 
 
-async def cancel(site: Site, user_id: int) -> None:
+async def cancel(site: Site, user_id: int, by: str = "an operator") -> None:
     """Takes back the request of a PENDING learner. Raises `StateConflict` where there is none any more.
 
     And where something of the learner may be erased already, which no cancellation brings back. The learner's
-    lease is held meanwhile, so no run can begin with them.
+    lease is held meanwhile, so no run can begin with them. `by` says who takes it back.
     """
     learner = await _pending(site, user_id)
     lease = await site.ledger.learners.lease(learner, due_at=site.due_at(learner), pipeline=None)
@@ -28,7 +28,12 @@ async def cancel(site: Site, user_id: int) -> None:
     except RetirementError as error:
         await lease.end("not-cancelled", str(error), learner.state)
         raise
-    await lease.end("cancelled", "taken back by an operator", "gone")
+    await lease.end("cancelled", f"taken back by {by}", "gone")
+
+
+async def can_be_cancelled(site: Site, learner: Learner) -> bool:
+    """Whether `cancel` would take the request of a learner back, as things are now; asks no service."""
+    return learner.state == PENDING and not _begun_steps(await site.ledger.learners.newest(learner.user_id))
 
 
 async def _pending(site: Site, user_id: int) -> Learner:

@@ -59,6 +59,7 @@ ACTS = frozenset(
         "rename.asked",
         "replay.asked",
         "request.asked",
+        "run.asked",
         "run.began",
         "run.closed",
         "schedule.paused",

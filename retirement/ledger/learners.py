@@ -51,6 +51,10 @@ class Learners:
         end = End(ending, reason, state)
         return await self._access.write(lambda tx: close(tx, user_id, retirement_id, end))
 
+    async def ask_for_run(self, user_id: int) -> int:
+        """Enters that a person asks for a run of this learner, which another process then begins; the entry."""
+        return await self._access.write(lambda tx: tx.enter("run.asked", user_id=user_id, facts={}))
+
     def domain_digest(self, email: str) -> str | None:
         """The digest of an e-mail's domain, to count by; None where it has none."""
         return self._access.digests.domain(email)

@@ -21,9 +21,10 @@ from retirement.api.app import door
 from retirement.api.around import App, Around, Message
 from retirement.config import Configuration, load
 from retirement.ledger import Act, Ledger, opened
-from retirement.site import ledger_location
+from retirement.site import Site, ledger_location
 from tests.config.desk import ENVIRON, OWN
 from tests.ledgers import place_file
+from tests.unit.doubles import Calendar, World, holder, shipped
 
 URL = "https://door.example.com"
 ISSUER = "https://sso.example.com/realms/site"
@@ -155,6 +156,8 @@ class Desk:
     provider: Provider = field(default_factory=Provider)
     clock: Clock = field(default_factory=Clock)
     settings: dict[str, Any] = field(default_factory=lambda: dict(DOOR))
+    world: World | None = None
+    started: list[tuple[int, str | None]] = field(default_factory=list)
     client: httpx.AsyncClient = field(init=False)
     app: App = field(init=False)
 
@@ -177,10 +180,31 @@ class Desk:
     @asynccontextmanager
     async def open(self, peer: str = "192.0.2.7") -> AsyncIterator[httpx.AsyncClient]:
         """The door, and a client at this address who asks it."""
-        async with door(self.configuration, pools=self.provider.pool, clock=self.clock) as self.app:
+        given: Any = {"pools": self.provider.pool, "clock": self.clock, "sites": self.site, "start": self.start}
+        async with door(self.configuration, **given) as self.app:
             transport = httpx.ASGITransport(self.app, client=(peer, 4711))
             async with httpx.AsyncClient(transport=transport, base_url=URL) as self.client:
                 yield self.client
+
+    @asynccontextmanager
+    async def site(self, _: Configuration) -> AsyncIterator[Site]:
+        """The simulated platform, with the ledger of the door."""
+        async with self.ledger() as ledger:
+            self.world = self.world or World(ledger, Calendar())
+            self.world.ledger = ledger
+            yield self.world.site(shipped("default"))
+
+    async def seed(self, *usernames: str, days: float = 30) -> dict[str, int]:
+        """Learners who asked to be retired so many days ago; their numbers."""
+        async with self.site(self.configuration):
+            assert self.world is not None
+            planted = ({**holder(each), "requested_days_ago": days} for each in usernames)
+            self.world.seed(*planted, states=shipped("default").lms_states)
+            return self.world.user_ids
+
+    async def start(self, user_id: int, early: str | None) -> None:
+        """Takes down what would be started."""
+        self.started.append((user_id, early))
 
     @property
     def application(self) -> FastAPI:

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from retirement.api.app import ROUTERS
-from retirement.api.permissions import allowed, signed_in
+from retirement.api.permissions import allowed, own_or, signed_in
 from retirement.ledger import EVERYTHING, Area, Holder
 
 from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, learner_token, token
@@ -25,15 +25,16 @@ OPEN = {
     "POST /sign-out/back-channel": "is asked by the provider, with a token that it has signed",
 }
 #: What a path parameter is filled with.
-VALUES = {"domain": "system"}
-ANYBODY, SIGNED_IN = "open", "signed in"
+VALUES = {"domain": "system", "user_id": "17"}
+ANYBODY, SIGNED_IN, OWN = "open", "signed in", "own or "
 
 
 def routes() -> Iterator[tuple[str, str, str]]:
     """Method, path and need of each route: an action, `signed in`, or `open`."""
     for route in (each for router in ROUTERS for each in router.routes):
         assert isinstance(route, APIRoute), "what is mounted has to be in a table of its own"
-        needs = {each.call.action.value for each in route.dependant.dependencies if isinstance(each.call, allowed)}
+        checks = [each.call for each in route.dependant.dependencies if isinstance(each.call, allowed)]
+        needs = {f"{OWN if isinstance(each, own_or) else ''}{each.action.value}" for each in checks}
         if not needs:
             needs = {SIGNED_IN} if any(each.call is signed_in for each in route.dependant.dependencies) else {ANYBODY}
         for method in sorted(route.methods):
@@ -53,13 +54,15 @@ def expected(need: str, person: str) -> int | None:
         return None
     if person == "no token":
         return 401
-    return None if need in (SIGNED_IN, person) or person == "administrator" else 403
+    is_own = person == "learner" and need.startswith(OWN)
+    return None if need.removeprefix(OWN) in (SIGNED_IN, person) or is_own or person == "administrator" else 403
 
 
 async def test_every_route_lets_through_whom_it_says_and_refuses_all_others(desk: Desk) -> None:
     """A route without a check is open to all, and has to be known as such."""
     lines, wrong = [], []
     async with desk.with_learners().open() as client, desk.ledger() as ledger:
+        await desk.seed("ana")
         for action in EVERYTHING:
             holder = Holder(ISSUER, f"only-{action.value}")
             await ledger.permissions.set(holder, Area.SYSTEM, "", [action])

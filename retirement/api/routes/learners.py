@@ -1,0 +1,70 @@
+"""One learner: an operator asks about any, a learner with a token of the LMS about themself."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from retirement.api.gate import Gate
+from retirement.api.people import Person
+from retirement.api.permissions import Action, gate_of, own_or
+from retirement.api.refusals import Forbidden
+from retirement.api.retirements import Retirements
+
+router = APIRouter(prefix="/api/learners/{user_id}", tags=["learners"])
+
+
+def retirements_of(request: Request) -> Retirements:
+    """The retirements of the door that a request came to."""
+    found: Retirements = request.app.state.retirements
+    return found
+
+
+_UserId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The LMS' number of the learner.")]
+_Retirements = Annotated[Retirements, Depends(retirements_of)]
+_AtGate = Annotated[Gate, Depends(gate_of)]
+
+
+@router.get("", summary="Where a learner stands")
+async def standing(
+    user_id: _UserId, retirements: _Retirements, gate: _AtGate, person: Annotated[Person, Depends(own_or(Action.VIEW))]
+) -> dict[str, Any]:
+    """For operators what `retirement status` says; for a learner how far the own request is."""
+    if await gate.permits(person, Action.VIEW):
+        return await retirements.standing(user_id)
+    return await retirements.own(user_id)
+
+
+@router.post("/take-back", status_code=204, summary="Take a request back that has not begun")
+async def take_back(
+    user_id: _UserId, retirements: _Retirements, person: Annotated[Person, Depends(own_or(Action.RETIRE))]
+) -> Response:
+    """The learner keeps the account; 409 where something of it may be erased already."""
+    with person.acting():
+        await retirements.take_back(user_id, "the learner" if person.lms_user_id == user_id else "an operator")
+    return Response(status_code=204)
+
+
+@router.delete("", status_code=204, summary="Start the retirement of a learner")
+async def retire(
+    user_id: _UserId,
+    retirements: _Retirements,
+    gate: _AtGate,
+    person: Annotated[Person, Depends(own_or(Action.RETIRE))],
+    before_cool_off: Annotated[
+        str | None, Query(min_length=1, max_length=200, description="Why the cool-off is not waited for.")
+    ] = None,
+) -> Response:
+    """Starts the run of a learner who has a request; 409 while the cool-off lasts, which a learner cannot shorten."""
+    if before_cool_off is not None and not await gate.permits(person, Action.RETIRE):
+        raise Forbidden("the cool-off is not for the learner to shorten")
+    with person.acting():
+        await retirements.start(user_id, before_cool_off)
+    return Response(status_code=204)
+
+
+@router.get("/certificate", summary="The certificate of a learner's newest retirement")
+async def certificate(
+    user_id: _UserId, retirements: _Retirements, _: Annotated[Person, Depends(own_or(Action.VIEW))]
+) -> dict[str, Any]:
+    """As `retirement certificate` issues it, signed; it says itself whether it is complete."""
+    return dict(await retirements.certificate(user_id))
