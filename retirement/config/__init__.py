@@ -1,5 +1,6 @@
 """Configuration: a file of any of three dialects becomes typed settings, a checked pipeline and its connectors."""
 
+from retirement.config.channels import ChannelSettings, Occasion
 from retirement.config.cron import Timed
 from retirement.config.door import DoorSettings
 from retirement.config.loading import DEFAULT_PATH, load
@@ -7,14 +8,12 @@ from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
     SCHEDULED,
     BreakerSettings,
-    ChannelSettings,
     Configuration,
     DatabaseSettings,
     GeneralSettings,
     GuardSettings,
     LedgerSettings,
     LmsSettings,
-    Occasion,
     QueueSettings,
     RetrySettings,
     StepSettings,

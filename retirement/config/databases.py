@@ -55,6 +55,11 @@ def problem_of_reading(url: str) -> str | None:
     return problem_of(url) if _READABLE.fullmatch(url) else f"is no address of a database to read; {_FORM}"
 
 
+def is_file(url: str) -> bool:
+    """Whether the address is of a SQLite file."""
+    return url.startswith(SQLITE)
+
+
 def absolute(url: str, folder: Path) -> str:
     """The address with the path of a SQLite file made absolute; relative ones start at `folder`."""
     return f"{SQLITE}{folder / Path(url.removeprefix(SQLITE)).expanduser()}" if url.startswith(SQLITE) else url

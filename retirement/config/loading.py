@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from retirement.config import cron, databases, dialects, document, rules
+from retirement.config.channels import ChannelSettings
 from retirement.config.document import Node
 from retirement.config.door import DoorSettings, door_problems
 from retirement.config.draft import Draft
@@ -27,7 +28,6 @@ from retirement.config.settings import (
     FOLDERS,
     SCHEDULES,
     BreakerSettings,
-    ChannelSettings,
     Configuration,
     DatabaseSettings,
     GeneralSettings,
@@ -230,6 +230,11 @@ class _Loader:
         if ledger.sign_command and ledger.public_key is None:
             given = node.at(("sign_command",))
             self._problems.add(given.line, given.key, "needs ledger.public_key")
+        if ledger.postgresql_schema and (ledger.url is None or databases.is_file(ledger.url.get_secret_value())):
+            given = node.at(("postgresql_schema",))
+            self._problems.add(
+                given.line, given.key, "needs ledger.url of a PostgreSQL; give each site a file of its own"
+            )
         placed: dict[str, Any] = {
             name: self._placed(path)
             for name in ("anchor", "key", "signing_key", "public_key")

@@ -10,10 +10,15 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from retirement.config import databases
+from retirement.config.channels import ChannelSettings
 from retirement.config.draft import ROW
 from retirement.config.partners import PartnerSettings
 from retirement.config.references import escaped, is_reference
-from retirement.config.settings import ChannelSettings, Configuration, DatabaseSettings, LedgerSettings
+from retirement.config.settings import (
+    Configuration,
+    DatabaseSettings,
+    LedgerSettings,
+)
 from retirement.pipeline import Pipeline
 
 MASK = "**********"
@@ -137,7 +142,8 @@ class _Writer:
         """Of the address only the password is a secret: which database it is, operators want to see."""
         url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
         lines = {
-            name: self.line(getattr(ledger, name)) for name in ("anchor", "key", "site", "signing_key", "public_key")
+            name: self.line(getattr(ledger, name))
+            for name in ("anchor", "key", "postgresql_schema", "site", "signing_key", "public_key")
         }
         lists = {
             name: list(map(self.text, getattr(ledger, name))) or None

@@ -13,7 +13,7 @@ from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.problems import Problems, close_to, nearest, shown
 from retirement.config.references import References
-from retirement.config.values import ADDRESS, BLOCK, CHANNEL, DOMAIN, MAIL_ADDRESS, STATE, TEXT
+from retirement.config.values import ADDRESS, BLOCK, CHANNEL, DOMAIN, MAIL_ADDRESS, SCHEMA, STATE, TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Told the values of a section, says what is wrong with one of them.
@@ -28,6 +28,7 @@ _SHAPES = {
     CHANNEL: "is no name of a channel; use small letters, digits and single `-`",
     BLOCK: "is no notification block; write TYPE/NAME, such as slack-webhook/oncall",
     MAIL_ADDRESS: "is no e-mail address, such as dpo@example.com",
+    SCHEMA: "is no name of a schema; use small letters, digits and `_`",
     ADDRESS: "is no address of a page; it begins with https:// or http://",
 }
 

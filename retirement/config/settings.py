@@ -3,14 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
 from pydantic import Field, SecretStr
 
+from retirement.config.channels import ChannelSettings
 from retirement.config.cron import Timed, timed
 from retirement.config.door import DoorSettings
 from retirement.config.partners import PartnerSettings
-from retirement.config.values import Address, Block, Channel, Country, Days, Domain, Settings, State, Text, UserId
+from retirement.config.values import (
+    Address,
+    Country,
+    Days,
+    Domain,
+    Schema,
+    Settings,
+    State,
+    Text,
+    UserId,
+)
 from retirement.connectors import Connector, ServiceSettings
 from retirement.pipeline import Moves, Pipeline
 
@@ -87,6 +97,11 @@ class LedgerSettings(Settings):
         default=(),
         description="Files of keys that the ledger had before, for look-ups; those that "
         "`retirement ledger rotate-key` left beside the key are found without it.",
+    )
+    postgresql_schema: Schema | None = Field(
+        default=None,
+        description="Schema of PostgreSQL that holds the ledger; it is made where it is missing, and several sites "
+        "share a database by one each; none: the account's own.",
     )
     site: Text | None = Field(
         default=None,
@@ -207,61 +222,6 @@ class DatabaseSettings(Settings):
         """The addresses of those that are given, by the catalogue's name of the database. They are secrets."""
         found = ((name, getattr(self, name)) for name in type(self).model_fields)
         return {name: url.get_secret_value() for name, url in found if url is not None}
-
-
-class Occasion(StrEnum):
-    """What operators are told of."""
-
-    FAILED = "failed"  #: a run ended as failed
-    CRASHED = "crashed"  #: the process of a run is gone
-    PAUSED = "paused"  #: a run asks, or has left its question in the ledger
-    DEADLINE = "deadline"  #: learners have little time left to their deadline, or none
-    BREAKER = "breaker"  #: a service is not called for hours
-    RECEIPT = "receipt"  #: a service should have confirmed an erasure by now
-    SCHEDULE = "schedule"  #: a scheduled run does not come
-
-
-class ChannelSettings(Settings):
-    """Where operators are told what happens: an address of Apprise, or a block of Prefect."""
-
-    name: Channel = Field(description="What the channel is called in messages and in Prefect, such as `oncall`.")
-    url: SecretStr | None = Field(
-        default=None, description="Apprise URL, such as `mailtos://…`; it is a secret: `${NAME}`, `file:PATH`."
-    )
-    block: Block | None = Field(
-        default=None, description="A notification block on the Prefect server instead, as `TYPE/NAME`."
-    )
-    on: tuple[Occasion, ...] | None = Field(
-        default=None,
-        description="Occasions: `failed`, `crashed`, `paused`, `deadline`, `breaker`, `receipt`, `schedule`; "
-        "left out: all.",
-    )
-    deadline_days: float = Field(
-        default=3, ge=0, le=365, description="`deadline`: at most so many days are left to a learner's deadline."
-    )
-    breaker_hours: float = Field(
-        default=4, ge=0, le=720, description="`breaker`: a service is not called for so many hours."
-    )
-    schedule_minutes: float = Field(
-        default=10, ge=1, le=1440, description="`schedule`: a scheduled run is missing for so many minutes."
-    )
-    repeat_hours: float = Field(
-        default=20, ge=1, le=720, description="A trouble that lasts is told again after so many hours."
-    )
-
-    @property
-    def occasions(self) -> tuple[Occasion, ...]:
-        """What this channel is told of."""
-        return self.on or tuple(Occasion)
-
-    def threshold(self, occasion: Occasion) -> float:
-        """How much has to be there of a trouble before this channel is told; 0 where it is told of any."""
-        given = {
-            Occasion.DEADLINE: self.deadline_days,
-            Occasion.BREAKER: self.breaker_hours,
-            Occasion.SCHEDULE: self.schedule_minutes,
-        }
-        return given.get(occasion, 0.0)
 
 
 class GeneralSettings(Settings):

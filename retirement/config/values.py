@@ -19,12 +19,15 @@ BLOCK = r"^[a-z0-9-]+/[a-z0-9-]+$"
 ADDRESS = r"^https?://\S+$"
 #: An e-mail address: what has one @ and no space.
 MAIL_ADDRESS = r"^[^\s@]+@[^\s@]+$"
+#: A schema of PostgreSQL, as it is written without quotes.
+SCHEMA = r"^[a-z_][a-z0-9_]*$"
 
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
 Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
 Block = Annotated[str, StringConstraints(pattern=BLOCK)]
 Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
+Schema = Annotated[str, StringConstraints(pattern=SCHEMA, max_length=63)]
 Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
 Country = Annotated[str, AfterValidator(country)]
 Days = Annotated[int, Field(ge=1, le=365)]

@@ -33,9 +33,10 @@ def require_site(connection: Connection, location: LedgerLocation) -> None:
         return
     found = site_of(connection)
     if found is not None and found != location.site:
+        own = "ledger.url" if location.file else "ledger.postgresql_schema or ledger.url"
         raise ConfigError(
             f"{location}: is the ledger of the site {found}, and this configuration is of {location.site}: give it a "
-            "ledger of its own (ledger.url); if both are one site, write its name there into ledger.site"
+            f"ledger of its own ({own}); if both are one site, write its name there into ledger.site"
         )
 
 

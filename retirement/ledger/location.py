@@ -31,7 +31,8 @@ class LedgerLocation:
     `url` is an address, or the path of a SQLite file, in which no sign means anything but itself. `key` is a file
     that is made for a new ledger, or the key itself; left out, it stands beside a SQLite file. `keys` are keys that
     the ledger had before, for look-ups. `signing` is the key by which heads are signed, None: they are not.
-    `site` names the site that it has to belong to, None: any.
+    `site` names the site that it has to belong to, None: any. `schema` is the schema of PostgreSQL that holds the
+    tables, None: the one that the account finds; in a database with one for each site each has a chain of its own.
     Raises `ConfigError` for an address that no ledger can have.
     """
 
@@ -41,13 +42,19 @@ class LedgerLocation:
     keys: tuple[Path, ...] = field(default=(), repr=False)
     signing: Signing | None = field(default=None, repr=False)
     site: str | None = None
+    schema: str | None = None
 
     def __post_init__(self) -> None:
+        if self.file and self.schema:
+            raise ConfigError(f"{self.file}: a ledger in SQLite has no schema; give each site a file of its own")
         if not self.file and self.key is None:
             raise ConfigError(f"{self}: a ledger in PostgreSQL needs the path of a file for the key of its digests")
 
     def __str__(self) -> str:
-        return str(self.file) if self.file else self.address.render_as_string(hide_password=True)
+        if self.file:
+            return str(self.file)
+        database = self.address.render_as_string(hide_password=True)
+        return f"{database} (schema {self.schema})" if self.schema else database
 
     @property
     def address(self) -> URL:
@@ -115,12 +122,12 @@ def engine_of(
     """
     pool = {"pool_size": 1, "max_overflow": 0, "hide_parameters": True}
     if location.file is None:
-        engine = create_engine(
-            location.address,
-            isolation_level="READ COMMITTED",
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "retirement"},
-            **pool,
-        )
+        connect_args: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "retirement"}
+        if location.schema:
+            # From the first moment of a connection on: SQLAlchemy asks for tables before our own listener is called.
+            given = str(location.address.query.get("options", ""))
+            connect_args["options"] = f"{given} -csearch_path={location.schema}".strip()
+        engine = create_engine(location.address, isolation_level="READ COMMITTED", connect_args=connect_args, **pool)
         event.listen(engine, "connect", _prepare_postgresql)
         return engine
     options: dict[str, Any] = {"poolclass": QueuePool, **pool}

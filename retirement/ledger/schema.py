@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Text, column, inspect, select, table, text
+from sqlalchemy.schema import CreateSchema
 
 from retirement.errors import ConfigError
 from retirement.ledger.location import LedgerLocation
@@ -31,7 +32,7 @@ def prepare(connection: Connection, location: LedgerLocation) -> None:
     """
     found = schema_of(connection)
     if found is None:
-        lock(connection)
+        _lock_for_tables(connection, location)
         found = schema_of(connection)
     if found is None:
         if inspect(connection).get_table_names():
@@ -55,7 +56,7 @@ def upgrade(connection: Connection, location: LedgerLocation) -> str:
 
     Inside a transaction that may write. Raises `ConfigError` for a ledger of a newer release.
     """
-    lock(connection)
+    _lock_for_tables(connection, location)
     before = schema_of(connection) or ""
     if before and before not in _known():
         require_schema(before, str(location))
@@ -75,6 +76,13 @@ def lock(connection: Connection) -> None:
     # A write transaction of SQLite has its lock from the beginning.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _SCHEMA_LOCK})
+
+
+def _lock_for_tables(connection: Connection, location: LedgerLocation) -> None:
+    """The lock, and the schema of PostgreSQL that the location names, which is made where it is missing."""
+    lock(connection)
+    if location.schema and location.schema not in inspect(connection).get_schema_names():
+        connection.execute(CreateSchema(location.schema))
 
 
 def _config(connection: Connection | None = None) -> "Config":

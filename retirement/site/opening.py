@@ -85,7 +85,11 @@ def ledger_location(configuration: Configuration) -> LedgerLocation:
     url = settings.url.get_secret_value() if settings.url else home() / "ledger" / "ledger.sqlite"
     anchor, key = _path(settings.anchor), _path(settings.key)
     place = LedgerLocation(
-        url=url, anchor=anchor, key=key, keys=tuple(Path(path).expanduser() for path in settings.keys)
+        url=url,
+        anchor=anchor,
+        key=key,
+        keys=tuple(Path(path).expanduser() for path in settings.keys),
+        schema=settings.postgresql_schema,
     )
     site = settings.site or configuration.lms.url.rstrip("/")
     return replace(place, signing=_signing(settings, place), site=site)

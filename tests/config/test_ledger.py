@@ -128,3 +128,34 @@ def test_only_an_address_with_a_password_has_to_be_hidden(desk: Desk) -> None:
     ]
 
     assert len(exposed) == 1
+
+
+@pytest.mark.parametrize(
+    ("ledger", "problem"),
+    [
+        ("postgresql_schema: campus", "needs ledger.url of a PostgreSQL; give each site a file of its own"),
+        (
+            "url: sqlite:///ledger.sqlite, postgresql_schema: campus",
+            "needs ledger.url of a PostgreSQL; give each site a file of its own",
+        ),
+        *(
+            (
+                f"url: 'postgresql://a@b/c', key: k, postgresql_schema: {name}",
+                "is no name of a schema; use small letters, digits and `_`",
+            )
+            for name in ("Campus", "'a b'", "'a;b'", "1a")
+        ),
+    ],
+)
+def test_a_schema_is_one_of_postgresql(desk: Desk, ledger: str, problem: str) -> None:
+    """Its name goes into the options of a connection, so it is one that needs no quotes."""
+    assert [f"retirement.yaml:{END}: ledger.postgresql_schema: {problem}"] == desk.problems(
+        OWN + f"ledger: {{{ledger}}}\n"
+    )
+
+
+def test_a_schema_is_kept_by_a_conversion(desk: Desk) -> None:
+    """Two sites of one database would else be refused after it."""
+    before = desk.load(OWN + "ledger: {url: 'postgresql://a@b/c', key: k, postgresql_schema: campus}\n")
+
+    assert before.ledger.postgresql_schema == desk.load(as_own_dialect(before)).ledger.postgresql_schema == "campus"

@@ -117,3 +117,30 @@ def test_a_site_that_another_hand_renamed_is_found(sited: Desk) -> None:
 
     assert verify(sited.place).problem
     assert "the row [1] of site is not what entry 1 wrote" in str(verify(sited.place).problem)
+
+
+def test_two_sites_on_one_database_have_a_chain_each(postgresql_desk: Desk) -> None:
+    """In a schema each, which the first opening makes; at the same time; a third without a schema beside them."""
+    alone = replace(postgresql_desk.place, site="https://third.example")
+    ours = replace(postgresql_desk, place=replace(alone, site=OURS, schema="ours", anchor=postgresql_desk.folder / "a"))
+    theirs = replace(postgresql_desk, place=replace(alone, site=THEIRS, schema="theirs"))
+
+    async def both() -> None:
+        async with ours.open() as one, theirs.open() as other:
+            await asyncio.gather(*(each.events.note("noted", {}) for each in (one, other, one)))
+
+    asyncio.run(both())
+    lived(replace(postgresql_desk, place=alone))
+
+    assert [verify(each.place).problem for each in (ours, theirs, postgresql_desk)] == [None, None, None]
+    assert (verify(ours.place).entries, verify(theirs.place).entries) == (3, 2)
+    assert str(ours.place).endswith("(schema ours)")
+    said = refused(replace(ours, place=replace(ours.place, site=THEIRS)))
+    assert "give it a ledger of its own (ledger.postgresql_schema or ledger.url)" in said
+    assert migrate(theirs.place)[0] == migrate(theirs.place)[1]
+
+
+def test_a_schema_is_for_postgresql(tmp_path: Path) -> None:
+    """A file has none, and a second site in it would be refused later."""
+    with pytest.raises(ConfigError, match="a ledger in SQLite has no schema; give each site a file of its own"):
+        LedgerLocation(f"sqlite:///{tmp_path}/ledger.db", schema="ours")

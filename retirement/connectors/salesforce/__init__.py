@@ -2,12 +2,14 @@
 
 Contract of the services, section B5. The reference deletes nothing: it files a Task, and a person deletes. So
 does `mode: task`, with one Task for each record, in whose text stands the record's id and no address;
-`mode: delete` deletes. What is deleted lies in the recycle bin for 15 days, can be restored, and is found by
-`queryAll` until it is purged. Receipts are record ids: an address may belong to another person by then.
+`mode: delete` deletes, where one address has at most `delete_at_most` of a kind. What is deleted lies in the
+recycle bin for 15 days, can be restored, and is found by `queryAll` until it is purged. Receipts are record ids: an
+address may belong to another person by then.
 
 The vendor's documentation: https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/intro_rest.htm
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -108,6 +110,13 @@ class SalesforceSettings(ServiceSettings):
         description="With `private_key`: where the assertion is for; `https://test.salesforce.com` for sandboxes.",
     )
     mode: Mode = Field(default=Mode.TASK, description="`task`: file Tasks for a person to delete; or `delete`.")
+    delete_at_most: int = Field(
+        default=1,
+        ge=1,
+        le=MOST_RECORDS,
+        description="With `mode: delete`: Leads, and Contacts, of one address that are deleted without a person; where "
+        "there are more of a kind the address may be shared, and a person deletes those that are the learner's.",
+    )
     assignee: str | None = Field(default=None, description="With `mode: task`: username of who gets the Tasks.")
 
     @model_validator(mode="after")
@@ -194,24 +203,34 @@ class Salesforce(Connector[SalesforceSettings]):
         found = await self._records_of(learner)
         if not found:
             return Erasure(Outcome.ABSENT)
-        outcome = await self._erase([each for each in found if not each.in_bin], owner)
+        outcome = await self._erase(found, owner)
         # What a run before this one has deleted is found in the bin, so that its receipt is not lost.
         return Erasure(outcome, " ".join(map(str, found)))
 
-    async def _erase(self, records: Sequence[_Record], owner: str | None) -> Outcome:
-        """Files Tasks for an owner to delete the records, or deletes them where there is none."""
+    async def _erase(self, found: Sequence[_Record], owner: str | None) -> Outcome:
+        """Files Tasks for an owner to delete the records that are not in the bin, or deletes them without an owner.
+
+        Where they are more than may be one learner's, a person deletes them: the receipt names them, and they are
+        asked for until they are gone.
+        """
+        records = [each for each in found if not each.in_bin]
         if records and owner:
             await self._file(records, owner)
+        if records and (owner or self._may_be_shared(found)):
             return Outcome.MANUAL
         for each in records:
             await self._delete(each)
         return Outcome.ERASED
 
+    def _may_be_shared(self, found: Sequence[_Record]) -> bool:
+        most = max(Counter(each.kind for each in found).values(), default=0)
+        return most > self.settings.delete_at_most
+
     async def erase_named(self, receipt: str) -> Erasure:
         """Have the records of a receipt deleted once more, as far as they are there and not in the bin."""
         owner = await self._assignee() if self.settings.mode is Mode.TASK else None
         left = [_Record(kind, row["Id"], row["IsDeleted"]) for kind, row in await self._left(receipt)]
-        outcome = await self._erase([each for each in left if not each.in_bin], owner)
+        outcome = await self._erase(left, owner)
         return Erasure(outcome, receipt)
 
     async def is_left(self, receipt: str, _learner: Learner | None) -> Verdict:

@@ -215,7 +215,7 @@ def _holds(person: Person) -> Iterable[tuple[Table, dict[str, Any]]]:
 
 
 def _settings(url: str, _urls: Mapping[str, str]) -> dict[str, Any]:
-    return {"url": url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "mode": "delete"}
+    return {"url": url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "mode": "delete", "delete_at_most": 2}
 
 
 VENDOR = Vendor(
