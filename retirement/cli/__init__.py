@@ -122,6 +122,11 @@ COMMANDS = (
         "Write one file per organisation with its retired learners; each learner is in exactly one file.",
     ),
     LateCommand(
+        "expire-reports",
+        "expire_reports:expire_reports",
+        "Delete delivered files of partner reports that are old enough, and tell partners some days before.",
+    ),
+    LateCommand(
         "approve",
         "approve:approve",
         "Say yes to a queue run that a guard has stopped: it goes on, or the next run does.",

@@ -44,6 +44,7 @@ EXAMPLES = {
     "cleanup": ("cleanup --dry-run", "cleanup --limit 500"),
     "cancel": ("cancel --user-id 4711", "cancel --email -"),
     "partner-report": ("partner-report --output reports",),
+    "expire-reports": ("expire-reports --days 90 --dry-run", "expire-reports"),
     "approve": ("approve 12 --approver dpo --reason 'the campus closed a programme' --at-most 400",),
     "reject": ("reject 12 --approver dpo --reason 'nobody announced this'",),
     "pause": ("pause queue --by oncall --reason 'the forum is being moved'",),

@@ -55,6 +55,7 @@ async def serve(
                     reconcile=chosen.schedules.get("reconcile_schedule"),
                     verify=chosen.schedules.get("verify_schedule"),
                     cleanup=chosen.schedules.get("cleanup_schedule"),
+                    expire_reports=chosen.schedules.get("expire_schedule"),
                 ),
                 console.print,
                 Watchdog(

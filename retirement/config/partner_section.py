@@ -25,6 +25,10 @@ class PartnerSection:
         own = {name: each for name, each in self._node.entries.items() if name != "sinks"}
         node = moved(self._node, own) if self._node.entries else self._node
         read = self._sections.read(PartnerSettings, node, "partners")
+        if read and read.expire_days is not None and read.warn_days >= read.expire_days:
+            place = own.get("warn_days") or own["expire_days"]
+            text = "partners.warn_days must be less than partners.expire_days: the partner is told before"
+            self._problems.add(place.line, place.key, text)
         sinks = self._sinks(self._node.child("sinks"), insecure_remedy)
         return read and read.model_copy(update={"sinks": sinks})
 

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr, StringConstraints
 
 from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Settings, Text
 
+Age = Annotated[int, Field(ge=1, le=3650)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 MailAddress = Annotated[str, StringConstraints(pattern=MAIL_ADDRESS)]
 #: What a sink is called; it stands in receipts for ever.
@@ -136,6 +137,13 @@ class PartnerSettings(Settings):
         default=None,
         description="Partner of the organisations that `partners.organisations` does not have; none: their reports "
         "wait, and each run says so.",
+    )
+    expire_days: Age | None = Field(
+        default=None, description="Days after which `expire-reports` deletes a delivered file; none: only its `--days`."
+    )
+    warn_days: Annotated[int, Field(ge=0, le=365)] = Field(
+        default=7,
+        description="Days before, on which the partner is told; no file is deleted without that; 0: none.",
     )
     sinks: tuple[AnySink, ...] = Field(
         default=(), description="Where files are delivered, beside the folder `partner_reports`; each gets every file."

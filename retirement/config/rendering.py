@@ -105,6 +105,7 @@ class _Writer:
             "cleanup_days": configuration.cleanup_days,
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
             "engine_retention_days": configuration.engine_retention_days,
+            "expire_schedule": self.line(configuration.expire_schedule),
             "partner_reports": self.line(configuration.partner_reports),
             "username_replacements": self.line(configuration.username_replacements),
             "timezone": self.line(configuration.timezone),
@@ -163,9 +164,11 @@ class _Writer:
 
     def partners(self, partners: PartnerSettings) -> Any:
         """The section of the partners; the variable of a sink's secret is named after the sink."""
+        if partners == PartnerSettings():
+            return None
         plain = self.plain(partners.model_copy(update={"sinks": ()}), "partners")
         sinks = [self.plain(each, "partners", each.name) for each in partners.sinks]
-        return {name: value for name, value in {**plain, "sinks": sinks}.items() if value not in ([], {})} or None
+        return {name: value for name, value in {**plain, "sinks": sinks}.items() if value not in ([], {})}
 
     def _address(self, url: str, *place: str) -> str:
         return databases.without_password(url, self.secret(place), self.text)

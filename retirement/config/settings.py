@@ -30,6 +30,7 @@ SCHEDULED = {
     "reconcile": "reconcile_schedule",
     "verify": "verify_schedule",
     "cleanup": "cleanup_schedule",
+    "expire-reports": "expire_schedule",
 }
 #: Keys whose values are cron lines.
 SCHEDULES = tuple(SCHEDULED.values())
@@ -261,6 +262,11 @@ class GeneralSettings(Settings):
     engine_retention_days: int | None = Field(
         default=90, ge=1, le=3650, description="Days that our Prefect server keeps a run which ended; null: for ever."
     )
+    expire_schedule: Text | None = Field(
+        default=None,
+        description="Cron line by which `serve` deletes delivered partner reports; none: only `retirement "
+        "expire-reports` does.",
+    )
     partner_reports: Text | None = Field(
         default=None,
         description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
@@ -316,6 +322,7 @@ class Configuration:
     verify_schedule: str | None
     cleanup_days: int
     cleanup_schedule: str | None
+    expire_schedule: str | None
     engine_retention_days: int | None
     partner_reports: str | None
     username_replacements: str | None

@@ -20,6 +20,7 @@ from retirement.flows.bulk_update import bulk_update
 from retirement.flows.cleanup import cleanup
 from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
+from retirement.flows.expire_reports import expire_reports
 from retirement.flows.hold import hold
 from retirement.flows.kit.loss import loss_told
 from retirement.flows.kit.names import TAG
@@ -51,6 +52,7 @@ class Schedules:
     reconcile: Timed | None
     verify: Timed | None
     cleanup: Timed | None
+    expire_reports: Timed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ OFFERS = (
     ),
     Offer("cleanup", cleanup, "Has the LMS delete what it keeps of learners whose certificate is complete."),
     Offer("partner-report", partner_report, "Writes a file for each organisation with its learners who were retired."),
+    Offer("expire-reports", expire_reports, "Deletes delivered files of partner reports; tells partners days before."),
     Offer("learner", retire_learner, "Retires one learner on request: finds, shows and confirms the learner first."),
     Offer("request", request, "Has the LMS make a request to retire for accounts; shows them first."),
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),
@@ -174,7 +177,7 @@ async def _offer_all(
     served = {}
     for offer in OFFERS:
         name = f"{offer.flow.name}/{offer.name}{HERE}"
-        chosen = await kept.choose(name, getattr(schedules, offer.name, None))
+        chosen = await kept.choose(name, getattr(schedules, offer.name.replace("-", "_"), None))
         if chosen.by_hand:
             tell(f"{offer.name}: {chosen.by_hand} in Prefect, and stays so")
         options: dict[str, Any] = {"description": offer.description, "tags": offer.tags, "paused": chosen.paused}

@@ -55,6 +55,7 @@ ACTS = frozenset(
         "permission.set",
         "queue.began",
         "receipt.checked",
+        "report.expired",
         "receipt.late",
         "rename.asked",
         "replay.asked",

@@ -31,6 +31,7 @@ class DeliveredFile:
     size: int
     digest: str
     user_ids: tuple[int, ...]
+    at: str = ""  #: where the sink was; "" in entries of earlier releases
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ def _receipts(tx: Transaction, kinds: Collection[str]) -> list[FileReceipt]:
 
 
 def _file(event: Event) -> DeliveredFile:
-    return DeliveredFile(**{name: _shaped(event.facts[name]) for name in DeliveredFile.__slots__})
+    return DeliveredFile(
+        **{name: _shaped(event.facts[name]) for name in DeliveredFile.__slots__ if name in event.facts}
+    )
 
 
 def _shaped(value: Any) -> Any:

@@ -92,6 +92,7 @@ class HandOver:
             size=len(report.content),
             digest=report.sha256,
             user_ids=report.user_ids,
+            at=sink.place,
         )
         await self._ledger.deliveries.add(file)
         if report.name not in found.files:

@@ -121,8 +121,8 @@ STORES = (
     ),
     Store(
         "files of `retirement partner-report`",
-        "username, e-mail and name of retired learners, in the folder that it was told",
-        "delete each file when the partner has it",
+        "username, e-mail and name of retired learners, in the folder that it was told and in each sink",
+        "run `retirement expire-reports`, on a schedule (`expire_schedule`)",
         "B9",
     ),
     Store(

@@ -19,6 +19,7 @@ FLOWS = {
     "verify": "Verified",
     "cleanup": "Previewed",
     "partner-report": "Reported",
+    "expire-reports": "Previewed",
     "redrive": "Previewed",
     "bulk-update": "Previewed",
     "replace-usernames": "Previewed",

@@ -188,8 +188,8 @@ def stage(page: Page) -> Iterator[Stage]:
         platform.configure(
             queue={"limit": 1},
             lease_seconds=15,
-            partner_reports=str(reports),
-            username_replacements=str(reports),
+            **dict.fromkeys(("partner_reports", "username_replacements"), str(reports)),
+            partners={"expire_days": 90},
             schedule="0 4 * * *",
             reconcile_schedule=None,
             verify_schedule=None,

@@ -82,6 +82,8 @@ def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
             "partners: {sinks: [{name: m, kind: mail, host: h, sender: me, recipients: {}}]}\n",
             "partners.sinks[0].sender: is no e-mail address, such as dpo@example.com",
         ),
+        ("partners: {expire_days: 7}\n", "partners.expire_days: partners.warn_days must be less than"),
+        ("partners: {expire_days: 9, warn_days: 9}\n", "partners.warn_days: partners.warn_days must be less than"),
         ("partners: {organisations: {OrgA: One}}\n", "partners.organisations.OrgA: must be a list"),
     ],
 )

@@ -101,6 +101,7 @@ def place(
             lease_seconds=15,
             cool_off_days=7,
             partner_reports=str(reports),
+            partners={"expire_days": 90},
             username_replacements=str(reports),
         )
         run = forks_with_prefect.start(

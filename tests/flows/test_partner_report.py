@@ -64,8 +64,13 @@ def test_the_command_tells_each_organisation_once(
 
         first = retirement("partner-report", "--output", output, "--json", "--config", platform.config)
         second = retirement("partner-report", "--output", output, "--config", platform.config)
+        platform.configure(partner_reports=str(output))
+        young = retirement("expire-reports", "--days", "90", "--config", platform.config)
+        unsaid = retirement("expire-reports", "--config", platform.config)
 
         assert (first.code, second.code, first.document["errors"]) == (0, 0, [])
+        assert (young.code, "no file is due" in young.out) == (0, True)
+        assert (unsaid.code, unsaid.err.split(":")[0]) == (2, "--days")
         assert told(output) == {"OrgA": list(NAMES), "OrgB": [NAMES[0]]}
         assert first.document["organisations"] == {"OrgA": 2, "OrgB": 1}
         assert len(first.document["queued_again"]) == 2

@@ -68,6 +68,7 @@ def plans(ids: Callable[[str], int]) -> dict[str, Plan]:
         "hold": Plan(2, {"user_id": ids("held-canary-1"), "until": "2999-12-31"}, form=BASIS),
         "breaker": Plan(2, {"service": "CREDENTIALS", "stop_calling": False}, form=BASIS),
         "partner-report": Plan(2),
+        "expire-reports": Plan(2),
         "verify": Plan(2),
         "cleanup": Plan(3),
     }

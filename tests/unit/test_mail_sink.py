@@ -29,6 +29,7 @@ from retirement.config.partners import MailSettings
 from retirement.errors import ConfigError, Misconfigured, RetirementError, Transient
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination
+from retirement.partners.expiry import Ages, ExpiryFinding, ExpiryResult, expire
 from retirement.partners.sinks.mail import mail_sink
 
 from .batches import batch_of
@@ -253,3 +254,18 @@ async def test_a_partner_without_an_address_stops_no_other(world: World, box: Ma
     assert "recipients has no entry for OrgB" in line
     assert box.told() == Counter({key: 1 for key in due() if key[1] != "OrgB"})
     assert len(flags(world)) == 1
+
+
+async def test_a_message_is_not_deleted_but_its_partner_is_reminded(world: World, box: Mailbox) -> None:
+    """Once; a reminder that comes again is the same message."""
+    site, found = await queued(world), list[ExpiryFinding]()
+    await partners.deliver(site, batch_of(site), box.destination(None))
+    world.calendar.pass_by(days=40)
+
+    for _ in range(2):
+        await expire(site, batch_of(site), box.destination(None), Ages(30, 7), found.append)
+        world.calendar.pass_by(days=10)
+
+    reminders = [each for each in box.accepted if str(each["Subject"]).startswith("Delete ")]
+    assert [each.what for each in found] == [ExpiryResult.WARNED] * 3
+    assert (len(reminders), len({str(each["Message-ID"]) for each in box.accepted})) == (3, 6)

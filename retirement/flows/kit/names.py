@@ -12,6 +12,7 @@ JOBS = {
     "verify-erasure": "verify",
     "cleanup": "archive",
     "partner-report": "partner-report",
+    "expire-reports": "partner-report",
     **dict.fromkeys(
         (
             "redrive",
@@ -36,7 +37,7 @@ ENDS = tuple(
     dict.fromkeys(
         (
             *("Completed", "Failed", "Cancelled", "Crashed", "SomeFailed", "Unknown"),
-            *("Reconciled", "Verified", "SomeUnconfirmed", "CleanedUp", "SomeKept", "Reported", "SomeDue"),
+            *("Reconciled", "Verified", "SomeUnconfirmed", "CleanedUp", "SomeKept", "Reported", "SomeDue", "Expired"),
             *(
                 "Previewed",
                 "Redriven",

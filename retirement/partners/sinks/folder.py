@@ -44,6 +44,16 @@ class Folder:
             finally:
                 draft.unlink(missing_ok=True)
 
+    async def stored(self, name: str) -> bytes | None:
+        """What `read` gives."""
+        return await self.read(name)
+
+    async def delete(self, name: str) -> None:
+        """Deletes the file, and that on the disk."""
+        with self._writing():
+            (self._folder / name).unlink(missing_ok=True)
+            sync_folder(self._folder)
+
     async def close(self) -> None:
         """There is nothing to end."""
 

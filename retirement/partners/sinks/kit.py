@@ -7,6 +7,7 @@ Errors of a sink name the sink and the partner, and never what is in a file.
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from datetime import date
 from typing import Protocol
 
 from retirement.errors import Refused
@@ -17,7 +18,12 @@ Allowed = Callable[[], None]
 
 
 class Sink(ABC):
-    """One sink. `place` says where it is, without a secret; `only` are the partners whose files it gets, None: all."""
+    """One sink. `place` says where it is, without a secret; `only` are the partners whose files it gets, None: all.
+
+    `keeps_files`: what was delivered is in our reach, and can be deleted.
+    """
+
+    keeps_files = True
 
     def __init__(self, name: str, place: str, only: tuple[str, ...] | None = None) -> None:
         self.name, self.place, self.only = name, place, only
@@ -42,6 +48,14 @@ class Sink(ABC):
         """Keeps the index of a claim, in sinks whose files only the operator sees as a whole."""
 
     @abstractmethod
+    async def expire(self, place: str, sha256: str, allowed: Allowed) -> bool:
+        """Deletes a delivered file; False where it is gone already. Raises `Refused` for a file of another content."""
+
+    async def warn(self, _partner: str, _file: str, _place: str, _day: date, _allowed: Allowed) -> bool:
+        """Tells the partner that the file at this place is deleted on a day; False where the sink has no way to."""
+        return False
+
+    @abstractmethod
     async def close(self) -> None:
         """Ends connections."""
 
@@ -57,6 +71,12 @@ class Store(Protocol):
 
     def write(self, name: str, content: bytes) -> Awaitable[None]:
         """Writes a file, whole or not at all, in the place of one of that name."""
+
+    def stored(self, name: str) -> Awaitable[bytes | None]:
+        """The content of a file, also of one that `read` would not take for delivered; None where there is none."""
+
+    def delete(self, name: str) -> Awaitable[None]:
+        """Deletes a file for good; one that is gone is no error."""
 
     def close(self) -> Awaitable[None]:
         """Ends connections."""
@@ -94,6 +114,19 @@ class StoreSink(Sink):
         if found != content:
             what = "it is not there" if found is None else f"{len(found)} bytes with SHA-256 {digest(found)[:16]} are"
             raise Refused(self.name, "read back", None, f"{what}, after {len(content)} bytes were accepted")
+
+    async def expire(self, place: str, sha256: str, allowed: Allowed) -> bool:
+        """Looks at the content before and after, since a store may accept a request and do nothing."""
+        found = await self._store.stored(place)
+        if found is None:
+            return False
+        if digest(found) != sha256:
+            raise Refused(self.name, "delete", None, "another file has its name now, which was not delivered; it stays")
+        allowed()
+        await self._store.delete(place)
+        if await self._store.stored(place) is not None:
+            raise Refused(self.name, "delete", None, "the file is there after it was deleted")
+        return True
 
     async def close(self) -> None:
         """Closes the store."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import smtplib
 import ssl
+from datetime import date
 from email.message import EmailMessage
 from hashlib import sha256
 
@@ -26,10 +27,16 @@ _TEXT = """\
 The attached file names learners of {organisations} whose accounts were deleted on their request.
 Please delete what you hold of them, and this message afterwards.
 """
+_REMINDER = """\
+You were sent {file}, which names learners whose accounts were deleted on their request.
+Please delete the file and all copies of it by {day}.
+"""
 
 
 class Mail(Sink):
     """One mail server, and the partners that get mail."""
+
+    keeps_files = False
 
     def __init__(self, settings: MailSettings) -> None:
         super().__init__(settings.name, f"smtp://{settings.host}:{settings.port}", settings.only)
@@ -65,22 +72,43 @@ class Mail(Sink):
     async def write_index(self, name: str, content: bytes, allowed: Allowed) -> None:
         """No partner gets what is about others."""
 
+    async def expire(self, place: str, sha256: str, allowed: Allowed) -> bool:
+        """A message is out of reach."""
+        return False
+
+    async def warn(self, partner: str, file: str, _place: str, day: date, allowed: Allowed) -> bool:
+        """Asks the partner to delete the file."""
+        recipient = self._settings.recipients.get(partner)
+        if recipient is None:
+            raise ConfigError(f"recipients has no entry for {partner}; add it")
+        message = self._addressed(recipient, f"Delete {file}", f"{file}\n{day}")
+        message.set_content(_REMINDER.format(file=file, day=day))
+        allowed()
+        await self._ask("DATA", message)
+        return True
+
     async def close(self) -> None:
         """Each message has a connection of its own."""
 
     def _message(self, report: Report, recipient: MailRecipient) -> EmailMessage:
-        message = EmailMessage()
-        message["From"] = self._settings.sender
-        message["To"] = ", ".join(recipient.to)
-        message["Subject"] = f"Learners to delete: {report.name}"
-        key = sha256(f"{self.name}\n{report.name}\n{report.sha256}".encode("utf-8", "surrogatepass")).hexdigest()
-        message["Message-ID"] = f"<{key[:40]}@{self._settings.sender.rpartition('@')[2]}>"
+        subject, key = f"Learners to delete: {report.name}", f"{report.name}\n{report.sha256}"
+        message = self._addressed(recipient, subject, key)
         message.set_content(_TEXT.format(organisations=", ".join(report.orgs)))
         if recipient.age is None:
             message.add_attachment(report.content, maintype="text", subtype="csv", filename=report.name)
         else:
             content = pyrage.encrypt(report.content, [pyrage.x25519.Recipient.from_str(recipient.age)])
             message.add_attachment(content, maintype="application", subtype="age", filename=f"{report.name}.age")
+        return message
+
+    def _addressed(self, recipient: MailRecipient, subject: str, key: str) -> EmailMessage:
+        """A message without content; its Message-ID is that of the same subject, whenever it is made."""
+        message = EmailMessage()
+        message["From"] = self._settings.sender
+        message["To"] = ", ".join(recipient.to)
+        message["Subject"] = subject
+        number = sha256(f"{self.name}\n{key}".encode("utf-8", "surrogatepass")).hexdigest()
+        message["Message-ID"] = f"<{number[:40]}@{self._settings.sender.rpartition('@')[2]}>"
         return message
 
     async def _ask(self, request: str, message: EmailMessage | None) -> None:

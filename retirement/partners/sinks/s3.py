@@ -64,18 +64,36 @@ class Bucket:
 
     async def read(self, name: str) -> bytes | None:
         """Reads the whole object; one that is not encrypted as it has to be counts as missing."""
+        found = await self._ask("GET object", lambda: self._object(name))
+        return found[0] if found and self._is_encrypted(found[1]) else None
 
-        def get() -> bytes | None:
-            try:
-                found = self.client.get_object(Bucket=self._settings.bucket, Key=self._prefix + name)
-            except ClientError as error:
-                if _code(error) in _GONE:
-                    return None
-                raise
-            content: bytes = found["Body"].read()
-            return content if self._is_encrypted(found) else None
+    async def stored(self, name: str) -> bytes | None:
+        """Reads the whole object, however it is encrypted."""
+        found = await self._ask("GET object", lambda: self._object(name))
+        return found[0] if found else None
 
-        return await self._ask("GET object", get)
+    async def delete(self, name: str) -> None:
+        """Deletes every version of the object: with versions, a plain deletion only hides the newest."""
+        place = {"Bucket": self._settings.bucket, "Key": self._prefix + name}
+
+        def delete() -> None:
+            pages = self.client.get_paginator("list_object_versions")
+            for page in pages.paginate(Bucket=place["Bucket"], Prefix=place["Key"]):
+                for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                    if each["Key"] == place["Key"]:
+                        self.client.delete_object(**place, VersionId=each["VersionId"])
+
+        await self._ask("DELETE object", delete)
+
+    def _object(self, name: str) -> tuple[bytes, dict[str, Any]] | None:
+        """An object and the answer that has come with it; None where there is none."""
+        try:
+            found = self.client.get_object(Bucket=self._settings.bucket, Key=self._prefix + name)
+        except ClientError as error:
+            if _code(error) in _GONE:
+                return None
+            raise
+        return found["Body"].read(), found
 
     async def write(self, name: str, content: bytes) -> None:
         """Writes one object. Raises `Refused` where the store has not encrypted it."""

@@ -80,6 +80,10 @@ class SftpFolder:
 
         await self._ask("WRITE file", write)
 
+    async def stored(self, name: str) -> bytes | None:
+        """What `read` gives."""
+        return await self.read(name)
+
     async def delete(self, name: str) -> None:
         """Deletes a file; one that is gone is no error."""
 
