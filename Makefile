@@ -14,6 +14,7 @@ CHAOS_ARGS ?=
 NIGHT_ARGS ?=
 PLAIN_ARGS ?=
 HOSTILE_ARGS ?=
+REFERENCE_ARGS ?=
 SEEDS ?= 1000
 #: Each so many cases of a sweep are tried, where not all of them are.
 SHARE := --every-nth 4
@@ -32,7 +33,7 @@ install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --qu
   "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract hostile simulate mutants measure browser lock clean
+.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract reference hostile simulate mutants measure browser lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -93,6 +94,9 @@ plain: $(VENV)/.installed-dev ## each deployment by a schedule on a plain Prefec
 
 contract: $(VENV)/.installed-dev ## every operation of every connector in every situation, as a table
 	@$(BIN)/python -m tests.contract
+
+reference: $(VENV)/.installed-dev ## each job of the reference scripts, case by case: what its own tests demand, what ours does, and whether it holds
+	@$(BIN)/python -m tests.reference $(REFERENCE_ARGS)
 
 hostile: $(VENV)/.installed-dev ## every route of a retirement, and every misbehaviour of a proxy before it, as a table; HOSTILE_ARGS
 	@$(BIN)/python -m tests.hostile --jobs $(JOBS) $(HOSTILE_ARGS)

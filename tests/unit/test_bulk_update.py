@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from retirement.errors import ConfigError, Ending, GuardStopped
+from retirement.errors import ConfigError, Ending, GuardStopped, Transient
 from retirement.followup.bulk_update import Wanted, listed
 from retirement.followup.job import Asked, planned, require_few
 from retirement.followup.move_back import Finding, Verdict
@@ -185,6 +185,19 @@ async def test_one_that_fails_stops_no_other_and_a_second_run_goes_on(world: Wor
     assert await done(site, Wanted("ERRORED", "PENDING")) == []
     kinds = [each.kind for each in await world.ledger.events.find()]
     assert kinds.count("bulk.asked") == 2
+
+
+async def test_a_list_that_cannot_be_had_ends_it_before_anything_is_entered(world: World) -> None:
+    """Nor is a row moved; what was moved by an earlier run stays so."""
+    world.seed(holder("bo"), states=LINE.lms_states)
+    site = world.site(LINE)
+    await world.force("bo", "ERRORED")
+    before = (await world.ledger.events.head()).seq
+    world.sandbox.arm([{"path": "retirements_by_status_and_date", "status": 503, "times": 9}])
+
+    with pytest.raises(Transient):
+        await listed(site, Wanted("ERRORED", "PENDING"))
+    assert ((await world.ledger.events.head()).seq, world.state("bo")) == (before, "ERRORED")
 
 
 async def test_a_row_that_has_moved_since_it_was_shown_is_left(world: World) -> None:
