@@ -16,26 +16,35 @@ from retirement.api.gate import Gate
 from retirement.api.keys import Keys
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import opaque
+from retirement.api.prefect import PrefectBehind
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
 from retirement.api.refusals import DoorError
 from retirement.api.retirements import Retirements, Sites, Start
-from retirement.api.routes import about, learners, permissions, sign_in
+from retirement.api.routes import about, forward_auth, learners, permissions, sign_in
 from retirement.api.sessions import Sessions
 from retirement.api.sign_in import SignIn
 from retirement.api.tokens import Issuer, for_us, of_learner
 from retirement.config import Configuration, DoorSettings
 from retirement.errors import ConfigError, LedgerError, RetirementError, StateConflict
+from retirement.flows.kit.behind import Behind, behind
 from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
 from retirement.process import acting
 from retirement.site import ledger_location
 from retirement.site import opened as opened_site
 from retirement.wire.api import pool
+from retirement.wire.passing import Passing
 
 logger = logging.getLogger(__name__)
 
 #: Every part of the door, each with its routes; a new one is a file in `retirement/api/routes` and a name here.
-ROUTERS: Sequence[APIRouter] = (permissions.router, learners.router, about.router, sign_in.router)
+ROUTERS: Sequence[APIRouter] = (
+    permissions.router,
+    learners.router,
+    about.router,
+    sign_in.router,
+    forward_auth.router,
+)
 #: Requests to the provider at the same time.
 _AT_ONCE = 4
 #: How the LMS signs what it does not sign with a shared secret (contract, section 3).
@@ -51,12 +60,14 @@ async def door(
     sites: Sites = opened_site,
     start: Start = start_learner,
     clock: Callable[[], float] = time.monotonic,
+    passing: Passing | None = None,
+    where: Callable[[], Behind] = behind,
 ) -> AsyncIterator[App]:
     """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds; `sites`
     opens the site where a learner is asked about, and `start` starts a learner's run.
 
-    Grants everything to the administrators of the configuration. Raises `ConfigError` where there is no section `door`
-    or the ledger cannot be opened.
+    `passing` are the connections to the Prefect server that is `where`. Grants everything to the administrators of the
+    configuration. Raises `ConfigError` where there is no section `door` or the ledger cannot be opened.
     """
     settings = configuration.door
     if settings is None:
@@ -77,7 +88,9 @@ async def door(
             _issuer(settings, provider, clock),
             _learners(configuration, settings, provider, clock),
         )
-        app = _application(gate, SignIn(gate, provider, clock))
+        to_prefect = passing or Passing()
+        stack.push_async_callback(to_prefect.aclose)
+        app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, to_prefect, where))
         app.state.retirements = Retirements(configuration, sites, start)
         yield Around(app, settings)
 
@@ -111,7 +124,7 @@ async def _grant_administrators(ledger: Ledger, settings: DoorSettings) -> None:
             await ledger.permissions.set(holder, Area.SYSTEM, "", EVERYTHING)
 
 
-def _application(gate: Gate, sign_in_here: SignIn) -> FastAPI:
+def _application(gate: Gate, sign_in_here: SignIn, prefect: App) -> FastAPI:
     app = FastAPI(
         title="Open edX user retirement",
         version=version("openedx-retirement"),
@@ -123,6 +136,8 @@ def _application(gate: Gate, sign_in_here: SignIn) -> FastAPI:
     app.state.gate, app.state.sign_in = gate, sign_in_here
     for router in ROUTERS:
         app.include_router(router)
+    # After the routes: what none of them takes is Prefect's, whose UI has pages at any path.
+    app.mount("/", prefect)
     app.add_exception_handler(DoorError, _refused)
     app.add_exception_handler(RetirementError, _failed)
     app.add_exception_handler(RequestValidationError, _misunderstood)

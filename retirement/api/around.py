@@ -36,6 +36,8 @@ _FORWARDED = frozenset(
     {b"forwarded", b"x-real-ip", b"x-original-url", b"x-rewrite-url"}
     | {b"x-forwarded-" + name for name in (b"for", b"host", b"proto", b"port", b"prefix", b"server", b"uri", b"method")}
 )
+#: Where a request has what a trusted proxy says of the one that it asks about (`forward_auth`).
+FORWARDED = "retirement.forwarded"
 _HEADERS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     b"x-content-type-options": b"nosniff",
@@ -86,7 +88,9 @@ class Around:
         self._require_own_origin(scope, headers)
         told = _last_before(headers, self._trusted) if is_trusted else None
         kept = [each for each in headers if each[0] not in _FORWARDED]
-        return {**scope, "headers": kept, "client": (told, 0) if told else scope.get("client")}
+        asks = {name: _one(headers, b"x-forwarded-" + name.encode()) for name in ("method", "uri")}
+        client = (told, 0) if told else scope.get("client")
+        return {**scope, "headers": kept, "client": client, FORWARDED: asks if is_trusted else None}
 
     def _require_own_host(self, headers: Sequence[tuple[bytes, bytes]], *, is_trusted: bool) -> None:
         """Raises `DoorError` for a request to another host, as far as the program that sent it is to be believed."""

@@ -10,6 +10,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from retirement.api.people import Person
 
+#: Where proxies ask whether they may pass a request on.
+FORWARD_AUTH = "/forward-auth"
 _STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
     "td,th{text-align:left;padding:.2em 1em .2em 0}"
@@ -32,8 +34,9 @@ def page(title: str, body: str, status: int = 200, *, form_to: str = "") -> HTML
 
 
 def is_for_people(request: Request) -> bool:
-    """Whether a browser wants to show the answer as a page."""
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    """Whether a browser wants to show the answer as a page; a proxy that asks for it wants the status."""
+    is_asked = request.scope["type"] == "http" and request.url.path != FORWARD_AUTH
+    return is_asked and request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
 def sent_to_sign_in(request: Request) -> RedirectResponse:
@@ -56,6 +59,7 @@ def front(person: Person | None, actions: Iterable[str], form_to: str) -> HTMLRe
         "Retirement of learners",
         f"<p>Signed in as <code>{escape(person.subject)}</code> of {escape(person.issuer)}.</p>"
         f"<p>You may: {escape(may)}.</p>"
+        '<p><a href="/dashboard">Runs and schedules</a>: the pages of Prefect</p>'
         '<p><a href="/api">What can be asked</a></p>'
         '<form method="post" action="/sign-out"><button>Sign out</button></form>',
         form_to=form_to,

@@ -53,6 +53,7 @@ ACTS = frozenset(
         "hold.same",
         "key.rotated",
         "permission.set",
+        "prefect.asked",
         "queue.began",
         "receipt.checked",
         "report.expired",

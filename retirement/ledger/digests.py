@@ -61,6 +61,10 @@ class Digests:
         _name, at, domain = comparable(email).rpartition("@")
         return self._digest(b"domain:", domain) if at and domain else None
 
+    def form(self, text: str) -> str:
+        """The digest of what was submitted in a form, which may name a learner."""
+        return self._digest(b"form:", text)
+
     def seal(self, plain: bytes) -> bytes:
         """Encrypts, with a key that is derived from ours."""
         return self._fernet().encrypt(plain)

@@ -31,6 +31,7 @@ from retirement.ledger.learners import Learners
 from retirement.ledger.leases import Leases
 from retirement.ledger.location import LedgerLocation, OpenFile, engine_of, make_file
 from retirement.ledger.notary import sign_head
+from retirement.ledger.passed import Passed
 from retirement.ledger.pauses import Pauses
 from retirement.ledger.permissions import Permissions
 from retirement.ledger.queue_runs import QueueRuns
@@ -61,6 +62,7 @@ class Ledger:
         self.acts = Acts(access)
         self.setbacks = Setbacks(access)
         self.holds = Holds(access)
+        self.passed = Passed(access)
         self.breakers = Breakers(access)
         self.pauses = Pauses(access)
         self.permissions = Permissions(access)

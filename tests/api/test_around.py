@@ -106,7 +106,7 @@ async def test_every_answer_has_what_keeps_browsers_careful(desk: Desk) -> None:
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["strict-transport-security"].startswith("max-age=")
         assert "server" not in answer.headers
-    assert [answer.status_code for answer in answers] == [200, 401, 404, 400]
+    assert [answer.status_code for answer in answers] == [200, 401, 401, 400]
 
 
 async def test_what_was_not_understood_is_said_without_its_value(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -72,6 +72,7 @@ OWNERS = {
     "typing_extensions": ("retirement.connectors.kit",),
     "uvloop": ("retirement.cli", "retirement.sandbox"),
     "uvicorn": ("retirement.api.listening", "retirement.flows.kit.locked_server", "retirement.sandbox"),
+    "websockets": ("retirement.api.prefect_sockets",),
     "yaml": ("retirement.config", "retirement.cli"),
 }
 #: The package itself holds the version and nothing else.

@@ -1,0 +1,141 @@
+"""Requests to Prefect that change something: which permission each needs, and what of it is passed on.
+
+A body is made anew from the fields that are known here, so that none of them has a meaning that was not looked at.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from retirement.api.prefect_rules import APPROVAL, OF_FLOWS, Kind, Rule
+from retirement.api.refusals import DoorError, Forbidden, Missing
+from retirement.ledger import Action
+from retirement.ledger.passed import Asked
+
+#: Reads a path of Prefect's API; None where there is no such thing.
+Read = Callable[[str], Awaitable[Any]]
+
+#: States to which a run may be moved: its cancellation, and one more try.
+_CANCELLING, _AGAIN = ("CANCELLING", "Cancelling"), ("SCHEDULED", "AwaitingRetry")
+#: The fields of a start that the UI sends and that change nothing but names.
+_OF_A_START = frozenset({"name", "tags", "state", "parameters", "idempotency_key"})
+#: What Prefect would compute itself from a field: a template, or a variable of the server.
+_COMPUTED = "__prefect_kind"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is passed on: `form` is the key under which Prefect keeps the form that a person submits, and its fields."""
+
+    asked: Asked
+    needs: Action
+    content: bytes
+    form: tuple[str, Mapping[str, Any]] | None = None
+
+
+async def change_of(rule: Rule, content: bytes, read: Read) -> Change:
+    """The change that a request makes. Raises `DoorError` for one that is not understood or is not ours."""
+    name = _uuid(rule.id)
+    if rule.kind in (Kind.ANSWER, Kind.MOVE):
+        run = _found(await read(f"/flow_runs/{name}"), "run")
+        flow = await _flow(run, read)
+        return _answer(name, flow, run, _body(content)) if rule.kind is Kind.ANSWER else _move(name, flow, content)
+    flow = await _flow(_found(await read(f"/deployments/{name}"), "deployment"), read)
+    if rule.kind is Kind.START:
+        return Change(Asked("start", name, flow), OF_FLOWS[flow], _start(_body(content)))
+    if rule.kind is Kind.SCHEDULE:
+        return Change(Asked("schedule", name, flow), Action.MONITOR, _schedule(_body(content)))
+    return Change(Asked("pause", name, flow), Action.MONITOR, b"")
+
+
+def _answer(name: str, flow: str, run: Mapping[str, Any], body: Mapping[str, Any]) -> Change:
+    """A form that is submitted, whatever it says: to see it needs the same permission."""
+    details = (run.get("state") or {}).get("state_details") or {}
+    key, pause = (details.get("run_input_keyset") or {}).get("response"), str(details.get("pause_key") or "")
+    if not isinstance(key, str):
+        raise DoorError("the run does not ask in a form")
+    fields = body.get("run_input")
+    if not isinstance(fields, dict) or body.keys() != {"run_input"}:
+        raise DoorError("run_input: give the fields of the form")
+    if _COMPUTED in json.dumps(fields):
+        raise Forbidden("the fields of a form are texts, numbers and switches")
+    needs = Action.APPROVE if pause.startswith(APPROVAL) else OF_FLOWS[flow]
+    return Change(Asked("answer", name, flow), needs, _json({"run_input": fields}), (key, fields))
+
+
+def _move(name: str, flow: str, content: bytes) -> Change:
+    body = _body(content)
+    given = body.get("state")
+    state = (str(given.get("type")).upper(), given.get("name")) if isinstance(given, dict) else ("", None)
+    if state[0] == _CANCELLING[0]:
+        what, needs, (kind, named) = "cancel", Action.MONITOR, _CANCELLING
+    elif state[0] == _AGAIN[0]:
+        what, needs, (kind, named) = "retry", OF_FLOWS[flow], _AGAIN
+    else:
+        raise Forbidden("through the door a run is cancelled or tried again, and moved to no other state")
+    moved = {"state": {"type": kind, "name": named, "message": f"{what}: asked at the door"}}
+    return Change(Asked(what, name, flow), needs, _json(moved | {"force": body.get("force") is True}))
+
+
+def _start(body: Mapping[str, Any]) -> bytes:
+    """A run with parameters and nothing that says where or how it runs."""
+    others = {name: value for name, value in body.items() if name not in _OF_A_START and value not in (None, {}, [])}
+    if others.pop("enforce_parameter_schema", True) is not True or others:
+        raise Forbidden(f"a run is started here with parameters only: leave out {', '.join(sorted(others)) or 'that'}")
+    if _COMPUTED in json.dumps(body.get("parameters") or {}):
+        raise Forbidden("the parameters of a run are texts, numbers and switches")
+    kept = {name: body[name] for name in _OF_A_START - {"state"} if body.get(name) is not None}
+    return _json({**kept, **_when(body.get("state"))})
+
+
+def _when(state: Any) -> Mapping[str, Any]:
+    """The state of a run that is started now, or at a time."""
+    if not isinstance(state, dict):
+        return {}
+    details = state.get("state_details")
+    time = details.get("scheduled_time") if isinstance(details, dict) else None
+    at = {} if time is None else {"state_details": {"scheduled_time": time}}
+    return {"state": {"type": "SCHEDULED", **at}}
+
+
+def _schedule(body: Mapping[str, Any]) -> bytes:
+    if body.keys() != {"active"} or not isinstance(body["active"], bool):
+        raise Forbidden("through the door a schedule is switched on or off, and not changed")
+    return _json({"active": body["active"]})
+
+
+async def _flow(of: Mapping[str, Any], read: Read) -> str:
+    """The name of the flow of a run or a deployment. Raises `Forbidden` for one that is not ours."""
+    name = _found(await read(f"/flows/{_uuid(str(of.get('flow_id')))}"), "flow").get("name")
+    if name not in OF_FLOWS:
+        raise Forbidden("this is about a flow that is not ours")
+    return str(name)
+
+
+def _found(answer: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(answer, dict):
+        raise Missing(f"Prefect has no such {what}")
+    return answer
+
+
+def _body(content: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise DoorError("the body is no JSON object")
+    return body
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise DoorError("the path names no run and no deployment") from None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
