@@ -1,6 +1,7 @@
 """Reads the section `partners`: its own keys, and each sink by the settings of its kind."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from retirement.config.document import Node
@@ -11,7 +12,7 @@ from retirement.config.sections import Check, Sections
 from retirement.wire import urls
 
 #: Keys that name files or folders of this machine, by the kind of sink.
-_PATHS = {"folder": ("folder",), "mail": ("ca_file",)}
+_PATHS = {"folder": ("folder",), "mail": ("ca_file",), "drive": ("key_file",)}
 
 
 class PartnerSection:
@@ -65,8 +66,8 @@ class PartnerSection:
 
 
 def _checks(insecure_remedy: str) -> dict[str, Check]:
-    def address(values: Mapping[str, Any]) -> str | None:
+    def address(name: str, values: Mapping[str, Any]) -> str | None:
         permitted = values.get("allow_insecure") is True
-        return urls.problem_of(values["endpoint_url"], allow_insecure=permitted, remedy=insecure_remedy)
+        return urls.problem_of(values[name], allow_insecure=permitted, remedy=insecure_remedy)
 
-    return {"endpoint_url": address}
+    return {name: partial(address, name) for name in ("endpoint_url", "url")}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Settings, Text
+from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Domain, Settings, Text
 
 Age = Annotated[int, Field(ge=1, le=3650)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -112,13 +112,32 @@ class MailSettings(SinkSettings):
     )
 
 
-AnySink = FolderSettings | S3Settings | SftpSettings | MailSettings
+class DriveSettings(SinkSettings):
+    """Folders in Google Drive."""
+
+    kind: Literal["drive"] = Field(description="`drive`: a folder of Google Drive, best on a shared drive.")
+    folder: Text = Field(description="Id of the folder below which each partner has a folder of its own name.")
+    key_file: Text = Field(description="File with the key of the service account, in JSON, as Google gives it.")
+    comments: bool = Field(
+        default=True, description="Tell the people who have access to the partner's folder by a comment on the file."
+    )
+    denied_domains: tuple[Domain, ...] = Field(
+        default=(), description="E-mail domains whose people are not told, with their subdomains; usually your own."
+    )
+    url: Address = Field(default="https://www.googleapis.com", description="Address of Google's APIs.")
+    allow_insecure: bool = Field(
+        default=False, description="Permit an http:// address that is not on this machine. For closed networks only."
+    )
+
+
+AnySink = FolderSettings | S3Settings | SftpSettings | MailSettings | DriveSettings
 #: The settings of each kind of sink.
 KINDS: dict[str, type[AnySink]] = {
     "folder": FolderSettings,
     "s3": S3Settings,
     "sftp": SftpSettings,
     "mail": MailSettings,
+    "drive": DriveSettings,
 }
 
 

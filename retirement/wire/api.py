@@ -93,6 +93,7 @@ class Options(TypedDict, total=False):
     params: Sequence[tuple[str, str]]
     json: Any
     form: Mapping[str, str] | None
+    content: bytes | None
     headers: Mapping[str, str]
     patience: Patience | None
     once: bool
@@ -112,6 +113,8 @@ class Request:
     params: Sequence[tuple[str, str]] = field(default=(), repr=False)
     json: Any = field(default=None, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
+    #: A body that is neither; its type is among the headers.
+    content: bytes | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: How long its answer may take; None: as long as the operation says (`patient`).
     patience: Patience | None = None
@@ -219,6 +222,7 @@ class Api:
                 params=list(request.params) or None,
                 json=request.json,
                 data=request.form,
+                content=request.content,
                 timeout=bounds.timeout,
                 headers={"Accept": "application/json", "Accept-Encoding": ENCODINGS, **request.headers},
             )

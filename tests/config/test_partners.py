@@ -65,8 +65,11 @@ def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
         ("partners: {sink: []}\n", "partners.sink: is no key here; did you mean sinks?"),
         ("partners: {sinks: {}}\n", "partners.sinks: must be a list of sinks, such as"),
         ("partners: {sinks: [5]}\n", "partners.sinks[0]: must be a mapping of keys and values"),
-        ("partners: {sinks: [{name: x, kind: s4}]}\n", "partners.sinks[0].kind: must be one of folder, s3, sftp, mail"),
-        ("partners: {sinks: [{name: x}]}\n", "partners.sinks[0]: must be one of folder, s3, sftp, mail"),
+        (
+            "partners: {sinks: [{name: x, kind: s4}]}\n",
+            "partners.sinks[0].kind: must be one of folder, s3, sftp, mail, drive",
+        ),
+        ("partners: {sinks: [{name: x}]}\n", "partners.sinks[0]: must be one of folder, s3, sftp, mail, drive"),
         ("partners: {sinks: [{name: x, kind: s3}]}\n", "partners.sinks[0].bucket: is missing; give it: The bucket"),
         (f"partners: {{sinks: [{{{BUCKET}, sse: rot13}}]}}\n", "partners.sinks[0].sse: must be one of 'AES256'"),
         (

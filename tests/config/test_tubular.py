@@ -1,5 +1,6 @@
 """The dialect of the reference scripts: their files load as they are."""
 
+from retirement.config.partners import DriveSettings
 from retirement.connectors import registry
 
 from .desk import TUBULAR, UNSAID, Desk, line_of
@@ -46,7 +47,6 @@ org_partner_mapping: {org1: ['TéstX'], org3: [Org3X, Org4X]}
 drive_partners_folder: f
 denied_notification_domains: !!set {'@example.com': null}
 s3_archive: {bucket_name: b, region: r}
-google_secrets_file: f
 """
 
 
@@ -215,3 +215,29 @@ def test_a_template_that_nobody_rendered_is_told(desk: Desk) -> None:
         "retirement.yaml:1: client_id: a key must be plain text; "
         "a template ({{ … }}) has to be rendered, or quoted, first" in desk.problems(plain)
     )
+
+
+def test_the_partners_folders_in_drive_are_a_sink(desk: Desk) -> None:
+    """With the key that stood on a command line; a set of domains, each with its @, and a partner that is no list."""
+    text = TUBULAR + (
+        "partner_report_platform_name: campus\norg_partner_mapping: {OrgOne: 'UniversitéX', OrgTwo: [TwoX, ThreeX]}\n"
+        "drive_partners_folder: folder-of-partners\ngoogle_secrets_file: key.json\n"
+        "denied_notification_domains: !!set {'@campus.example': null, '@robots.example': null}\n"
+    )
+
+    found = desk.load(text).partners
+
+    assert (found.platform, found.organisations) == (
+        "campus",
+        {"OrgOne": ("UniversitéX",), "OrgTwo": ("TwoX", "ThreeX")},
+    )
+    (sink,) = found.sinks
+    assert isinstance(sink, DriveSettings)
+    assert (sink.folder, sink.key_file) == ("folder-of-partners", str(desk.folder / "key.json"))
+    assert sink.denied_domains == ("campus.example", "robots.example")
+    assert desk.warnings(text) == [UNSAID]
+    older = text.replace("denied_", "blacklisted_")
+    assert desk.load(older).partners == found
+    (problem,) = desk.problems(text.replace("@robots.example", "@no domain"))
+    assert problem.startswith("retirement.yaml:13: denied_notification_domains.")
+    assert "is no domain; write what stands after the @" in problem

@@ -7,6 +7,7 @@ Which of them are settings of a vendor says its connector (`Connector.reference_
 import re
 from collections.abc import Callable, Collection, Mapping
 
+from retirement.config.dialects import tubular_partners
 from retirement.config.document import Node
 from retirement.config.draft import ROW, Draft, chosen, moved, renamed, warn_of_unused
 from retirement.config.problems import Problems, nearest, shown
@@ -87,6 +88,8 @@ class _File:
             "queue": Node(renamed(root, _QUEUE), 1, "file"),
             "services": Node(dict[str, Node](with_insecure), 1, "base_urls"),
         }
+        if tubular_partners.is_given(root):
+            entries["partners"] = tubular_partners.section(root)
         if "retirement_pipeline" in root.entries:
             entries["pipeline"] = _pipeline(root.entries["retirement_pipeline"])
         warn_of_unused(sorted(self._unused.values(), key=lambda node: node.line), self._problems)
@@ -94,7 +97,7 @@ class _File:
 
     def _look_over(self) -> None:
         """Keys of the top level that are none, or that have no use."""
-        known = [*SIGNATURE, *_OURS, _TRACKING, *self._keys]
+        known = [*SIGNATURE, *_OURS, _TRACKING, *self._keys, *tubular_partners.KEYS]
         for name, node in self._root.entries.items():
             if self._has_no_use(name):
                 self._unused[node.key] = node
@@ -103,6 +106,8 @@ class _File:
                 self._problems.doubt(node.line, node.key, f"is no key here, and is not used{hint}")
 
     def _has_no_use(self, name: str) -> bool:
+        if name in tubular_partners.KEYS and tubular_partners.is_given(self._root):
+            return False
         without = (f"{vendor.lower()}_" for vendor in _VENDORS if vendor not in self._connectors)
         return name in _NO_USE_YET or (name.startswith((*_NO_USE_PREFIXES, *without)) and name not in self._keys)
 

@@ -28,8 +28,17 @@ def rsa_key(pem: SecretStr) -> RSAPrivateKey:
 
 
 def assertion(
-    key: RSAPrivateKey, *, issuer: str, subject: str, audience: str, clock: Callable[[], float] = time.time
+    key: RSAPrivateKey,
+    *,
+    issuer: str,
+    subject: str | None,
+    audience: str,
+    scope: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> str:
-    """A JWT of the issuer that speaks for `subject`. `clock` tells seconds since 1970."""
-    claims = {"iss": issuer, "sub": subject, "aud": audience, "exp": int(clock()) + SECONDS}
+    """A JWT of the issuer that speaks for `subject`, None: for itself. `clock` tells seconds since 1970."""
+    now = int(clock())
+    claims: dict[str, object] = {"iss": issuer, "aud": audience, "exp": now + SECONDS}
+    claims |= {"sub": subject} if subject is not None else {}
+    claims |= {"scope": scope, "iat": now} if scope is not None else {}
     return jwt.encode(claims, key, algorithm="RS256")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from retirement.config.partners import AnySink, FolderSettings, MailSettings, S3Settings, SftpSettings
+from retirement.config.partners import AnySink, DriveSettings, FolderSettings, MailSettings, S3Settings, SftpSettings
 from retirement.errors import ConfigError
 from retirement.partners.sinks.folder import folder_sink
 from retirement.partners.sinks.kit import Sink
@@ -36,5 +36,9 @@ def _made(settings: AnySink) -> Sink:
             from retirement.partners.sinks.mail import mail_sink
 
             return mail_sink(settings)
+        case DriveSettings():
+            from retirement.partners.sinks.drive import drive_sink
+
+            return drive_sink(settings)
         case FolderSettings():
             return folder_sink(Path(settings.folder), settings.name, f"partners.sinks {settings.name}", settings.only)
