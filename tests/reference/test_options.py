@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from retirement.cli import app
 from tests.reference.__main__ import table
-from tests.reference.rows import BULK, CLEANUP, LIST, NAMES, ONE, REPORT, ROWS, Row
+from tests.reference.delivery import EVERY
+from tests.reference.rows import BULK, CLEANUP, LIST, NAMES, ONE, REPORT, Row
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +25,7 @@ def _functions_of(path: str) -> frozenset[str]:
     return frozenset(each.name for each in tree.body if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.job}: {row.case}")
+@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.job}: {row.case}")
 def test_each_row_is_held_by_tests_that_are_there(row: Row) -> None:
     """`make reference` runs them, and so does each run of all tests."""
     named = [test.split("::") for test in row.tests]
@@ -35,12 +36,12 @@ def test_each_row_is_held_by_tests_that_are_there(row: Row) -> None:
 
 def test_each_job_has_its_cases() -> None:
     """Eleven of one learner, eight of the bulk update, eleven of archive and cleanup, and each is printed."""
-    counts = Counter(row.job for row in ROWS)
-    printed = "\n".join(table(ROWS, None))
+    counts = Counter(row.job for row in EVERY)
+    printed = "\n".join(table(EVERY, None))
 
     assert {ONE: 11, LIST: 5, BULK: 8, CLEANUP: 11}.items() <= counts.items()
     assert set(counts) == {ONE, LIST, BULK, CLEANUP, REPORT, NAMES}
-    assert all(row.case in printed for row in ROWS)
+    assert all(row.case in printed for row in EVERY)
 
 
 @pytest.mark.parametrize("given", [[], ["--new-state", "PENDING", "--rewind-state"]])
