@@ -153,9 +153,12 @@ def test_the_list_of_runs_tells_them_apart(site: Site) -> None:
 
 
 def test_the_list_of_deployments_has_every_job_with_its_schedule(site: Site) -> None:
-    """What may be started by hand, and when what starts by itself."""
+    """What may be started by hand, and when what starts by itself; ten to a page, and a search finds the others."""
     site.ui.page.goto(f"{site.ui.address}/deployments")
-    site.keep("deployments", "queue-here", "learner-here", "redrive-here", "digest-here", width=WIDE, height=1000)
+    site.keep("deployments", "cleanup-here", "learner-here", "digest-here", width=WIDE, height=1000)
+    for name in ("queue", "redrive", "verify"):
+        site.ui.page.get_by_placeholder("Search deployments").fill(name)
+        site.ui.page.get_by_text(f"{name}-here").first.wait_for()
 
 
 def test_the_run_of_a_learner_draws_the_steps(site: Site) -> None:

@@ -212,9 +212,14 @@ async def _up(folder: Path) -> PrefectServer | None:
 
 
 def _born(pid: int) -> float:
-    """When a process began, 0 where there is none."""
+    """When a process began, 0 where there is none.
+
+    One that has ended and that no process has waited for is none: below a container without an init it stays so for
+    ever, and the server would wait for it.
+    """
     try:
-        return psutil.Process(pid).create_time()
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
     except psutil.NoSuchProcess:
         return 0.0
 
