@@ -253,9 +253,9 @@ def acting(channel: Channel, run: str | None = None, person: str | None = None) 
         _way.reset(token)
 
 
-def typed_into_a_form() -> None:
-    """From here on the run does what a person has typed into its form."""
-    _way.set(replace(_way.get(), channel="form"))
+def typed_into_a_form(person: str | None = None) -> None:
+    """From here on the run does what a person has typed into its form; `person` has submitted it at the door."""
+    _way.set(replace(_way.get(), channel="form", person=person))
 
 
 def is_unknown_way() -> bool:

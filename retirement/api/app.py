@@ -14,18 +14,19 @@ from fastapi.responses import JSONResponse, Response
 from retirement.api.around import App, Around
 from retirement.api.gate import Gate
 from retirement.api.keys import Keys
+from retirement.api.office import Office
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import opaque
 from retirement.api.prefect import PrefectBehind
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
 from retirement.api.refusals import DoorError
 from retirement.api.retirements import Retirements, Sites, Start
-from retirement.api.routes import about, forward_auth, learners, permissions, sign_in
+from retirement.api.routes import about, approvals, forward_auth, holds, learners, permissions, sign_in, work
 from retirement.api.sessions import Sessions
 from retirement.api.sign_in import SignIn
 from retirement.api.tokens import Issuer, for_us, of_learner
 from retirement.config import Configuration, DoorSettings
-from retirement.errors import ConfigError, LedgerError, RetirementError, StateConflict
+from retirement.errors import ConfigError, LedgerError, RetirementError, SamePerson, StateConflict
 from retirement.flows.kit.behind import Behind, behind
 from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
@@ -44,6 +45,9 @@ ROUTERS: Sequence[APIRouter] = (
     about.router,
     sign_in.router,
     forward_auth.router,
+    approvals.router,
+    holds.router,
+    work.router,
 )
 #: Requests to the provider at the same time.
 _AT_ONCE = 4
@@ -63,11 +67,10 @@ async def door(
     passing: Passing | None = None,
     where: Callable[[], Behind] = behind,
 ) -> AsyncIterator[App]:
-    """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds; `sites`
-    opens the site where a learner is asked about, and `start` starts a learner's run.
+    """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
 
-    `passing` are the connections to the Prefect server that is `where`. Grants everything to the administrators of the
-    configuration. Raises `ConfigError` where there is no section `door` or the ledger cannot be opened.
+    `sites` opens LMS and ledger for one request, `start` starts a learner's run, `passing` connects to the Prefect
+    server that is `where`. Grants everything to the administrators of the configuration. Raises `ConfigError`.
     """
     settings = configuration.door
     if settings is None:
@@ -92,6 +95,7 @@ async def door(
         stack.push_async_callback(to_prefect.aclose)
         app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, to_prefect, where))
         app.state.retirements = Retirements(configuration, sites, start)
+        app.state.office = Office(configuration, sites)
         yield Around(app, settings)
 
 
@@ -156,7 +160,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     """What came of the work behind a route, in its own words, which are safe to show (`retirement.errors`)."""
-    status = 409 if isinstance(error, StateConflict) else 503
+    status = 409 if isinstance(error, StateConflict | SamePerson) else 503
     logger.warning("failed: %s %s: %s: %s", request.method, _route(request), status, error)
     return JSONResponse({"detail": str(error)}, status)
 

@@ -57,7 +57,7 @@ async def _answer(
     require_keepable(approver=approver, reason=reason)
     async with opened(call.configuration) as site:
         asked = await _found(site.ledger, named)
-        number = _number(asked, at_most) if answer == "approved" else None
+        number = consent.number(asked, at_most, name="--at-most") if answer == "approved" else None
         said = Said(answer, approver, reason, number, "command")
         about = await consent.nameable(site, asked)
         try:
@@ -67,17 +67,16 @@ async def _answer(
         if not is_answered:
             return await _first_of_two(call, site.ledger, asked.id)
         run = await _acting(site.ledger, asked)
-        until = (await site.ledger.decisions.one(asked.id)).question.counts_until
-    document = {"question": asked.id, "answer": answer, "run": run, "counts_until": until and until.isoformat()}
+        after = await site.ledger.decisions.one(asked.id)
+    until, document = after.question.counts_until, consent.document(after) | {"run": run}
     call.show(document, f"question {asked.id}: {answer}; {_what_follows(answer, run, until)}")
     return DONE
 
 
 async def _first_of_two(call: Call, ledger: Ledger, number: int) -> int:
     asked = await ledger.decisions.one(number)
-    document = {"question": asked.id, "answer": "open", "yeses": len(asked.yeses), "run": None, "counts_until": None}
     until = f"{asked.decision.expires_at:%Y-%m-%d %H:%M} UTC"
-    call.show(document, f"question {asked.id}: {consent.one_of_two(asked)}, until {until}")
+    call.show(consent.document(asked), f"question {asked.id}: {consent.one_of_two(asked)}, until {until}")
     return DONE
 
 
@@ -100,14 +99,6 @@ async def _found(ledger: Ledger, named: str) -> Asked:
         open_ones = [str(each.id) for each in await ledger.decisions.current() if each.is_open(now)]
         raise ConfigError(f"there is no question {named}; open are: {', '.join(open_ones) or 'none'}")
     return found
-
-
-def _number(asked: Asked, at_most: int | None) -> int:
-    """Learners to retire at most. Raises `ConfigError` for more than the question is about."""
-    number, about = at_most or asked.question.wanted, len(asked.question.user_ids)
-    if number > about:
-        raise ConfigError(f"--at-most: question {asked.id} is about {about} learners")
-    return number
 
 
 async def _acting(ledger: Ledger, asked: Asked) -> str | None:

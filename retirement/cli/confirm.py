@@ -8,8 +8,8 @@ from retirement.cli.command import Call, command
 from retirement.cli.followed import followed
 from retirement.cli.options import ByOption, require_keepable, within_ids
 from retirement.errors import ConfigError
-from retirement.followup.verify import CONFIRMED
-from retirement.ledger import Receipt, opened
+from retirement.followup.confirming import confirm as confirmed
+from retirement.ledger import opened
 from retirement.reports import DONE
 from retirement.site import ledger_location
 
@@ -24,16 +24,9 @@ async def confirm(
     """Close a receipt by hand: for a manual step, or a service without an API to ask."""
     require_keepable(evidence=evidence, by=by)
     async with opened(ledger_location(call.configuration)) as ledger, followed(call, ledger):
-        found = next((each for each in await ledger.receipts.find() if each.id == receipt and each.operation), None)
-        if found is None:
-            raise ConfigError(
-                f"--receipt: there is no receipt {receipt}; `retirement verify --all` lists the open ones"
-            )
-        if not await ledger.receipts.checked(receipt, result=CONFIRMED, confirmed=True, evidence=(evidence, by)):
-            raise ConfigError(f"--receipt: receipt {receipt} is settled already{_by_whom(found)}")
-    call.show({"receipt": receipt, "result": CONFIRMED}, f"receipt {receipt} is confirmed by {by}")
+        try:
+            document = await confirmed(ledger, receipt, evidence, by)
+        except ConfigError as wrong:
+            raise ConfigError(f"--{wrong}") from None
+    call.show(document, f"receipt {receipt} is confirmed by {by}")
     return DONE
-
-
-def _by_whom(receipt: Receipt) -> str:
-    return f", by {receipt.evidence_by}" if receipt.evidence_by else ""

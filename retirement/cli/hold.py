@@ -1,16 +1,17 @@
 """Commands on holds: registered reasons to keep a learner, or one service's data, until a date."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from retirement import reports
 from retirement.cli.command import Call, command
 from retirement.cli.followed import followed
 from retirement.cli.options import ByOption, require_keepable
 from retirement.cli.output import table
 from retirement.errors import ConfigError
-from retirement.ledger import Hold, opened
+from retirement.ledger import opened
 from retirement.ledger.holds import Wanted
 from retirement.reports import DONE
 from retirement.site import ledger_location
@@ -53,23 +54,9 @@ async def list_(
 ) -> int:
     """Show the holds, the next to end first."""
     async with opened(ledger_location(call.configuration)) as ledger:
-        found = sorted(await ledger.holds.find(active_only=not every), key=lambda hold: (hold.until, hold.id))
-    rows = [_row(hold) for hold in found]
+        rows = reports.holds(await ledger.holds.find(active_only=not every))
     call.show({"holds": rows}, table(rows[0], (row.values() for row in rows)) if rows else "no holds")
     return DONE
-
-
-def _row(hold: Hold) -> dict[str, Any]:
-    return {
-        "hold": hold.id,
-        "learner": hold.user_id,
-        "org": hold.org,
-        "service": hold.service,
-        "basis": hold.basis,
-        "until": hold.until.isoformat(),
-        "by": hold.by,
-        "released": hold.released_at.isoformat() if hold.released_at else None,
-    }
 
 
 @app.command()

@@ -13,8 +13,8 @@ from retirement.errors import ConfigError, EngineLost
 from retirement.flows.kit.server import in_use
 from retirement.flows.kit.watchdog import seen
 from retirement.followup.overview import not_retired, overview
-from retirement.followup.standing import evidence, iso, standing
-from retirement.ledger import Breaker
+from retirement.followup.overview import services as all_services
+from retirement.followup.standing import evidence, standing
 from retirement.ledger import opened as opened_ledger
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import ledger_location, opened
@@ -94,21 +94,7 @@ def _word(value: Any) -> str:
 
 async def _services(configuration: Configuration) -> dict[str, Any]:
     async with opened_ledger(ledger_location(configuration)) as ledger:
-        known = {breaker.service: breaker for breaker in await ledger.breakers.all()}
-    return {"services": [_service(each, known.get(each)) for each in sorted({*configuration.services, *known})]}
-
-
-def _service(service: str, breaker: Breaker | None) -> dict[str, Any]:
-    if breaker is None:
-        return {"service": service, "breaker": "closed"} | dict.fromkeys(("since", "next_look", "reason", "by"))
-    return {
-        "service": service,
-        "breaker": breaker.state,
-        "since": iso(breaker.since),
-        "next_look": iso(breaker.retry_at),
-        "reason": breaker.reason,
-        "by": breaker.by,
-    }
+        return {"services": await all_services(configuration, ledger)}
 
 
 async def _address(configuration: Configuration, email: str) -> dict[str, Any]:

@@ -28,10 +28,10 @@ async def _turn(service: str, *, stop_calling: bool) -> State[Any]:
     configuration = served_configuration()
     if service not in configuration.services:
         raise ConfigError(f"service: {service} is not configured; services are {', '.join(configuration.services)}")
-    form = await signed(f"Stop calling {service}?" if stop_calling else f"Call {service} again?")
-    if form is None:
-        return Cancelled(name="NotChanged", message=f"{service}: the form said no")
     async with opened(ledger_location(configuration)) as ledger:
+        form = await signed(f"Stop calling {service}?" if stop_calling else f"Call {service} again?", ledger)
+        if form is None:
+            return Cancelled(name="NotChanged", message=f"{service}: the form said no")
         change = ledger.breakers.open if stop_calling else ledger.breakers.close
         await change(service, reason=form.reason, by=form.by)
     return Completed(name="Open" if stop_calling else "Closed", message=f"breaker of {service}")

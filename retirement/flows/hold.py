@@ -45,7 +45,7 @@ async def _hold(wanted: Wanted, release: int | None) -> State[Any]:
 
 async def _place(ledger: Ledger, configuration: Configuration, wanted: Wanted) -> State[Any]:
     wanted.require(configuration.services, ledger.now().date())
-    form = await signed(f"Keep {wanted.sentence}?")
+    form = await signed(f"Keep {wanted.sentence}?", ledger)
     if form is None:
         return Cancelled(name="NotPlaced", message="no hold was placed: the form said no")
     last = wanted.until or date.min
@@ -59,7 +59,7 @@ async def _place(ledger: Ledger, configuration: Configuration, wanted: Wanted) -
 async def _release(ledger: Ledger, guard: GuardSettings, number: int) -> State[Any]:
     if not any(each.id == number for each in await ledger.holds.find()):
         raise ConfigError(f"release: no hold {number} keeps a learner now")
-    form = await submitted(f"End hold {number}? The next queue run erases what it kept.")
+    form = await submitted(f"End hold {number}? The next queue run erases what it kept.", ledger)
     if not form.go_on:
         await ledger.holds.keep(number, by=form.by, reason=form.reason)
         return Cancelled(name="NotReleased", message=f"hold {number} stays: the form said no")

@@ -86,6 +86,6 @@ async def _take_over(site: Site, receipt: Receipt, answer: manual.Evidence) -> N
     learner = await locate(site, receipt.user_id)
     about = [learner] if learner else []
     said = (withheld(answer.evidence, about), withheld(answer.done_by, about))
-    with acting("form"):
+    with acting("form", answer.submission.run, await answer.submission.person(site.ledger)):
         await site.ledger.receipts.checked(receipt.id, result=CONFIRMED, confirmed=True, evidence=said)
     await manual.settle(answer.reference)

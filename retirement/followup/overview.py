@@ -10,7 +10,7 @@ from retirement.config import Configuration
 from retirement.errors import Ending
 from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
-from retirement.ledger import Asked, LearnerRecord, Ledger, learner_scope
+from retirement.ledger import Asked, Breaker, LearnerRecord, Ledger, learner_scope
 from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, ERRORED, PENDING, Pipeline
 from retirement.pipeline.strays import ADOPT, by_state, works
 from retirement.site import Site
@@ -75,7 +75,7 @@ async def _of_the_ledger(site: Site) -> dict[str, Any]:
         **await _receipts(site),
         "holds": len(await site.ledger.holds.find()),
         "paused_schedules": [f"{each.schedule}: {each.sentence}" for each in await site.ledger.pauses.all()],
-        "questions": [_question(each) for each in await _current(site.ledger)],
+        "questions": await questions(site.ledger),
     }
 
 
@@ -91,6 +91,30 @@ async def _receipts(site: Site) -> dict[str, Any]:
     return {
         "open_receipts": len(receipts),
         "overdue_receipts": [each.id for each in receipts if is_overdue(site, each)],
+    }
+
+
+async def questions(ledger: Ledger) -> list[dict[str, Any]]:
+    """The questions that can be answered, and the answers on which a queue run may act, as rows."""
+    return [_question(each) for each in await _current(ledger)]
+
+
+async def services(configuration: Configuration, ledger: Ledger) -> list[dict[str, Any]]:
+    """The services that are configured or that the ledger knows, with their breakers, as rows."""
+    known = {breaker.service: breaker for breaker in await ledger.breakers.all()}
+    return [_service(each, known.get(each)) for each in sorted({*configuration.services, *known})]
+
+
+def _service(service: str, breaker: Breaker | None) -> dict[str, Any]:
+    if breaker is None:
+        return {"service": service, "breaker": "closed"} | dict.fromkeys(("since", "next_look", "reason", "by"))
+    return {
+        "service": service,
+        "breaker": breaker.state,
+        "since": breaker.since.isoformat(),
+        "next_look": breaker.retry_at.isoformat() if breaker.retry_at else None,
+        "reason": breaker.reason,
+        "by": breaker.by,
     }
 
 

@@ -10,9 +10,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from retirement.config import GuardSettings
-from retirement.errors import GuardStopped, StateConflict
+from retirement.errors import ConfigError, GuardStopped, StateConflict
 from retirement.learner import Learner
 from retirement.ledger import Asked, Ledger, Said
 from retirement.privacy import withheld
@@ -146,6 +147,26 @@ async def nameable(site: Site, asked: Asked) -> list[Learner]:
     about = set(asked.question.user_ids)
     listing = await site.lms.rows.queue(site.pipeline.queue_states, 0)
     return [each for each in listing.learners if each.user_id in about]
+
+
+def number(asked: Asked, at_most: int | None, *, name: str = "at_most") -> int:
+    """Learners to retire at most, by default as many as the run asks for. Raises `ConfigError` for too many."""
+    wanted, about = at_most or asked.question.wanted, len(asked.question.user_ids)
+    if wanted > about:
+        raise ConfigError(f"{name}: question {asked.id} is about {about} learners")
+    return wanted
+
+
+def document(asked: Asked) -> dict[str, Any]:
+    """What an answer came to: still open after the first of two yeses."""
+    until = asked.question.counts_until
+    return {
+        "question": asked.id,
+        "answer": asked.decision.answer or "open",
+        "yeses": len(asked.yeses),
+        "run": asked.question.used_by,
+        "counts_until": until and until.isoformat(),
+    }
 
 
 def how_to_answer(asked: Asked) -> str:

@@ -9,6 +9,7 @@ from retirement.errors import Ending, ExitCode
 from retirement.followup.clearance import TROUBLE, CleanupFinding, CleanupResult
 from retirement.followup.move_back import Finding, Verdict
 from retirement.followup.questions import Checked, CheckResult
+from retirement.ledger import Hold
 from retirement.pipeline.endings import Report
 from retirement.site.watch import Watched
 
@@ -152,3 +153,20 @@ def cleanup_summary(found: Sequence[CleanupFinding]) -> str:
 def cleanup_code(found: Iterable[CleanupFinding]) -> int:
     """0 while all rows are deleted, or wait for a service or a hold; 1 when a person has to look."""
     return SOME_FAILED if any(each.what in TROUBLE for each in found) else DONE
+
+
+def holds(found: Iterable[Hold]) -> list[dict[str, Any]]:
+    """One row per hold, the next to end first."""
+    return [
+        {
+            "hold": hold.id,
+            "learner": hold.user_id,
+            "org": hold.org,
+            "service": hold.service,
+            "basis": hold.basis,
+            "until": hold.until.isoformat(),
+            "by": hold.by,
+            "released": hold.released_at.isoformat() if hold.released_at else None,
+        }
+        for hold in sorted(found, key=lambda hold: (hold.until, hold.id))
+    ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 
 from retirement.api.app import door
+from retirement.api.around import App, Message
 from retirement.flows.kit.behind import Behind
 from retirement.ledger import EVERYTHING, Action, Area, Holder, Ledger
 from retirement.wire.passing import Passing
@@ -108,3 +110,50 @@ class Proxied:
         """What a person is answered, who has a token of the provider."""
         headers = {**bearer(token(person)), **given.pop("headers", {})}
         return await self.client.request(method, path, headers=headers, **given)
+
+
+class Browser:
+    """The other side of a websocket, in memory."""
+
+    def __init__(self, app: App, path: str, headers: Mapping[str, str]) -> None:
+        self._to: asyncio.Queue[Message] = asyncio.Queue()
+        self._of: asyncio.Queue[Message] = asyncio.Queue()
+        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        scope = {
+            "type": "websocket",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "wss",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "client": ("192.0.2.7", 4711),
+            "subprotocols": ["prefect"],
+            "headers": [(b"host", b"door.example.com"), *given],
+        }
+        self._to.put_nowait({"type": "websocket.connect"})
+        self.task = asyncio.ensure_future(app(scope, self._to.get, self._of.put))
+
+    async def told(self) -> Message:
+        """What the door sends next."""
+        return await self._of.get()
+
+    async def accepted(self) -> Browser:
+        """Once the websocket is open."""
+        assert await self.told() == {"type": "websocket.accept", "subprotocol": "prefect", "headers": []}
+        return self
+
+    def say(self, what: Any) -> None:
+        """Sends a message."""
+        text = what if isinstance(what, str) else json.dumps(what)
+        self._to.put_nowait({"type": "websocket.receive", "text": text})
+
+    async def event(self) -> Any:
+        """The next message of the server."""
+        return json.loads((await self.told())["text"])
+
+    async def close(self) -> None:
+        """Goes away."""
+        self._to.put_nowait({"type": "websocket.disconnect", "code": 1001})
+        await self.task

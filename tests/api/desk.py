@@ -158,6 +158,7 @@ class Desk:
     settings: dict[str, Any] = field(default_factory=lambda: dict(DOOR))
     world: World | None = None
     started: list[tuple[int, str | None]] = field(default_factory=list)
+    more: str = ""  #: further sections of the configuration
     client: httpx.AsyncClient = field(init=False)
     app: App = field(init=False)
 
@@ -168,7 +169,7 @@ class Desk:
         if not (ledger := self.folder / "ledger.db").exists():
             place_file(ledger)
         file = self.folder / "retirement.yaml"
-        file.write_text(f"{OWN}ledger: {{url: 'sqlite:///ledger.db'}}\ndoor: {json.dumps(self.settings)}\n")
+        file.write_text(f"{OWN}ledger: {{url: 'sqlite:///ledger.db'}}\ndoor: {json.dumps(self.settings)}\n{self.more}")
         file.chmod(0o600)
         return load(file, environ=ENVIRON)
 

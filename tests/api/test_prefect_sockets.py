@@ -12,11 +12,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from retirement.api import prefect_sockets
-from retirement.api.around import Message
 from retirement.api.people import Person
 from retirement.flows.kit.behind import Behind
 
-from .behind import CREDENTIAL, Proxied
+from .behind import CREDENTIAL, Browser, Proxied
 from .desk import ADMIN, ISSUER, STRANGER, URL, Desk, bearer, token
 
 pytestmark = pytest.mark.anyio
@@ -47,58 +46,11 @@ async def prefect(credential: str = CREDENTIAL) -> AsyncIterator[tuple[Behind, l
         yield Behind(f"http://127.0.0.1:{port}", credential), heard
 
 
-class Browser:
-    """The other side of a websocket, in memory."""
-
-    def __init__(self, proxied: Proxied, path: str, headers: Mapping[str, str]) -> None:
-        self._to: asyncio.Queue[Message] = asyncio.Queue()
-        self._of: asyncio.Queue[Message] = asyncio.Queue()
-        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        scope = {
-            "type": "websocket",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "scheme": "wss",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "client": ("192.0.2.7", 4711),
-            "subprotocols": ["prefect"],
-            "headers": [(b"host", b"door.example.com"), *given],
-        }
-        self._to.put_nowait({"type": "websocket.connect"})
-        self.task = asyncio.ensure_future(proxied.desk.app(scope, self._to.get, self._of.put))
-
-    async def told(self) -> Message:
-        """What the door sends next."""
-        return await self._of.get()
-
-    async def accepted(self) -> Browser:
-        """Once the websocket is open."""
-        assert await self.told() == {"type": "websocket.accept", "subprotocol": "prefect", "headers": []}
-        return self
-
-    def say(self, what: Any) -> None:
-        """Sends a message."""
-        text = what if isinstance(what, str) else json.dumps(what)
-        self._to.put_nowait({"type": "websocket.receive", "text": text})
-
-    async def event(self) -> Any:
-        """The next message of the server."""
-        return json.loads((await self.told())["text"])
-
-    async def close(self) -> None:
-        """Goes away."""
-        self._to.put_nowait({"type": "websocket.disconnect", "code": 1001})
-        await self.task
-
-
 @pytest.mark.parametrize("person", ["view", "monitor"])
 async def test_events_are_read_without_the_credential(desk: Desk, person: str) -> None:
     """The browser's handshake, with whatever it takes for a token, ends at the door."""
     async with prefect() as (where, heard), Proxied(desk, where=where).open() as proxied:
-        browser = await Browser(proxied, EVENTS, bearer(token(person))).accepted()
+        browser = await Browser(proxied.desk.app, EVENTS, bearer(token(person))).accepted()
         browser.say({"type": "auth", "token": "of the browser"})
         assert await browser.event() == {"type": "auth_success"}
         browser.say(FILTER)
@@ -129,7 +81,7 @@ async def test_a_websocket_is_refused_before_the_server_hears_of_it(
 ) -> None:
     """Without session, without permission, of another page, and one that takes events."""
     async with prefect() as (where, heard), Proxied(desk, where=where).open() as proxied:
-        browser = Browser(proxied, path, headers)
+        browser = Browser(proxied.desk.app, path, headers)
         assert (await browser.told())["type"] == "websocket.close"
         await browser.task
     assert heard == []
@@ -142,8 +94,8 @@ async def test_a_session_that_ends_ends_its_websocket(desk: Desk, monkeypatch: p
         gate = desk.application.state.gate
         cookie = gate.sessions.open(Person("view", ISSUER, frozenset(), "session"), None)
         headers = {"Cookie": f"{gate.cookie}={cookie}"}
-        assert (await Browser(proxied, EVENTS, headers).told())["type"] == "websocket.close"
-        browser = await Browser(proxied, EVENTS, headers | {"Origin": URL}).accepted()
+        assert (await Browser(proxied.desk.app, EVENTS, headers).told())["type"] == "websocket.close"
+        browser = await Browser(proxied.desk.app, EVENTS, headers | {"Origin": URL}).accepted()
         browser.say(FILTER)
         await browser.event()
         gate.sessions.end(cookie)
@@ -155,10 +107,10 @@ async def test_a_session_that_ends_ends_its_websocket(desk: Desk, monkeypatch: p
 async def test_nothing_but_a_filter_goes_to_the_server(desk: Desk, said: Any) -> None:
     """And after the filter nothing at all."""
     async with prefect() as (where, heard), Proxied(desk, where=where).open() as proxied:
-        browser = await Browser(proxied, EVENTS, bearer(token("view"))).accepted()
+        browser = await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).accepted()
         browser.say(said)
         assert (await browser.told())["code"] == 1008
-        again = await Browser(proxied, EVENTS, bearer(token("view"))).accepted()
+        again = await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).accepted()
         again.say(FILTER)
         await again.event()
         again.say(FILTER)
@@ -170,9 +122,9 @@ async def test_nothing_but_a_filter_goes_to_the_server(desk: Desk, said: Any) ->
 async def test_a_server_that_takes_no_websocket(desk: Desk) -> None:
     """Its credential has changed, or it is away: the browser is told so, and not let in."""
     async with prefect("changed") as (where, _), Proxied(desk, where=where).open() as proxied:
-        assert (await Browser(proxied, EVENTS, bearer(token("view"))).told())["type"] == "websocket.close"
+        assert (await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).told())["type"] == "websocket.close"
         proxied.where = Behind("http://127.0.0.1:9", CREDENTIAL)
-        browser = Browser(proxied, EVENTS, bearer(token("view")))
+        browser = Browser(proxied.desk.app, EVENTS, bearer(token("view")))
         assert (await browser.told())["type"] == "websocket.close"
         with suppress(asyncio.CancelledError):
             await browser.task

@@ -25,7 +25,7 @@ OPEN = {
     "POST /sign-out/back-channel": "is asked by the provider, with a token that it has signed",
 }
 #: What a path parameter is filled with.
-VALUES = {"domain": "system", "user_id": "17"}
+VALUES = {"domain": "system", "user_id": "17", "question": "1", "hold": "1", "receipt": "1", "service": "LMS"}
 ANYBODY, SIGNED_IN, OWN = "open", "signed in", "own or "
 
 

@@ -70,7 +70,8 @@ def test_a_task_waits_as_a_record_and_its_answer_stays_until_it_is_settled(engin
 
     assert forms.submit(card, **SAID) == "ACCEPT"
     for _ in range(2):
-        assert forms.answers(card) == [Evidence(card.reference, "Ada Operator", "ticket 4711")]
+        (answer,) = forms.answers(card)
+        assert (answer.reference, answer.done_by, answer.evidence) == (card.reference, "Ada Operator", "ticket 4711")
     forms.opened(card)
     assert forms.runs(card)[0]["state"]["type"] == "RUNNING"
 

@@ -9,6 +9,7 @@ without the form all call no service. Nothing personal of a learner belongs into
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -21,7 +22,7 @@ from retirement.config import Configuration, GuardSettings
 from retirement.errors import GuardStopped, SamePerson, StateConflict
 from retirement.flows.kit import asking
 from retirement.flows.kit.asking import LOOK_SECONDS, Over
-from retirement.flows.kit.forms import Form, Forms, Typed
+from retirement.flows.kit.forms import Form, Forms, Submission, Typed
 from retirement.learner import Learner
 from retirement.ledger import Asked, Ledger, Said, question_scope
 from retirement.privacy import as_markdown
@@ -139,7 +140,7 @@ class Asking:
             await _enter(ledger, self.configuration.guard, asked, said, learners)
 
         seconds = (asked.decision.expires_at - ledger.now()).total_seconds()
-        await ask(_text(asked), over, keep, seconds=max(seconds, 0.0))
+        await ask(_text(asked), over, keep, seconds=max(seconds, 0.0), ledger=ledger)
         after = await ledger.decisions.one(asked.id)
         if after.decision.answer is None and ledger.now() >= after.decision.expires_at:
             return await consent.close(ledger, after)
@@ -148,14 +149,23 @@ class Asking:
         return after
 
 
-async def ask(text: Text, over: Over, keep: Keep, *, seconds: float, every: float = LOOK_SECONDS) -> None:
+async def ask(
+    text: Text,
+    over: Over,
+    keep: Keep,
+    *,
+    seconds: float,
+    every: float = LOOK_SECONDS,
+    ledger: Ledger | None = None,
+) -> None:
     """Shows the form of an approval on the page of the flow run that this is called in; see `asking.ask`."""
 
     async def said(form: ApprovalForm) -> None:
         await keep(form.said)
 
     why = f"asks whether to retire {text.how_many} of {text.depth}: {'; '.join(text.guards)}"
-    await asking.ask(_forms, text.markdown, over, said, fields=_fields(text), seconds=seconds, every=every, why=why)
+    shown = partial(asking.ask, _forms, text.markdown, over, said, fields=_fields(text))
+    await shown(seconds=seconds, every=every, why=why, ledger=ledger)
 
 
 async def take_over(site: Site, guard: GuardSettings) -> None:
@@ -172,13 +182,13 @@ async def take_over(site: Site, guard: GuardSettings) -> None:
 
 async def _harvest(site: Site, guard: GuardSettings, asked: Asked, run_id: str) -> None:
     """Takes over what was typed into the form of a dead run, if Prefect has that run."""
-    forms: list[ApprovalForm] = []
+    forms: list[Submission[ApprovalForm]] = []
     async with get_client() as client:
         with suppress(ObjectNotFound, ValueError):
-            forms = await _forms.submitted(client, UUID(run_id), fields=_fields(_text(asked)))
+            forms = await _forms.submissions(client, UUID(run_id), fields=_fields(_text(asked)))
     for form in forms:
-        with acting("form", run_id):
-            await _enter(site.ledger, guard, asked, form.said, await consent.nameable(site, asked))
+        with acting("form", run_id, await form.person(site.ledger)):
+            await _enter(site.ledger, guard, asked, form.form.said, await consent.nameable(site, asked))
 
 
 async def _enter(ledger: Ledger, guard: GuardSettings, asked: Asked, said: Said, learners: Collection[Learner]) -> None:

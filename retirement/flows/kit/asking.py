@@ -18,7 +18,8 @@ from prefect.states import Running
 from retirement.errors import EngineLost, GuardStopped
 from retirement.flows.kit.forms import Fields, Forms
 from retirement.flows.kit.loss import not_needed, until_it_answers
-from retirement.process import acting, typed_into_a_form, waiting
+from retirement.ledger import Ledger
+from retirement.process import acting, observed, typed_into_a_form, waiting
 
 #: Seconds after the time limit until Prefect itself fails a paused run that is dead.
 GRACE_SECONDS = 300
@@ -45,12 +46,12 @@ async def ask(
     seconds: float,
     every: float = LOOK_SECONDS,
     why: str = "the run asks in a form: Resume",
+    ledger: Ledger | None = None,
 ) -> None:
     """Shows a form on the page of the flow run that this is called in, until it is answered or `over`.
 
-    `text` in Markdown stands above the fields, and `why` in the state of the run. `keep` is given what was submitted,
-    before Prefect forgets it. Looks every so many seconds; `seconds` are the longest time that the form stands. A
-    cancellation of the task goes through it. While Prefect's server is away it goes on looking whether it is `over`.
+    `text` in Markdown stands above the fields, `why` in the state of the run. `keep` is given what was submitted, and
+    `ledger` tells who has submitted it at the door. While Prefect's server is away it goes on looking.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
@@ -69,34 +70,35 @@ async def ask(
                 # From here on the form comes too late; one that was faster is read below.
                 await client.set_flow_run_state(run, Running())
         finally:
-            given = await forms.submitted(client, run, fields=fields)
-            log.info("the form was %s", "submitted" if given else "not submitted")
-            for form in given:
-                with acting("form", str(run)):
-                    await keep(form)
+            submitted = await forms.submissions(client, run, fields=fields)
+            log.info("the form was %s", "submitted" if submitted else "not submitted")
+            for form in submitted:
+                with acting("form", str(run), await form.person(ledger)):
+                    await keep(form.form)
             await forms.forget(client, run)
 
 
-async def answer(forms: Forms[Any], text: str, fields: type[Fields]) -> Fields:
-    """What a person submits to a run that was started to be asked.
+async def answer(forms: Forms[Any], text: str, fields: type[Fields], ledger: Ledger) -> Fields:
+    """What a person submits to a run that was started to be asked; what the run then enters has who that was.
 
     Raises `GuardStopped` where no form comes within `FORM_SECONDS`, or the run was resumed without one.
     """
-    given: list[Fields] = []
+    given: list[tuple[Fields, str | None]] = []
     deadline = time.monotonic() + FORM_SECONDS
 
     async def over() -> bool:
         return time.monotonic() >= deadline
 
     async def keep(form: Fields) -> None:
-        given.append(form)
+        given.append((form, observed().person))
 
-    await ask(forms, text, over, keep, fields=fields, seconds=FORM_SECONDS)
+    await ask(forms, text, over, keep, fields=fields, seconds=FORM_SECONDS, ledger=ledger)
     if not given:
         minutes = FORM_SECONDS / 60
         raise GuardStopped(f"nothing was called: the form of this run was not filled in within {minutes:.0f} minutes")
-    typed_into_a_form()
-    return given[-1]
+    form, person = given[-1]
+    typed_into_a_form(person)
+    return form
 
 
 async def _until_answered(client: PrefectClient, run: UUID, over: Over, every: float) -> bool:

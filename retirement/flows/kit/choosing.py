@@ -75,7 +75,7 @@ class Choosing:
 
     async def _typed(self) -> int:
         """The user id of the learner who is typed into the form. Raises `ConfigError` where there is none."""
-        wanted = (await answer(_which, _WHICH, WhichForm)).learner.strip()
+        wanted = (await answer(_which, _WHICH, WhichForm, self.site.ledger)).learner.strip()
         if wanted.isascii() and wanted.isdecimal():
             return int(wanted)
         return await find(self.site, Name("email" if "@" in wanted else "username", wanted))
@@ -87,7 +87,8 @@ class Choosing:
         """
         shown = await preview(self.site, self.batch, learner, self.cool_off)
         goes_on = shown.cool_off_until is not None and self.early is None
-        form = await answer(_confirm, _text(shown), EarlyForm if goes_on else ConfirmForm)
+        fields = EarlyForm if goes_on else ConfirmForm
+        form = await answer(_confirm, _text(shown), fields, self.site.ledger)
         if not form.retire:
             raise GuardStopped(f"nothing was called: learner {learner.user_id} was not confirmed in the form")
         return form.before_cool_off_is_over if isinstance(form, EarlyForm) else self.early

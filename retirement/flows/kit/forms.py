@@ -5,6 +5,7 @@ in `manual` (a run that is only a record). Prefect keeps what was typed until `f
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from prefect.input import RunInput, keyset_from_paused_state
 from prefect.states import Paused
 from pydantic import ConfigDict, StringConstraints, ValidationError
 
+from retirement.ledger import Ledger
 from retirement.privacy import PATTERN
 
 #: Most inputs of one run that are read; a form has three.
@@ -33,6 +35,23 @@ class Form(RunInput):
 
 
 Fields = TypeVar("Fields", bound=Form)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission(Generic[Fields]):
+    """A form that was submitted to a run: as it is read, and as Prefect keeps it, under which key."""
+
+    form: Fields
+    run: str
+    key: str
+    given: Mapping[str, Any]
+
+    async def person(self, ledger: Ledger | None) -> str | None:
+        """Who has submitted it at the door, None for a form that was posted past it.
+
+        Prefect has one credential and no people, so what is in its database says nothing of who put it there.
+        """
+        return None if ledger is None else await ledger.passed.person(self.run, self.key, self.given)
 
 
 @dataclass(frozen=True)
@@ -70,8 +89,15 @@ class Forms(Generic[Fields]):
 
     async def submitted(self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None) -> list[Fields]:
         """What was submitted and fits the fields, by default those of every form of the kind."""
-        given = [each.decoded_value for each in await self._inputs(client, run) if each.key.endswith("-response")]
-        return [read for each in given if (read := _read(fields or self.fields, each)) is not None]
+        return [each.form for each in await self.submissions(client, run, fields=fields)]
+
+    async def submissions(
+        self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None
+    ) -> list[Submission[Fields]]:
+        """The same, with what tells who has submitted it."""
+        found = [each for each in await self._inputs(client, run) if each.key.endswith("-response")]
+        read = [(each, _read(fields or self.fields, each.decoded_value)) for each in found]
+        return [Submission(form, str(run), each.key, each.decoded_value) for each, form in read if form is not None]
 
     async def forget(self, client: PrefectClient, run: UUID) -> None:
         """Takes forms and answers out of Prefect: what was typed belongs to the ledger, which withholds names."""

@@ -18,6 +18,7 @@ from retirement.flows.kit.served import served_path
 from retirement.flows.kit.signing import signed
 from retirement.followup.job import Asked, Job, planned, require_few
 from retirement.followup.move_back import Finding
+from retirement.ledger import Ledger
 from retirement.site import Site, Stop, ready
 from retirement.site.stopping import collect, finish_or_stop
 
@@ -38,7 +39,7 @@ class JobRun:
         async with ready(served_path(), secret_block) as (configuration, site):
             job, stop = await made(configuration, site), Stop()
             await finish_or_stop(collect(self.found, job.preview(), stop), stop)
-            if planned(self.found) and not self.dry_run and not await self._did(job, stop):
+            if planned(self.found) and not self.dry_run and not await self._did(job, stop, site.ledger):
                 return Cancelled(name="NotDone", message="nothing was done: the form said no")
             if not self.dry_run:
                 await keep_up(site.ledger)
@@ -53,11 +54,11 @@ class JobRun:
         """What was done before an error; see `ending`."""
         return await self._show()
 
-    async def _did(self, job: Job, stop: Stop) -> bool:
+    async def _did(self, job: Job, stop: Stop, ledger: Ledger) -> bool:
         """Asks, and does it; False where the form said no."""
         previewed, meant = list(self.found), planned(self.found)
         require_few(previewed, self.at_most)
-        form = await signed(f"{len(meant)} {job.sentence}. Go on?")
+        form = await signed(f"{len(meant)} {job.sentence}. Go on?", ledger)
         if form is None:
             return False
         self.found[:] = [each for each in previewed if each.user_id not in meant]

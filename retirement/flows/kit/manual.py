@@ -7,7 +7,7 @@ Prefect keeps what a person typed only until the run is ended.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prefect import flow
@@ -24,7 +24,7 @@ from pydantic import Field
 
 from retirement.connectors import Connector
 from retirement.connectors.manual import Manual
-from retirement.flows.kit.forms import Form, Forms, Typed
+from retirement.flows.kit.forms import Form, Forms, Submission, Typed
 from retirement.ledger import Receipt
 
 #: Marks the runs that are tasks of ours.
@@ -75,6 +75,7 @@ class Evidence:
     reference: str
     done_by: str
     evidence: str
+    submission: Submission[EvidenceForm] = field(repr=False, compare=False)
 
 
 def tasks_of(receipts: Iterable[Receipt], connectors: Mapping[str, Connector]) -> list[OpenTask]:
@@ -169,5 +170,5 @@ def _is_paused(run: FlowRun) -> bool:
 
 async def _evidence(client: PrefectClient, run: FlowRun) -> Evidence | None:
     """What was submitted as done, None for anything else."""
-    said = next((each for each in await _forms.submitted(client, run.id) if each.done), None)
-    return Evidence(_reference(run), said.done_by, said.evidence) if said else None
+    said = next((each for each in await _forms.submissions(client, run.id) if each.form.done), None)
+    return Evidence(_reference(run), said.form.done_by, said.form.evidence, said) if said else None

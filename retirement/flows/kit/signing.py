@@ -7,6 +7,7 @@ from pydantic import Field
 
 from retirement.flows.kit.asking import answer
 from retirement.flows.kit.forms import Form, Forms, Typed
+from retirement.ledger import Ledger
 
 
 class SignedForm(Form):
@@ -20,12 +21,12 @@ class SignedForm(Form):
 _forms = Forms("signed", SignedForm)
 
 
-async def submitted(what: str) -> SignedForm:
+async def submitted(what: str, ledger: Ledger) -> SignedForm:
     """Shows what is about to be done, in a sentence; the form, yes or no. Raises `GuardStopped` where none comes."""
-    return await answer(_forms, f"**{what}**\n\nNothing was entered yet.", SignedForm)
+    return await answer(_forms, f"**{what}**\n\nNothing was entered yet.", SignedForm, ledger)
 
 
-async def signed(what: str) -> SignedForm | None:
+async def signed(what: str, ledger: Ledger) -> SignedForm | None:
     """The same; the form where the answer is yes, None where it is no."""
-    form = await submitted(what)
+    form = await submitted(what, ledger)
     return form if form.go_on else None

@@ -1,0 +1,85 @@
+"""Holds: registered reasons to keep a learner, or one service's data, until a date."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from retirement import reports
+from retirement.api.gate import Gate
+from retirement.api.office import Office, Typed, as_asked, office_of
+from retirement.api.people import Person
+from retirement.api.permissions import allowed, gate_of
+from retirement.ledger import Action
+from retirement.ledger.holds import Wanted
+
+router = APIRouter(prefix="/api/holds", tags=["holds"])
+
+_AtGate = Annotated[Gate, Depends(gate_of)]
+_InOffice = Annotated[Office, Depends(office_of)]
+_Holder = Annotated[Person, Depends(allowed(Action.HOLD))]
+
+
+class NewHold(BaseModel):
+    """A hold that is to be placed, on one learner or on the learners of one organisation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: int | None = Field(default=None, ge=1, le=2**63 - 1)
+    org: Typed | None = None
+    service: str | None = None
+    basis: Typed
+    until: date
+    by: Typed
+
+
+class Reason(BaseModel):
+    """Who answers for an act, by role, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Typed
+    reason: Typed
+
+
+@router.get("", summary="The holds")
+async def holds(
+    gate: _AtGate, _: Annotated[Person, Depends(allowed(Action.VIEW))], every: bool = False
+) -> dict[str, Any]:
+    """As `retirement hold list --json`; `every`: released and expired ones as well."""
+    return {"holds": reports.holds(await gate.ledger.holds.find(active_only=not every))}
+
+
+@router.post("", summary="Place a hold", status_code=201)
+async def place(given: NewHold, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, int]:
+    """As `retirement hold add --json`."""
+    with as_asked(basis=given.basis, by=given.by, org=given.org), person.acting():
+        wanted = Wanted(given.user_id, given.org, given.service, given.until)
+        wanted.require(office.configuration.services, datetime.now(UTC).date())
+        number = await gate.ledger.holds.add(
+            user_id=given.user_id,
+            org=given.org,
+            service=given.service,
+            basis=given.basis.strip(),
+            until=given.until,
+            by=given.by,
+        )
+    return {"hold": number}
+
+
+@router.post("/{hold}/release", summary="End a hold before its day")
+async def release(hold: int, given: Reason, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, Any]:
+    """As `retirement hold release --json`; `released` is false after the first yes where two people are needed."""
+    with as_asked(by=given.by, reason=given.reason), person.acting():
+        two = office.configuration.guard.two_for_holds
+        released = await gate.ledger.holds.release(hold, by=given.by, reason=given.reason, two_people=two)
+    return {"hold": hold, "released": released}
+
+
+@router.post("/{hold}/keep", summary="Say no to the end of a hold")
+async def keep(hold: int, given: Reason, gate: _AtGate, person: _Holder) -> dict[str, Any]:
+    """As `retirement hold keep --json`; it takes back a yes that waits for a second person."""
+    with as_asked(by=given.by, reason=given.reason), person.acting():
+        await gate.ledger.holds.keep(hold, by=given.by, reason=given.reason)
+    return {"hold": hold, "released": False}

@@ -1,0 +1,79 @@
+"""The work of the site: queue, services with their breakers, receipts."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+
+from retirement.api.gate import Gate
+from retirement.api.office import Office, Typed, as_asked, office_of
+from retirement.api.people import Person
+from retirement.api.permissions import allowed, gate_of
+from retirement.api.refusals import Missing
+from retirement.followup.confirming import confirm
+from retirement.followup.overview import overview, services
+from retirement.ledger import Action
+
+router = APIRouter(prefix="/api", tags=["work"])
+
+_AtGate = Annotated[Gate, Depends(gate_of)]
+_InOffice = Annotated[Office, Depends(office_of)]
+_Viewer = Annotated[Person, Depends(allowed(Action.VIEW))]
+
+
+class Breaker(BaseModel):
+    """A service that is called no more, or is called again; `by` is the role of the person."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    breaker: Literal["open", "closed"]
+    reason: Typed
+    by: Typed
+
+
+class Evidence(BaseModel):
+    """What a person has seen of an erasure, such as a ticket; `by` is the role of the person."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    evidence: Typed
+    by: Typed
+
+
+@router.get("/queue", summary="Learners by state, who is late or stuck, and what the ledger has open")
+async def queue(office: _InOffice, _: _Viewer) -> dict[str, Any]:
+    """As `retirement status --json`, without the schedules."""
+    async with office.opened() as site:
+        return await overview(office.configuration, site)
+
+
+@router.get("/services", summary="Which services are called")
+async def all_services(gate: _AtGate, office: _InOffice, _: _Viewer) -> dict[str, Any]:
+    """As `retirement status --services --json`."""
+    return {"services": await services(office.configuration, gate.ledger)}
+
+
+@router.put("/services/{service}/breaker", summary="Stop calling a service, or call it again")
+async def breaker(
+    service: str,
+    given: Breaker,
+    gate: _AtGate,
+    office: _InOffice,
+    person: Annotated[Person, Depends(allowed(Action.MONITOR))],
+) -> dict[str, str]:
+    """As `retirement breaker open|close --json`."""
+    if service not in office.configuration.services:
+        raise Missing("there is no such service")
+    with as_asked(reason=given.reason, by=given.by), person.acting():
+        change = gate.ledger.breakers.open if given.breaker == "open" else gate.ledger.breakers.close
+        await change(service, reason=given.reason, by=given.by)
+    return {"service": service, "breaker": given.breaker}
+
+
+@router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")
+async def confirmation(
+    receipt: int, given: Evidence, gate: _AtGate, person: Annotated[Person, Depends(allowed(Action.CONFIRM))]
+) -> dict[str, Any]:
+    """As `retirement confirm --json`."""
+    with as_asked(evidence=given.evidence, by=given.by), person.acting():
+        return await confirm(gate.ledger, receipt, given.evidence, given.by)
