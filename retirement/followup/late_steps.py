@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Seque
 from dataclasses import dataclass
 from functools import partial
 
-from retirement.connectors import Destroys, Identity
+from retirement.connectors import Destroys, Identity, Operation
+from retirement.connectors.kit.declaration import PERMANENT
 from retirement.errors import Kept, RetirementError, RunAfter, StateConflict, as_ours
 from retirement.followup.complete_rows import windows
 from retirement.followup.job import Asked, planned
@@ -35,6 +36,7 @@ class Lack:
     steps: tuple[Step, ...]
     others: str = ""  #: what is lacking besides, and no step does any more
     request: bool = False  #: the LMS has lost the request as well, and the account has its own name
+    receipts: Mapping[str, str] | None = None  #: where steps were done before: what each gave; None: they never were
 
     @property
     def learner(self) -> Learner:
@@ -108,6 +110,8 @@ class LateSteps:
             needs = sorted(each.value for each in policy.needs - {Identity.USER_ID})
             lost = f"the LMS has deleted who they were, and it takes {', '.join(needs)}"
             return f"{lost}: only a backup of the LMS has that" if needs or not policy.needs else ""
+        if why := _not_repeatable(lack, step, policy):
+            return why
         if not policy.can_be_repeated and row.user_id in taken:
             return "another account has the username or the address by now: a person has to look"
         places = {step.service} if policy.finds_by_username else set()
@@ -153,12 +157,16 @@ class LateSteps:
 
     def _again(self, lack: Lack, step: Step) -> Again:
         connector = self.site.connectors[step.service]
-        follow_up = connector.policy(step.operation).follow_up
+        policy, receipt = connector.policy(step.operation), (lack.receipts or {}).get(step.name)
+        follow_up = policy.follow_up
+        by_receipt = receipt if policy.again else None
         return Again(
             step.name,
             step.service,
             step.operation,
-            partial(connector.perform, step.operation),
+            partial(connector.repeat, step.operation, by_receipt)
+            if by_receipt is not None
+            else partial(connector.perform, step.operation),
             follow_up.first if follow_up else None,
             step.start if step.service == "LMS" and lack.row else None,
         )
@@ -179,6 +187,22 @@ async def _owners(site: Site, rows: Sequence[Learner]) -> dict[str, int]:
     found = [each async for each in lookup.named([row.username for row in rows])]
     found += [each async for each in lookup.addressed([row.email for row in rows if row.email])]
     return {name.casefold(): each.user_id for each in found for name in (each.username, each.email)}
+
+
+def _not_repeatable(lack: Lack, step: Step, policy: Operation) -> str:
+    """Why a step that was done before is not done again, since it may meet another person's record (decision 0022).
+
+    An operation erases by its receipt, or by what belongs to the learner for good; usernames are the LMS', which is
+    asked whose they are.
+    """
+    if lack.receipts is None:
+        return ""
+    if policy.again is not None:
+        given = step.name in lack.receipts
+        return "" if given else "it gave no receipt that names the record: a person has to look"
+    if policy.needs - PERMANENT - {Identity.USERNAME}:
+        return "it finds by an address, which another record may have by now: a person has to look"
+    return ""
 
 
 def _failed(lack: Lack, step: Step, error: RetirementError, told: Sequence[str]) -> Finding:

@@ -6,7 +6,7 @@ the row is an older one, and does again what lies beyond it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from retirement.errors import ConfigError
@@ -63,18 +63,25 @@ async def forgotten(site: Site, restored: Restored, *, prefix: str = "") -> Late
     for record in lost.values():
         row = rows.get((record.user_id, record.retirement_id))
         request = row is None and "LMS" in window.services and await _has_own_name(site, record)
-        lacks.append(_lack(site.pipeline, record, window.forgotten(record), Lack(record, row, (), request=request)))
+        bare = Lack(record, row, (), request=request, receipts=await _receipts(site, record))
+        lacks.append(_lack(site.pipeline, window.forgotten(record), bare))
     facts = {"services": sorted(window.services), "since": window.since.isoformat(), "until": window.until.isoformat()}
     sentence = f"learners that {', '.join(sorted(window.services))} has back are erased there again"
     return LateSteps(site, site.batch(), "replay", sentence, facts, lacks)
 
 
-def _lack(pipeline: Pipeline, record: LearnerRecord, names: Collection[str], bare: Lack) -> Lack:
+def _lack(pipeline: Pipeline, names: Collection[str], bare: Lack) -> Lack:
     """With the steps of today's pipeline, in its order, and what no step of it does any more."""
     steps = tuple(step for step in pipeline if step.name in names)
     gone = sorted(set(names) - {step.name for step in steps})
     others = f"no step of the pipeline does it any more: {', '.join(gone)}" if gone else ""
-    return Lack(record, bare.row, steps, others, bare.request)
+    return replace(bare, steps=steps, others=others)
+
+
+async def _receipts(site: Site, record: LearnerRecord) -> dict[str, str]:
+    """What the services gave for each step of a retirement, the newest of each."""
+    found = await site.ledger.receipts.find(user_id=record.user_id)
+    return {each.step: each.reference for each in found if each.retirement_id == record.retirement_id}
 
 
 async def _window(site: Site, restored: Restored, prefix: str) -> _Window:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from retirement.connectors import registry
 from retirement.errors import ConfigError, Ending
 from retirement.followup.job import Asked, planned
 from retirement.followup.late_steps import LateSteps
 from retirement.followup.move_back import Finding
 from retirement.followup.replay import Restored, forgotten
+from retirement.sandbox.vendors import VENDORS
 from retirement.sandbox.world.schema import metadata
 from retirement.site import Site
 
-from .doubles import World, holder, shipped
+from .doubles import World, holder, line, shipped
 
 pytestmark = pytest.mark.anyio
 
@@ -196,6 +199,35 @@ async def test_a_name_that_another_account_has_by_now_is_for_a_person(world: Wor
 
     assert said(world, found) == {"bo-canary": "unreached", "cy-canary": "would-erase"}
     assert "another account has the username" in next(each.text for each in found if "another" in each.text)
+
+
+def with_hubspot(world: World) -> Site:
+    """A site that erases contacts of HubSpot by address, before the account."""
+    pipeline = line(("HUBSPOT", "HUBSPOT", "delete_user"), ("LMS", "LMS", "retirement_lms_retire"))
+    kind, site = registry()["HUBSPOT"], world.site(pipeline)
+    settings = kind.Settings(**VENDORS["hubspot"].settings("http://hubspot.sandbox", {}))
+    made = kind.connected("HUBSPOT", settings, world.wiring()[0])
+    return replace(site, connectors={**site.connectors, "HUBSPOT": made})
+
+
+@pytest.mark.parametrize(("vendors", "verdict"), [(["hubspot"], "erased"), ([], "unreached")])
+async def test_what_was_found_by_an_address_is_erased_again_by_its_receipt_only(
+    world: World, vendors: list[str], verdict: str
+) -> None:
+    """Without a receipt nothing says whose record has the address by now."""
+    site = with_hubspot(world)
+    world.seed(holder("bo-canary", vendors=vendors), states=site.pipeline.lms_states, worker_is_staff=True)
+    made, at = backup(world, "hubspot"), world.calendar.now
+    world.calendar.pass_by(hours=1)
+    assert (await world.retire(site, "bo-canary")).ending is Ending.RETIRED
+    world.calendar.pass_by(days=7)
+    restore(world, made)
+
+    found = await done(site, Restored(("HUBSPOT",), at))
+
+    assert said(world, found) == {"bo-canary": verdict}
+    deleted = [each for each in world.sandbox.requests if "gdpr-delete" in each["path"]]
+    assert len(deleted) == 2 * len(vendors)
 
 
 @pytest.mark.parametrize(
