@@ -6,7 +6,7 @@ from retirement.site import Site
 
 
 async def lacking(site: Site, name: str | None, *, prefix: str = "") -> LateSteps:
-    """The learners who are retired and of whom no run has proved the step of this name. Changes nothing.
+    """The retired learners without a proof of the step of this name. Changes nothing.
 
     A second run finds those who are left. Raises `ConfigError` for an unknown step; `prefix` stands before the name
     of the field, as `--` in a command.

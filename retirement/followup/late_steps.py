@@ -40,7 +40,7 @@ class Lack:
 
     @property
     def learner(self) -> Learner:
-        """Who is erased; without a row one of whom nothing but the user id is known."""
+        """Who is erased; without a row nothing but the user id is known."""
         record = self.record
         return self.row or Learner(
             user_id=record.user_id,
@@ -107,17 +107,12 @@ class LateSteps:
         connector = self.site.connectors[step.service]
         policy, row = connector.policy(step.operation), lack.row
         if row is None:
-            needs = sorted(each.value for each in policy.needs - {Identity.USER_ID})
-            lost = f"the LMS has deleted who they were, and it takes {', '.join(needs)}"
-            return f"{lost}: only a backup of the LMS has that" if needs or not policy.needs else ""
+            return _without_row(policy)
         if why := _not_repeatable(lack, step, policy):
             return why
         if not policy.can_be_repeated and row.user_id in taken:
             return "another account has the username or the address by now: a person has to look"
-        places = {step.service} if policy.finds_by_username else set()
-        if place := next(
-            (each for each in (*places, policy.looks_up_in) if each and self._is_renamed(lack, each)), None
-        ):
+        if place := next((each for each in _looks_in(step, policy) if self._is_renamed(lack, each)), None):
             return f"{place} has the retired username by now, by which it finds nothing: erase them there by hand"
         return ""
 
@@ -187,6 +182,19 @@ async def _owners(site: Site, rows: Sequence[Learner]) -> dict[str, int]:
     found = [each async for each in lookup.named([row.username for row in rows])]
     found += [each async for each in lookup.addressed([row.email for row in rows if row.email])]
     return {name.casefold(): each.user_id for each in found for name in (each.username, each.email)}
+
+
+def _without_row(policy: Operation) -> str:
+    """Why a step cannot be done where nothing but the user id is left; "" where it can."""
+    needs = sorted(each.value for each in policy.needs - {Identity.USER_ID})
+    lost = f"the LMS has deleted who they were, and it takes {', '.join(needs)}"
+    return f"{lost}: only a backup of the LMS has that" if needs or not policy.needs else ""
+
+
+def _looks_in(step: Step, policy: Operation) -> list[str]:
+    """The services in which a step looks the learner up by the username."""
+    own = [step.service] if policy.finds_by_username else []
+    return [*own, policy.looks_up_in] if policy.looks_up_in else own
 
 
 def _not_repeatable(lack: Lack, step: Step, policy: Operation) -> str:

@@ -56,7 +56,7 @@ def again_of(question: Question) -> Again:
 async def erase_again(site: Site, batch: Batch, again: Again, learner: Learner) -> Erasure:
     """Journal, call, journal; what the service said.
 
-    A learner without a username is one of whom the LMS has no row any more, and nothing but the user id is known.
+    Of a learner without a username nothing but the user id is known, since the LMS has no row any more.
     Raises what keeps it from being done, a hold included.
     """
     lease = await site.ledger.learners.lease(learner, due_at=batch.due_at(learner), pipeline=None)
