@@ -85,6 +85,16 @@ def _html(page: Page, section: Section) -> str:
     return "\n".join([*parts, "</section>"])
 
 
+def plain(page: Page) -> str:
+    """The page as plain text, for letters: its sentences, lists and tables."""
+    parts = [visible(page.title), visible(page.verdict)]
+    for section in page.sections:
+        lines = [*section.sentences, *(f"- {each}" for each in section.items)]
+        lines += [" | ".join(row) for row in ((section.columns, *section.rows) if section.rows else ())]
+        parts.append("\n".join(visible(" ".join(line.split())) for line in (section.title, *lines)))
+    return "\n\n".join(parts) + "\n"
+
+
 def markdown(page: Page) -> str:
     """The artifact of a run: the same sections, with tables."""
 

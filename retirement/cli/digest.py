@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,12 +11,16 @@ from retirement.certificate.page import Page
 from retirement.cli.command import Call, command
 from retirement.cli.files import new_file
 from retirement.cli.output import tables
+from retirement.config import Occasion
 from retirement.errors import ConfigError
-from retirement.flows.kit.server import in_use
+from retirement.flows.kit.server import in_use, running
 from retirement.flows.kit.watchdog import next_runs
-from retirement.reports import DONE, day
-from retirement.reports.today import today_of
+from retirement.reports import DONE, SOME_FAILED, day
+from retirement.reports.today import Today, today_of
 from retirement.site import opened
+
+if TYPE_CHECKING:
+    from retirement.flows.kit.channels import Arrival
 
 
 @command()
@@ -28,9 +32,14 @@ async def digest(
     pdf: Annotated[
         Path | None, typer.Option("--pdf", help="New file for the page, as PDF.", show_default=False)
     ] = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Also send it to the channels that have the occasion `digest`.")
+    ] = False,
 ) -> int:
     """Write the page of the day for the data-protection officer: queue, deadlines, services, holds, approvals."""
     chosen = call.configuration
+    if send and not any(Occasion.DIGEST in each.occasions for each in chosen.notifications):
+        raise ConfigError(f"{chosen.source}: notifications: no channel has the occasion digest; add it to its `on`")
     with new_file("--html", html) as write_html, new_file("--pdf", pdf) as write_pdf:
         async with opened(chosen) as site:
             found = await today_of(chosen, site)
@@ -38,9 +47,20 @@ async def digest(
         write_html(markup.html(page).encode())
         if pdf:
             write_pdf(paper.pdf(page))
+    arrivals = await _sent(call, found) if send else []
     files = {"html": str(html) if html else None, "pdf": str(pdf) if pdf else None}
-    call.show(found.document | {"files": files}, *_shown(page))
-    return DONE
+    document = found.document | {"files": files, "channels": [each.row for each in arrivals]}
+    call.show(document, *_shown(page), *(each.sentence for each in arrivals))
+    return SOME_FAILED if any(each.problem for each in arrivals) else DONE
+
+
+async def _sent(call: Call, found: Today) -> "list[Arrival]":
+    chosen = call.configuration
+    async with running(keep_days=chosen.engine_retention_days):
+        # Prefect reads its settings at import, and they are known since the server is up.
+        from retirement.flows.kit.posting import send_today
+
+        return await send_today(found, chosen)
 
 
 async def _next_runs() -> list[str] | None:

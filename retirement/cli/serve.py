@@ -56,6 +56,7 @@ async def serve(
                     verify=chosen.schedules.get("verify_schedule"),
                     cleanup=chosen.schedules.get("cleanup_schedule"),
                     expire_reports=chosen.schedules.get("expire_schedule"),
+                    digest=chosen.schedules.get("digest_schedule"),
                 ),
                 console.print,
                 Watchdog(

@@ -1,6 +1,6 @@
 """Configuration: a file of any of three dialects becomes typed settings, a checked pipeline and its connectors."""
 
-from retirement.config.channels import ChannelSettings, Occasion
+from retirement.config.channels import TROUBLES, ChannelSettings, Occasion
 from retirement.config.cron import Timed
 from retirement.config.door import DoorSettings
 from retirement.config.loading import DEFAULT_PATH, load
@@ -23,6 +23,7 @@ from retirement.config.unsaid import Answers
 __all__ = [
     "DEFAULT_PATH",
     "SCHEDULED",
+    "TROUBLES",
     "Answers",
     "BreakerSettings",
     "ChannelSettings",

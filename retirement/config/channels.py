@@ -17,6 +17,11 @@ class Occasion(StrEnum):
     BREAKER = "breaker"  #: a service is not called for hours
     RECEIPT = "receipt"  #: a service should have confirmed an erasure by now
     SCHEDULE = "schedule"  #: a scheduled run does not come
+    DIGEST = "digest"  #: the page of the day, which is no trouble: a channel has to ask for it
+
+
+#: What a channel is told of that does not say.
+TROUBLES = tuple(each for each in Occasion if each is not Occasion.DIGEST)
 
 
 class ChannelSettings(Settings):
@@ -31,8 +36,8 @@ class ChannelSettings(Settings):
     )
     on: tuple[Occasion, ...] | None = Field(
         default=None,
-        description="Occasions: `failed`, `crashed`, `paused`, `deadline`, `breaker`, `receipt`, `schedule`; "
-        "left out: all.",
+        description="Occasions: `failed`, `crashed`, `paused`, `deadline`, `breaker`, `receipt`, `schedule`, "
+        "`digest`; left out: all but `digest`.",
     )
     deadline_days: float = Field(
         default=3, ge=0, le=365, description="`deadline`: at most so many days are left to a learner's deadline."
@@ -50,7 +55,7 @@ class ChannelSettings(Settings):
     @property
     def occasions(self) -> tuple[Occasion, ...]:
         """What this channel is told of."""
-        return self.on or tuple(Occasion)
+        return self.on or TROUBLES
 
     def threshold(self, occasion: Occasion) -> float:
         """How much has to be there of a trouble before this channel is told; 0 where it is told of any."""

@@ -104,6 +104,7 @@ class _Writer:
             "verify_schedule": self.line(configuration.verify_schedule),
             "cleanup_days": configuration.cleanup_days,
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
+            "digest_schedule": self.line(configuration.digest_schedule),
             "engine_retention_days": configuration.engine_retention_days,
             "expire_schedule": self.line(configuration.expire_schedule),
             "partner_reports": self.line(configuration.partner_reports),

@@ -31,6 +31,7 @@ SCHEDULED = {
     "verify": "verify_schedule",
     "cleanup": "cleanup_schedule",
     "expire-reports": "expire_schedule",
+    "digest": "digest_schedule",
 }
 #: Keys whose values are cron lines.
 SCHEDULES = tuple(SCHEDULED.values())
@@ -259,6 +260,11 @@ class GeneralSettings(Settings):
     cleanup_schedule: Text | None = Field(
         default=None, description="Cron line by which `serve` cleans up; none: only `retirement cleanup` does."
     )
+    digest_schedule: Text | None = Field(
+        default=None,
+        description="Cron line by which `serve` writes the page of the day and sends it to the channels with the "
+        "occasion `digest`; none: only `retirement digest` does.",
+    )
     engine_retention_days: int | None = Field(
         default=90, ge=1, le=3650, description="Days that our Prefect server keeps a run which ended; null: for ever."
     )
@@ -323,6 +329,7 @@ class Configuration:
     cleanup_days: int
     cleanup_schedule: str | None
     expire_schedule: str | None
+    digest_schedule: str | None
     engine_retention_days: int | None
     partner_reports: str | None
     username_replacements: str | None

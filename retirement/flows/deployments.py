@@ -53,6 +53,7 @@ class Schedules:
     verify: Timed | None
     cleanup: Timed | None
     expire_reports: Timed | None = None
+    digest: Timed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,9 @@ def test_the_configuration_in_the_document_loads(desk: Desk) -> None:
     ledger = DOCUMENT.partition("## The ledger")[2].partition("```yaml\n")[2].partition("```")[0]
     assert desk.load(sample + ledger, RETIREMENT_LEDGER_PASSWORD="p").ledger.anchor == "/mnt/anchor/head"
     channels = DOCUMENT.partition("## Notifications")[2].partition("```yaml\n")[2].partition("```")[0]
-    (desk.folder / "privacy-mail.url").write_text("mailto://mail.example.com")
+    for name in ("privacy", "officer"):
+        (desk.folder / f"{name}-mail.url").write_text("mailto://mail.example.com")
     found = desk.load(sample + channels, ONCALL_URL="json://example.com").notifications
-    assert [each.name for each in found] == ["oncall", "privacy", "team"]
+    assert [each.name for each in found] == ["oncall", "privacy", "officer", "team"]
     assert "RETIREMENT_CLIENT_SECRET" in sample
     assert ENVIRON.keys() == {"RETIREMENT_CLIENT_SECRET"}

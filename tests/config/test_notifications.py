@@ -2,7 +2,7 @@
 
 import pytest
 
-from retirement.config import Occasion, as_own_dialect, describe, load
+from retirement.config import TROUBLES, Occasion, as_own_dialect, describe, load
 
 from .desk import ENVIRON, OWN, Desk
 
@@ -21,7 +21,7 @@ def test_a_channel_is_told_of_everything_unless_it_says_otherwise(desk: Desk) ->
 
     oncall, team, privacy = desk.load(OWN + text, ONCALL_URL=URL).notifications
 
-    assert (oncall.occasions, oncall.repeat_hours) == (tuple(Occasion), 20)
+    assert (oncall.occasions, oncall.repeat_hours) == (TROUBLES, 20)
     assert oncall.url is not None
     assert oncall.url.get_secret_value() == URL
     assert team.url is not None
@@ -55,7 +55,7 @@ def test_the_secret_of_a_channel_is_shown_nowhere(desk: Desk) -> None:
 NAME = "What the channel is called in messages and in Prefect, such as `oncall`."
 NO_BLOCK = "is no notification block; write TYPE/NAME, such as slack-webhook/oncall"
 NO_URL = "is no Apprise URL, such as mailtos://USER:PASSWORD@example.com; a block of Prefect is given as block:"
-OCCASIONS = "'failed', 'crashed', 'paused', 'deadline', 'breaker', 'receipt' or 'schedule'"
+OCCASIONS = "'failed', 'crashed', 'paused', 'deadline', 'breaker', 'receipt', 'schedule' or 'digest'"
 CHANNEL = "name: oncall, url: 'json://x.example'"
 
 

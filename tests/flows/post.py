@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ SECRET = "hunter2-channel"
 
 @dataclass
 class Box:
-    """What has arrived: subject and text of each message."""
+    """What has arrived: subject and text of each message, and the files that came with them, by their names."""
 
     url: str
     messages: list[tuple[str, str]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def subjects(self) -> list[str]:
         return [subject for subject, _ in self.messages]
@@ -42,6 +44,8 @@ class _Letters:
         letter = message_from_bytes(envelope.content, policy=default)
         part = letter.get_body(("plain", "html"))
         self.box.messages.append((str(letter["Subject"]), part.get_content() if part else ""))
+        for each in letter.iter_attachments():
+            self.box.files[str(each.get_filename())] = bytes(each.get_payload(decode=True))
         return "250 OK"
 
 
@@ -66,6 +70,8 @@ def hook(status: int = 200) -> Iterator[Box]:
         def do_POST(self) -> None:
             given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             box.messages.append((given["title"], given["message"]))
+            for each in given.get("attachments", ()):
+                box.files[each["filename"]] = b64decode(each["base64"])
             self.send_response(status)
             self.end_headers()
 

@@ -11,7 +11,7 @@ from prefect.blocks.fields import SecretDict
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from pydantic import SecretStr
 
-from retirement.config import ChannelSettings, Occasion
+from retirement.config import TROUBLES, ChannelSettings, Occasion
 from retirement.flows.kit import troubles
 from retirement.flows.kit.automations import Applied, apply
 from retirement.flows.kit.channels import OURS
@@ -119,7 +119,7 @@ def test_each_kind_of_notification_arrives(
         platform.configure(notifications=given, ui_url=UI, retry=retry, breaker={"learners": 1000})
         asyncio.run(promise(platform))
         applied = retirement("automations", "apply", "--json", "--config", platform.config)
-        assert (applied.code, len(applied.document["made"])) == (0, 2 * len(Occasion) + 2), applied.err
+        assert (applied.code, len(applied.document["made"])) == (0, 2 * len(TROUBLES) + 2), applied.err
 
         platform.arm({"path": "retire_forum", "method": "POST", "status": 400, "times": 1000})
         assert retirement("retire-queue", "--limit", "1", "--config", platform.config).code == 1
@@ -166,7 +166,7 @@ def test_what_is_there_stays_and_the_same_trouble_is_told_once(api: str) -> None
     """Also after a restart of `serve`; an automation that is switched off stays off, a channel that is gone goes."""
     with hook() as box:
         first, second = put(channel(box)), put(channel(box))
-        assert (len(first.made), [each.name for each in first.new_channels]) == (len(Occasion) + 2, ["hook"])
+        assert (len(first.made), [each.name for each in first.new_channels]) == (len(TROUBLES) + 2, ["hook"])
         assert (second.made, second.updated, second.removed, second.new_channels) == ([], [], [], [])
         for subject in ("breaker.A.1", "breaker.A.1", "breaker.A.2"):
             asyncio.run(troubles.tell(api, [trouble(subject)]))
@@ -181,11 +181,11 @@ def test_what_is_there_stays_and_the_same_trouble_is_told_once(api: str) -> None
         patient.patch(f"{api}/automations/{off['id']}", json={"enabled": False}).raise_for_status()
         assert put(channel(box)).off == [off["name"]]
         other = put(channel(box).model_copy(update={"repeat_hours": 3.0}))
-        assert len(other.updated) == len(Occasion)
+        assert len(other.updated) == len(TROUBLES)
         assert [each["enabled"] for each in automations(api) if each["id"] == off["id"]] == [False]
 
         moved = put(channel(box, "other"))
-        assert (len(moved.removed), blocks(api)) == (len(Occasion), [f"{OURS}other"])
+        assert (len(moved.removed), blocks(api)) == (len(TROUBLES), [f"{OURS}other"])
         put()
         assert (len(automations(api)), blocks(api)) == (2, [])
 
@@ -214,14 +214,14 @@ def test_a_block_that_an_operator_has_made_is_a_channel(tmp_path: Path, api: str
         gone = retirement("automations", "apply", "--json", "--config", platform.config)
         found = patient.post(f"{api}/block_documents/filter", json={}).json()
 
-    assert (applied.code, len(applied.document["made"])) == (0, len(Occasion) + 2), applied.err
+    assert (applied.code, len(applied.document["made"])) == (0, len(TROUBLES) + 2), applied.err
     assert (tested.code, tested.out) == (0, "notifications: oncall: the test message was taken\n"), tested.err
     assert set(box.subjects()) == {
         "Retirement: a test message",
         "Retirement: a service is not called",
         "Retirement: retire-queue: Crashed",
     }
-    assert len(gone.document["removed"]) == len(Occasion)
+    assert len(gone.document["removed"]) == len(TROUBLES)
     assert "retirement-oncall" in [each["name"] for each in found]
     assert SECRET not in f"{applied}{tested}{gone}{found}"
 

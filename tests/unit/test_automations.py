@@ -12,7 +12,7 @@ import pytest
 from prefect.server.events.schemas.automations import AutomationCore, CompoundTrigger, EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from retirement.config import ChannelSettings, Occasion
+from retirement.config import TROUBLES, ChannelSettings, Occasion
 from retirement.errors import GuardStopped
 from retirement.flows.deployments import OFFERS
 from retirement.flows.kit.automations import telling_automations
@@ -159,7 +159,7 @@ def test_a_channel_is_told_of_its_occasions_only_and_nothing_holds_its_secret() 
     few = CHANNEL.model_copy(update={"on": (Occasion.CRASHED, Occasion.RECEIPT)})
 
     assert set(automations(few)) == {"crashed", "receipt"}
-    assert set(automations()) == {each.value for each in Occasion}
+    assert set(automations()) == {each.value for each in TROUBLES}
     everything = telling_automations(CHANNEL, BLOCK, "https://prefect.example.com")
     assert "hunter2" not in str(everything)
     assert {action["block_document_id"] for each in everything for action in each["actions"]} == {str(BLOCK)}

@@ -90,6 +90,8 @@ def telling_automations(channel: ChannelSettings, block: UUID, ui_url: str) -> l
             "actions": [_message(occasion, block, ui_url)],
         }
         for occasion in channel.occasions
+        # The run that writes the page sends it, since it is longer than a message of the server and has files.
+        if occasion is not Occasion.DIGEST
     ]
 
 

@@ -6,13 +6,14 @@ of Apprise is passed on, since it may have the URL in it.
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from apprise import Apprise
+from apprise import Apprise, AppriseAttachment, NotifyFormat
+from apprise.attachment.memory import AttachMemory
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import SlackWebhook
@@ -41,16 +42,26 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A message with files, which are their names and contents: HTML or PDF, by the ends of the names."""
+
+    subject: str
+    text: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
-    """Whether a test message was taken; `problem` says why not."""
+    """Whether a message was taken, which `what` calls by its name; `problem` says why not."""
 
     channel: str
     problem: str | None = None
+    what: str = "the test message"
 
     @property
     def sentence(self) -> str:
         """For people."""
-        return f"notifications: {self.channel}: {self.problem or 'the test message was taken'}"
+        return f"notifications: {self.channel}: {self.problem or f'{self.what} was taken'}"
 
     @property
     def row(self) -> dict[str, Any]:
@@ -132,23 +143,61 @@ async def send_tests(channels: Sequence[ChannelSettings], source: str) -> list[A
     return [await _send_test(each, source) for each in channels]
 
 
+async def send(channels: Sequence[ChannelSettings], letter: Letter, source: str, what: str) -> list[Arrival]:
+    """Sends a letter to each channel, from this process; `what` is what reports call it. Raises `ConfigError`.
+
+    The files go to the services that take files; a block of Prefect has the text.
+    """
+    require_known(channels, source)
+    return [replace(await _send(each, letter, source), what=what) for each in channels]
+
+
+async def _send(channel: ChannelSettings, letter: Letter, source: str) -> Arrival:
+    if channel.url is None or not letter.files:
+        return await _through_block(channel, letter.text, letter.subject, source)
+    with _silent():
+        try:
+            taken = await _posted(channel.url.get_secret_value(), letter)
+        except Exception as error:  # noqa: BLE001 - whatever a service of Apprise raises; its text may have the URL
+            return Arrival(channel.name, _raised(error))
+    return Arrival(channel.name, None if taken else "it was not taken; check the address, and what the service takes")
+
+
+async def _posted(url: str, letter: Letter) -> bool:
+    sender, files = Apprise(), AppriseAttachment()
+    sender.add(url)
+    if all(service.attachment_support for service in sender):
+        for name, content in letter.files.items():
+            kind = "application/pdf" if name.endswith(".pdf") else "text/html"
+            files.add(AttachMemory(content=content, name=name, mimetype=kind))  # type: ignore[no-untyped-call]
+    return bool(
+        await sender.async_notify(
+            body=letter.text, title=letter.subject, body_format=NotifyFormat.TEXT, attach=files or None
+        )
+    )
+
+
 async def _send_test(channel: ChannelSettings, source: str) -> Arrival:
+    return await _through_block(channel, BODY, SUBJECT, source)
+
+
+async def _through_block(channel: ChannelSettings, body: str, subject: str, source: str) -> Arrival:
     block = _Keeper(url=channel.url) if channel.url else await _block(channel, source)
     with _silent():
         try:
             with block.raise_on_failure():
-                await _sent(block)
+                # Where an event loop runs it is a coroutine, which the signature does not say.
+                sending: Any = block.notify(body, subject)
+                await sending
         except NotificationError as error:
             return Arrival(channel.name, _why(error))
         except Exception as error:  # noqa: BLE001 - whatever a service of Apprise raises; its text may have the URL
-            return Arrival(channel.name, f"it was not taken ({type(error).__name__}); check the address")
+            return Arrival(channel.name, _raised(error))
     return Arrival(channel.name)
 
 
-async def _sent(block: NotificationBlock) -> None:
-    # Where an event loop runs it is a coroutine, which the signature does not say.
-    sending: Any = block.notify(BODY, SUBJECT)
-    await sending
+def _raised(error: Exception) -> str:
+    return f"it was not taken ({type(error).__name__}); check the address"
 
 
 def _why(error: NotificationError) -> str:

@@ -56,7 +56,7 @@ ENDS = tuple(
                 "Closed",
                 "NotChanged",
             ),
-            *("Well", "Unwell", "Written"),
+            *("Well", "Unwell", "Written", "NotSent"),
             *(ending.state for ending in Ending),
             *(error.consequence.state or error.__name__ for error in _ERRORS),
         )

@@ -120,4 +120,5 @@ DryRun = Annotated[
     bool | None,
     Described("On: show what would be deleted. Default: on, but off in a scheduled run."),
 ]
+Send = Annotated[bool, Described("On: also send the page to the channels with the occasion `digest`.")]
 Every = Annotated[bool, Described("On: ask about all open receipts, due or not.")]
