@@ -1,6 +1,7 @@
 """`retirement digest`: the page of the day, for whoever has to answer for the retirements, as text and as files."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +16,10 @@ from retirement.config import Occasion
 from retirement.errors import ConfigError
 from retirement.flows.kit.server import in_use, running
 from retirement.flows.kit.watchdog import next_runs
-from retirement.reports import DONE, SOME_FAILED, day
+from retirement.reports import DONE, SOME_FAILED, day, month_page
+from retirement.reports.month import read_month
 from retirement.reports.today import Today, today_of
-from retirement.site import opened
+from retirement.site import ledger_location, opened
 
 if TYPE_CHECKING:
     from retirement.flows.kit.channels import Arrival
@@ -35,9 +37,17 @@ async def digest(
     send: Annotated[
         bool, typer.Option("--send", help="Also send it to the channels that have the occasion `digest`.")
     ] = False,
+    month: Annotated[
+        str | None,
+        typer.Option("--month", help="The page of that month, as YYYY-MM, instead; from the ledger alone."),
+    ] = None,
 ) -> int:
     """Write the page of the day for the data-protection officer: queue, deadlines, services, holds, approvals."""
     chosen = call.configuration
+    if month is not None:
+        if send:
+            raise typer.BadParameter("--send is for the page of the day")
+        return _of_the_month(call, month, html, pdf)
     if send and not any(Occasion.DIGEST in each.occasions for each in chosen.notifications):
         raise ConfigError(f"{chosen.source}: notifications: no channel has the occasion digest; add it to its `on`")
     with new_file("--html", html) as write_html, new_file("--pdf", pdf) as write_pdf:
@@ -48,10 +58,25 @@ async def digest(
         if pdf:
             write_pdf(paper.pdf(page))
     arrivals = await _sent(call, found) if send else []
-    files = {"html": str(html) if html else None, "pdf": str(pdf) if pdf else None}
-    document = found.document | {"files": files, "channels": [each.row for each in arrivals]}
+    document = found.document | {"files": _files(html, pdf), "channels": [each.row for each in arrivals]}
     call.show(document, *_shown(page), *(each.sentence for each in arrivals))
     return SOME_FAILED if any(each.problem for each in arrivals) else DONE
+
+
+def _of_the_month(call: Call, month: str, html: Path | None, pdf: Path | None) -> int:
+    """The page of a month; nothing but the ledger is asked."""
+    with new_file("--html", html) as write_html, new_file("--pdf", pdf) as write_pdf:
+        found = read_month(ledger_location(call.configuration), month, datetime.now(UTC))
+        page = month_page.page_of(found)
+        write_html(markup.html(page).encode())
+        if pdf:
+            write_pdf(paper.pdf(page))
+    call.show(month_page.document(found) | {"files": _files(html, pdf)}, *_shown(page))
+    return DONE
+
+
+def _files(html: Path | None, pdf: Path | None) -> dict[str, str | None]:
+    return {"html": str(html) if html else None, "pdf": str(pdf) if pdf else None}
 
 
 async def _sent(call: Call, found: Today) -> "list[Arrival]":

@@ -9,7 +9,12 @@ EXAMPLES = {
     "doctor": ("doctor", "doctor --coverage"),
     "plan": ("plan", "plan --user-id 4711"),
     "status": ("status", "status --user-id 4711", "status --email -", "status --services"),
-    "digest": ("digest", "digest --html today.html", "digest --send"),
+    "digest": (
+        "digest",
+        "digest --html today.html",
+        "digest --send",
+        "digest --month 2026-02 --pdf retirements-2026-02.pdf",
+    ),
     "request": (
         "request --user-id 4711 --by dpo --reason 'a letter of March'",
         "request --csv accounts.csv --dry-run",

@@ -50,14 +50,7 @@ async def serve(
         with one_line_each(sys.stdout, sys.stderr), suppress(asyncio.CancelledError):  # which is how it ends
             await _put_automations(chosen, engine)
             await serve_all(
-                Schedules(
-                    queue=chosen.schedules.get("schedule"),
-                    reconcile=chosen.schedules.get("reconcile_schedule"),
-                    verify=chosen.schedules.get("verify_schedule"),
-                    cleanup=chosen.schedules.get("cleanup_schedule"),
-                    expire_reports=chosen.schedules.get("expire_schedule"),
-                    digest=chosen.schedules.get("digest_schedule"),
-                ),
+                Schedules.of(chosen.schedules),
                 console.print,
                 Watchdog(
                     lambda now: seen(engine.api_url, now, only=HERE),

@@ -1,7 +1,7 @@
 """What is on offer: each flow as a deployment of `retirement serve` and of `prefect.yaml`, by one declaration."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 
-from retirement.config import Timed
+from retirement.config import SCHEDULED, Timed
 from retirement.flows.backfill import backfill
 from retirement.flows.breaker import breaker
 from retirement.flows.bulk_update import bulk_update
@@ -54,6 +54,11 @@ class Schedules:
     cleanup: Timed | None
     expire_reports: Timed | None = None
     digest: Timed | None = None
+
+    @classmethod
+    def of(cls, timed: Mapping[str, Timed]) -> "Schedules":
+        """From the schedules that a configuration has, by key."""
+        return cls(**{name.replace("-", "_"): timed.get(key) for name, key in SCHEDULED.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from retirement.errors import LedgerError, RetirementError
 from retirement.ledger import chain
 from retirement.ledger.belonging import SITE_NAMED, require_site
 from retirement.ledger.chain import Head
+from retirement.ledger.events import Event, event_of
 from retirement.ledger.failures import failure
 from retirement.ledger.heads import SignedHead, last_signed, leaves, signed_head
 from retirement.ledger.ledger import Ledger
@@ -27,6 +28,9 @@ from retirement.ledger.tree import paths
 from retirement.ledger.verification import reading_of, verify
 
 T = TypeVar("T")
+
+#: Entries that are in memory at once where all are read.
+_AT_ONCE = 1_000
 
 #: What is entered about several learners at once: the site, holds on organisations, and reports to partners.
 _SHARED = (
@@ -118,6 +122,18 @@ class Evidence:
             return _read(connection, user_id, head)
 
         return self._reading(work)
+
+    def replay(self, take: Callable[[Event], bool]) -> None:
+        """Gives each entry up to the last one of the verification to `take`, in order, until it says False."""
+
+        def work(connection: Connection) -> None:
+            after = 0
+            while found := rows_of(connection, Stored, Stored.seq > after, Stored.seq <= self.head.seq, limit=_AT_ONCE):
+                if not all(take(event_of(each)) for each in found):
+                    return
+                after = found[-1].seq
+
+        self._reading(work)
 
     def paths(self, numbers: Collection[int], upto: int) -> dict[int, list[str]]:
         """The proofs that entries are in the tree over all entries up to one, in hex, by their numbers."""

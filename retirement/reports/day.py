@@ -41,10 +41,10 @@ def _queue(found: Today) -> tuple[Section, ...]:
     counts = (("past the cool-off: the queue", line.depth), ("in the cool-off", line.cooling_off))
     oldest = f"Oldest open request: {f'{line.oldest:%Y-%m-%d}' if line.oldest else 'none'}."
     return (
-        _table("Depth of the queue", ("learners", "how many"), counts),
-        _table("Learners by state", ("state", "learners"), found.states.items(), oldest),
-        _counted("Days since the request", "learners", line.ages, "Learners by days since the request"),
-        _counted("Time left to the deadline", "learners", line.slack, "Learners by days left", bad=bar_name(0)),
+        table("Depth of the queue", ("learners", "how many"), counts),
+        table("Learners by state", ("state", "learners"), found.states.items(), oldest),
+        counted("Days since the request", "days", line.ages, "Learners by days since the request"),
+        counted("Time left to the deadline", "days", line.slack, "Learners by days left", bad=bar_name(0)),
         Section(
             "Forecast against the deadline",
             (
@@ -56,7 +56,7 @@ def _queue(found: Today) -> tuple[Section, ...]:
                 ((each.user_id, f"{each.due:%Y-%m-%d}", _when(each.expected)) for each in ends.breaches[:20]),
             ),
         ),
-        _table("Stuck, parked and errored", ("what keeps them", "learners", "user ids"), of_ids(found.stuck)),
+        table("Stuck, parked and errored", ("what keeps them", "learners", "user ids"), of_ids(found.stuck)),
     )
 
 
@@ -74,8 +74,8 @@ def _services(found: Today, *, with_reasons: bool) -> tuple[Section, ...]:
     return (
         outcomes("Services, the last 24 hours", services.attempts),
         _stopped("Services that are not called", "service", down, with_reasons=with_reasons),
-        _table("Receipts", ("service", "open", "overdue", "overdue, by number"), receipts),
-        _table("What came back, the last 24 hours", ("reason", "learners", "user ids"), of_ids(services.came_back)),
+        table("Receipts", ("service", "open", "overdue", "overdue, by number"), receipts),
+        table("What came back, the last 24 hours", ("reason", "learners", "user ids"), of_ids(services.came_back)),
     )
 
 
@@ -91,23 +91,24 @@ def _people(found: Today, *, with_reasons: bool) -> tuple[Section, ...]:
 def _stopped(title: str, what: str, found: Iterable[tuple[str, datetime, str, str]], *, with_reasons: bool) -> Section:
     rows = ((name, f"{since:%Y-%m-%d %H:%M}", by, reason) for name, since, by, reason in found)
     kept = 4 if with_reasons else 3
-    return _table(title, (what, "since (UTC)", "by", "reason")[:kept], [row[:kept] for row in rows])
+    return table(title, (what, "since (UTC)", "by", "reason")[:kept], [row[:kept] for row in rows])
 
 
 def held(title: str, holds: Iterable[Hold]) -> Section:
     """Holds, without the basis that was typed: `retirement hold list` has it."""
     rows = ((each.id, each.user_id, each.org, each.service or "all", each.until, each.by) for each in holds)
-    return _table(title, ("hold", "learner", "organisation", "service", "through", "placed by"), rows)
+    return table(title, ("hold", "learner", "organisation", "service", "through", "placed by"), rows)
 
 
-def acts(title: str, found: Sequence[Act]) -> Section:
-    """Who did what: the name that was typed, and what was observed."""
-    more = f"{len(found) - ACTS} earlier ones: `retirement ledger acts`." if len(found) > ACTS else ""
+def acts(title: str, found: Sequence[Act], *, most: int | None = ACTS) -> Section:
+    """Who did what: the name that was typed, and what was observed; the newest ones, None for all."""
+    shown = found if most is None else found[-most:]
+    more = f"{len(found) - len(shown)} earlier ones: `retirement ledger acts`." if len(found) > len(shown) else ""
     rows = (
         (f"{each.at:%Y-%m-%d %H:%M}", each.seq, each.kind, each.matter, each.user_id, each.claimed, each.seen)
-        for each in found[-ACTS:]
+        for each in shown
     )
-    return _table(title, ("at (UTC)", "entry", "act", "about", "learner", "named", "observed"), rows, more)
+    return table(title, ("at (UTC)", "entry", "act", "about", "learner", "named", "observed"), rows, more)
 
 
 def of_ids(found: Mapping[str, Sequence[int]]) -> Iterable[tuple[object, ...]]:
@@ -124,19 +125,20 @@ def outcomes(title: str, services: Mapping[str, Mapping[str, int]]) -> Section:
         rows.append((name, ", ".join(f"{count} {what}" for what, count in counts.items())))
         bars.append(Bar(name, well, sum(counts.values()) - well))
     picture = "Attempts by service, those that failed last"
-    return _table(title, ("service", "what came of it"), rows, bars=bars, picture=picture)
+    return table(title, ("service", "what came of it"), rows, bars=bars, picture=picture)
 
 
-def _counted(title: str, what: str, counts: Mapping[str, int], picture: str, *, bad: str = "") -> Section:
+def counted(title: str, what: str, counts: Mapping[str, int], picture: str, *sentences: str, bad: str = "") -> Section:
+    """Learners by something, as a table and as bars; the bar of the name `bad` is one that has to be seen."""
     bars = [Bar(name, 0, count) if name == bad else Bar(name, count) for name, count in counts.items()]
-    return _table(title, ("days", what), counts.items(), bars=bars, picture=picture)
+    return table(title, (what, "learners"), counts.items(), *sentences, bars=bars, picture=picture)
 
 
 def _list(title: str, lines: Sequence[str]) -> Section:
     return Section(title, items=tuple(lines) or ("nothing",))
 
 
-def _table(
+def table(
     title: str,
     columns: Sequence[str],
     rows: Iterable[Sequence[object]],
