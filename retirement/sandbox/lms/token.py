@@ -7,13 +7,20 @@ import binascii
 import hashlib
 import secrets
 
+from sqlalchemy import bindparam, func, select
+
 from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Route
 from retirement.sandbox.wire import Answer, Request, as_json, empty, html
+from retirement.sandbox.world import schema
+from retirement.sandbox.world.database import folded
 from retirement.sandbox.world.identity import CLIENTS, Client
-from retirement.sandbox.world.tokens import access_token
+from retirement.sandbox.world.tokens import access_token, learner_token
 
 SCOPES = ("read", "write", "email", "profile")
+#: Of a token for a person, who may be named by number.
+SCOPES_OF_PEOPLE = (*SCOPES, "user_id")
+_ACCOUNT = select(schema.user).where(func.folded(schema.user.c.username) == bindparam("name"))
 OPAQUE_LIFETIME_S = 36000
 _BY_ID = {client.client_id: client for client in CLIENTS.values()}
 _TOO_MANY = html(429, "Too Many Requests")
@@ -34,7 +41,7 @@ def token(call: Call) -> Answer:
         challenge = (("www-authenticate", 'Bearer error="invalid_client"'),)
         return as_json({"error": "invalid_client"}, 401, challenge)
     if grant == "password":
-        return as_json({"error": "invalid_grant", "error_description": "Invalid credentials given."}, 400)
+        return _signed_in(call)
     if grant != "client_credentials":
         return _refused("unauthorized_client")
     scope = form.get("scope", "").split() or list(SCOPES)
@@ -52,6 +59,23 @@ def _granted(call: Call, client: Client, scope: str) -> Answer:
     # The retirement views do not accept this one; nothing in the sandbox does.
     opaque = secrets.token_hex(20)
     return as_json({"access_token": opaque, "expires_in": OPAQUE_LIFETIME_S, "token_type": "Bearer", "scope": scope})
+
+
+def _signed_in(call: Call) -> Answer:
+    """The token of an account by its password; who has asked for retirement has none any more."""
+    form, lifetime = call.request.form, call.world.settings.token_lifetime_s
+    account = call.db.execute(_ACCOUNT, {"name": folded(form.get("username", ""))}).first()
+    if account is None or account.password != form.get("password") or not account.is_active:
+        return as_json({"error": "invalid_grant", "error_description": "Invalid credentials given."}, 400)
+    scopes = form.get("scope", "").split() or list(SCOPES)
+    if not set(scopes) <= set(SCOPES_OF_PEOPLE):
+        return _refused("invalid_scope")
+    scope, refresh = " ".join(scopes), secrets.token_hex(15)
+    jwt = learner_token(
+        account.id, account.username, account.email, lifetime, scope, asymmetric=form.get("asymmetric_jwt") == "true"
+    )
+    said = {"access_token": jwt, "expires_in": lifetime, "token_type": "JWT", "scope": scope, "refresh_token": refresh}
+    return as_json(said)
 
 
 def _refused(error: str) -> Answer:

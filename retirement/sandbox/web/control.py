@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from retirement.sandbox.controls import Controls
 from retirement.sandbox.web.asgi import ASGIApp, Receive, Scope, Send, read, send_answer
 from retirement.sandbox.wire import NO_CONTENT, PAGE_NOT_FOUND, Answer, Request, as_json
+from retirement.sandbox.world.tokens import public_keys
 
 PREFIX = "/_sandbox/"
 Handler = Callable[[Controls, Request], Answer]
@@ -50,6 +51,10 @@ def _clock(controls: Controls, request: Request) -> Answer:
     return NO_CONTENT
 
 
+def _keys(controls: Controls, request: Request) -> Answer:
+    return as_json(public_keys())
+
+
 def _body(request: Request, nothing: Any) -> Any:
     """The body as JSON, for any content type: operators use curl here."""
     return json.loads(request.body) if request.body else nothing
@@ -63,6 +68,7 @@ _HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "requests"): _requests,
     ("GET", "residue"): _residue,
     ("POST", "clock"): _clock,
+    ("GET", "keys"): _keys,
 }
 
 

@@ -1,14 +1,16 @@
-"""JSON Web Tokens (HS256), and the account a request comes from (contract lms.md 1.1, services.md A0 and A7)."""
+"""JSON Web Tokens, and the account a request comes from (contract lms.md 1.1 and 3, services.md A0 and A7)."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 from jwt.types import Options
 
 from retirement.sandbox.wire import ApiError, Request
@@ -20,8 +22,11 @@ SIGNING_KEY = "sandbox-signing-key-for-tokens-of-64-bytes-so-that-hs512-takes-it
 LEEWAY_S = 1
 
 
-#: One kind of signature for all tokens; with another one a token is not valid.
+#: One kind of signature for the tokens that the platform itself takes; with another one a token is not valid.
 ALGORITHM = "HS256"
+#: The signature of tokens that are for others to check, and the name of its key.
+ASYMMETRIC, KEY_ID = "RS512", "sandbox"
+ISSUER, AUDIENCE = "http://sandbox/oauth2", "openedx"
 #: The audience is for the service to look at, and vendors issue tokens by a clock that may be ahead.
 _CHECKS: Options = {"require": ["exp"], "verify_aud": False, "verify_iat": False}
 
@@ -51,22 +56,48 @@ def is_over(claims: dict[str, Any]) -> bool:
     return float(claims["exp"]) <= time.time() - LEEWAY_S
 
 
-def access_token(client: Client, lifetime_s: int, scope: str) -> str:
+@cache
+def _private_key() -> rsa.RSAPrivateKey:
+    """Of this process: it takes a while to be made, and most runs need none."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public_keys() -> dict[str, Any]:
+    """The JWK set by which others check tokens, which a site has in its `JWT_PUBLIC_SIGNING_JWK_SET`."""
+    key = RSAAlgorithm.to_jwk(_private_key().public_key(), as_dict=True)
+    return {"keys": [{**key, "kid": KEY_ID, "alg": ASYMMETRIC, "use": "sig"}]}
+
+
+def _claims(username: str, grant: str, lifetime_s: int, scope: str) -> dict[str, Any]:
     now = int(time.time())
-    claims: dict[str, Any] = {
-        "aud": "openedx",
+    return {
+        "aud": AUDIENCE,
         "exp": now + lifetime_s,
-        "grant_type": "client-credentials",
+        "grant_type": grant,
         "iat": now,
-        "iss": "http://sandbox/oauth2",
-        "preferred_username": client.username,
+        "iss": ISSUER,
+        "preferred_username": username,
         "scopes": scope.split(),
         "version": "1.2.0",
-        "sub": hashlib.md5(client.username.encode(), usedforsecurity=False).hexdigest(),
+        "sub": hashlib.md5(username.encode(), usedforsecurity=False).hexdigest(),
         "filters": [],
         "is_restricted": False,
         "email_verified": True,
     }
+
+
+def learner_token(user_id: int, username: str, email: str, lifetime_s: int, scope: str, *, asymmetric: bool) -> str:
+    """The token of an account that has signed in by its password."""
+    claims = _claims(username, "password", lifetime_s, scope)
+    claims |= {"user_id": user_id} if "user_id" in claims["scopes"] else {}
+    claims |= {"email": email} if "email" in claims["scopes"] else {}
+    if asymmetric:
+        return jwt.encode(claims, _private_key(), ASYMMETRIC, headers={"kid": KEY_ID})
+    return encode(claims)
+
+
+def access_token(client: Client, lifetime_s: int, scope: str) -> str:
+    claims = _claims(client.username, "client-credentials", lifetime_s, scope)
     if "email" in claims["scopes"]:
         claims["email"] = f"{client.username}@example.org"
     if "profile" in claims["scopes"]:
