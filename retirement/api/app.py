@@ -16,10 +16,10 @@ from retirement.api.gate import Gate
 from retirement.api.keys import Keys
 from retirement.api.office import Office
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
-from retirement.api.people import opaque
+from retirement.api.people import as_shown
 from retirement.api.prefect import PrefectBehind
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
-from retirement.api.refusals import DoorError
+from retirement.api.refusals import NOT_UNDERSTOOD, DoorError
 from retirement.api.retirements import Retirements, Sites, Start
 from retirement.api.routes import about, approvals, forward_auth, holds, learners, permissions, sign_in, work
 from retirement.api.sessions import Sessions
@@ -116,6 +116,11 @@ def _learners(
         return None
     fetch = keys_of_the_lms(settings.learners_keys, provider)
     name = settings.learners_issuer or f"{configuration.lms.url.rstrip('/')}/oauth2"
+    if name == settings.issuer:
+        raise ConfigError(
+            f"{configuration.source}: door.learners_issuer: {name} is door.issuer as well, so operators cannot be told"
+            " from learners; give operators another provider, or take door.learners_keys out"
+        )
     keys = Keys(fetch, settings.keys_hours * 3600, clock)
     return Issuer(name, keys, _OF_THE_LMS, of_learner(settings.learners_audience))
 
@@ -124,7 +129,7 @@ async def _grant_administrators(ledger: Ledger, settings: DoorSettings) -> None:
     """As the permission model has it: they are granted when the server starts, whatever was revoked before."""
     with acting("console"):
         for subject in settings.administrators:
-            holder = Holder(settings.issuer, opaque(subject))
+            holder = Holder(settings.issuer, as_shown(subject))
             await ledger.permissions.set(holder, Area.SYSTEM, "", EVERYTHING)
 
 
@@ -151,7 +156,8 @@ def _application(gate: Gate, sign_in_here: SignIn, prefect: App) -> FastAPI:
 async def _refused(request: Request, error: Exception) -> Response:
     """Says to the caller, and in the log, why a request is not done; neither names a person."""
     status, detail = (error.status, error.detail) if isinstance(error, DoorError) else (500, "")
-    logger.warning("refused: %s %s: %s: %s", request.method, _route(request), status, detail)
+    told = error.logged if isinstance(error, DoorError) else ""
+    logger.warning("refused: %s %s: %s: %s", request.method, _route(request), status, told)
     if is_for_people(request):
         return sent_to_sign_in(request) if status == 401 else refusal(status, detail)
     headers = {"WWW-Authenticate": 'Bearer realm="retirement"'} if status == 401 else None
@@ -169,7 +175,7 @@ async def _misunderstood(request: Request, error: Exception) -> JSONResponse:
     """What is wrong with a request, without the value that is: it may be anything."""
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     detail = "; ".join(f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in found)
-    logger.warning("refused: %s %s: 400: not understood", request.method, _route(request))
+    logger.warning("refused: %s %s: 400: %s", request.method, _route(request), NOT_UNDERSTOOD)
     return JSONResponse({"detail": detail}, 400)
 
 

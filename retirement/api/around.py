@@ -55,9 +55,8 @@ class Around:
     """The outermost application; `app` is what it lets requests through to."""
 
     def __init__(self, app: App, settings: DoorSettings) -> None:
-        parts = urlsplit(settings.url)
         self.app = app
-        self.origin = f"{parts.scheme}://{parts.netloc}".lower()
+        self.origin = origin_of(settings.url)
         self._hosts = hosts_of(settings.url)
         self._trusted = [ip_network(each, strict=False) for each in settings.trusted_proxies]
         self._added = dict(_HEADERS)
@@ -163,6 +162,11 @@ def hosts_of(url: str) -> frozenset[str]:
     return frozenset({f"{name}:{port}", *([name] if port == usual else [])})
 
 
+def origin_of(url: str) -> str:
+    """The `Origin` that a browser sends for pages of an address: without a port that is the usual one."""
+    return f"{urlsplit(url.lower()).scheme}://{min(hosts_of(url), key=len)}"
+
+
 def _require_bounds(headers: Sequence[tuple[bytes, bytes]]) -> None:
     """Raises `TooLarge` for a request that says itself that it is."""
     if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
@@ -197,7 +201,9 @@ def _is_in(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
         found = ip_address(address)
     except ValueError:
         return False
-    return any(found in each for each in networks)
+    # A socket for both kinds of addresses has a proxy of the older kind as `::ffff:10.0.0.7`.
+    mapped = getattr(found, "ipv4_mapped", None)
+    return any(found in each or (mapped is not None and mapped in each) for each in networks)
 
 
 def _last_before(headers: Iterable[tuple[bytes, bytes]], trusted: Sequence[IPv4Network | IPv6Network]) -> str | None:

@@ -104,7 +104,7 @@ def keys_of(found: Mapping[str, Any]) -> list[Key]:
     """The keys of a JWK set that can check signatures; others are left out."""
     listed = found.get("keys")
     given = [each for each in listed[:MOST_KEYS] if isinstance(each, dict)] if isinstance(listed, list) else []
-    read = [_key_of(each) for each in given if each.get("use", "sig") == "sig" and each.get("kty") in _READERS]
+    read = [_key_of(each) for each in given if each.get("use", "sig") == "sig" and str(each.get("kty")) in _READERS]
     return [each for each in read if each]
 
 

@@ -5,10 +5,11 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from fastapi import Path
 from fastapi.requests import HTTPConnection
 from pydantic import StringConstraints
 
-from retirement.api.refusals import DoorError
+from retirement.api.refusals import DoorError, Mistyped
 from retirement.api.retirements import Sites
 from retirement.config import Configuration
 from retirement.errors import ConfigError
@@ -17,6 +18,10 @@ from retirement.site import Site
 
 #: What a person types and the ledger keeps.
 Typed = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+#: The largest number that the ledger can look for, and a number in a path.
+LARGEST = 2**63 - 1
+Number = Annotated[int, Path(ge=1, le=LARGEST)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +51,4 @@ def as_asked(**typed: str | None) -> Iterator[None]:
     try:
         yield
     except ConfigError as wrong:
-        raise DoorError(str(wrong)) from None
+        raise Mistyped(str(wrong)) from None

@@ -12,6 +12,10 @@ from retirement.process import acting
 #: A subject that is a number, a UUID or the like; a provider that takes an address for it has another one.
 _OPAQUE = re.compile(r"[A-Za-z0-9_.:|~-]{1,255}")
 
+#: What stands before a subject that is stored as its hash.
+_HASHED = "sha256:"
+_DIGEST = re.compile(rf"{_HASHED}[0-9a-f]{{64}}")
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -45,7 +49,15 @@ class Person:
 
 
 def opaque(subject: str) -> str:
-    """A subject as it may be stored: itself, or the SHA-256 of one that could be a name or an address."""
-    if _OPAQUE.fullmatch(subject):
+    """A subject of a token as it may be stored: itself, or the SHA-256 of one that could be a name or an address.
+
+    One that looks like such a hash is hashed as well, or it would be the person whose hash it is.
+    """
+    if _OPAQUE.fullmatch(subject) and not subject.startswith(_HASHED):
         return subject
-    return f"sha256:{hashlib.sha256(subject.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return f"{_HASHED}{hashlib.sha256(subject.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def as_shown(subject: str) -> str:
+    """A subject that a person gives for another one: as the provider has it, or as the door has shown it."""
+    return subject if _DIGEST.fullmatch(subject) else opaque(subject)

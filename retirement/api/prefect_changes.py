@@ -20,7 +20,8 @@ Read = Callable[[str], Awaitable[Any]]
 #: States to which a run may be moved: its cancellation, and one more try.
 _CANCELLING, _AGAIN = ("CANCELLING", "Cancelling"), ("SCHEDULED", "AwaitingRetry")
 #: The fields of a start that the UI sends and that change nothing but names.
-_OF_A_START = frozenset({"name", "tags", "state", "parameters", "idempotency_key"})
+_KEY = "idempotency_key"
+_OF_A_START = frozenset({"name", "tags", "state", "parameters", _KEY})
 #: What Prefect would compute itself from a field: a template, or a variable of the server.
 _COMPUTED = "__prefect_kind"
 
@@ -37,7 +38,7 @@ class Change:
 
 async def change_of(rule: Rule, content: bytes, read: Read) -> Change:
     """The change that a request makes. Raises `DoorError` for one that is not understood or is not ours."""
-    name = _uuid(rule.id)
+    name = uuid_of(rule.id)
     if rule.kind in (Kind.ANSWER, Kind.MOVE):
         run = _found(await read(f"/flow_runs/{name}"), "run")
         flow = await _flow(run, read)
@@ -83,11 +84,17 @@ def _start(body: Mapping[str, Any]) -> bytes:
     """A run with parameters and nothing that says where or how it runs."""
     others = {name: value for name, value in body.items() if name not in _OF_A_START and value not in (None, {}, [])}
     if others.pop("enforce_parameter_schema", True) is not True or others:
-        raise Forbidden(f"a run is started here with parameters only: leave out {', '.join(sorted(others)) or 'that'}")
+        names = ", ".join(sorted(_OF_A_START))
+        raise Forbidden(f"a run is started here with parameters only; what may be given: {names}")
     if _COMPUTED in json.dumps(body.get("parameters") or {}):
         raise Forbidden("the parameters of a run are texts, numbers and switches")
-    kept = {name: body[name] for name in _OF_A_START - {"state"} if body.get(name) is not None}
-    return _json({**kept, **_when(body.get("state"))})
+    kept = {name: body[name] for name in _OF_A_START - {"state", _KEY} if body.get(name) is not None}
+    return _json({**kept, **_key(body.get(_KEY)), **_when(body.get("state"))})
+
+
+def _key(given: Any) -> Mapping[str, str]:
+    """A key among those of the door: with one of the schedule's, a run would take the place of a night's."""
+    return {} if given is None else {_KEY: f"door {given}"}
 
 
 def _when(state: Any) -> Mapping[str, Any]:
@@ -108,7 +115,7 @@ def _schedule(body: Mapping[str, Any]) -> bytes:
 
 async def _flow(of: Mapping[str, Any], read: Read) -> str:
     """The name of the flow of a run or a deployment. Raises `Forbidden` for one that is not ours."""
-    name = _found(await read(f"/flows/{_uuid(str(of.get('flow_id')))}"), "flow").get("name")
+    name = _found(await read(f"/flows/{uuid_of(str(of.get('flow_id')))}"), "flow").get("name")
     if name not in OF_FLOWS:
         raise Forbidden("this is about a flow that is not ours")
     return str(name)
@@ -130,7 +137,8 @@ def _body(content: bytes) -> Mapping[str, Any]:
     return body
 
 
-def _uuid(text: str) -> str:
+def uuid_of(text: str) -> str:
+    """The id that a path names, as Prefect writes it. Raises `DoorError` for what is none."""
     try:
         return str(UUID(text))
     except ValueError:

@@ -21,6 +21,7 @@ class Kind(Enum):
     PAGE = "page"  #: a file of the UI
     SETTINGS = "settings"  #: where the UI finds its API
     READ = "read"
+    FORM = "form"  #: looks a form over before it is submitted
     TYPED = "typed"  #: reads what people have typed into forms
     START = "start"
     ANSWER = "answer"
@@ -43,7 +44,7 @@ class Rule:
 
     def permits(self, may: frozenset[str]) -> bool:
         """Whether these permissions are enough, as far as the path alone tells."""
-        if self.kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ):
+        if self.kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ, Kind.FORM):
             return not may.isdisjoint({Action.VIEW.value, Action.MONITOR.value})
         return Action.MONITOR.value in may or self.kind in (Kind.START, Kind.ANSWER, Kind.MOVE)
 
@@ -78,9 +79,9 @@ _READ = {
         /deployments/count /deployments/filter /deployments/paginate /events/count-by/{} /events/filter
         /flow_runs/count /flow_runs/filter /flow_runs/history /flow_runs/lateness /flow_runs/paginate /flows/count
         /flows/filter /flows/paginate /logs/filter /saved_searches/filter /task_runs/count /task_runs/filter
-        /task_runs/history /task_runs/paginate /task_workers/filter /templates/validate /ui/flow_runs/count-task-runs
-        /ui/flow_runs/history /ui/flows/count-deployments /ui/flows/next-runs /ui/schemas/validate /ui/task_runs/count
-        /ui/task_runs/dashboard/counts /v2/concurrency_limits/filter /work_pools/count /work_pools/filter
+        /task_runs/history /task_runs/paginate /task_workers/filter /ui/flow_runs/count-task-runs /ui/flow_runs/history
+        /ui/flows/count-deployments /ui/flows/next-runs /ui/task_runs/count /ui/task_runs/dashboard/counts
+        /v2/concurrency_limits/filter /work_pools/count /work_pools/filter
         /work_pools/{}/concurrency_status /work_pools/{}/queues/filter /work_pools/{}/workers/filter
         /work_queues/filter /work_queues/{}/concurrency_status
     """,
@@ -90,6 +91,7 @@ _OTHERS = {
         "GET": "/admin/settings /flow_runs/{}/input/{} /variables/{} /variables/name/{}",
         "POST": "/flow_runs/{}/input/filter /variables/count /variables/filter",
     },
+    Kind.FORM: {"POST": "/ui/schemas/validate"},
     Kind.START: {"POST": "/deployments/{}/create_flow_run"},
     Kind.ANSWER: {"POST": "/flow_runs/{}/resume"},
     Kind.MOVE: {"POST": "/flow_runs/{}/set_state"},

@@ -1,14 +1,31 @@
 """Why a request is refused: the status, and a sentence that names no person."""
 
+#: What the log has of a request that is not understood: it may hold anything.
+NOT_UNDERSTOOD = "not understood"
+
 
 class DoorError(Exception):
-    """A request that is not done; `detail` goes to the caller and into the log."""
+    """A request that is not done; `detail` goes to the caller, `logged` into the log."""
 
     status = 400
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    @property
+    def logged(self) -> str:
+        """The same, unless it quotes what was typed."""
+        return self.detail
+
+
+class Mistyped(DoorError):
+    """A request that cannot be meant so; `detail` may quote it."""
+
+    @property
+    def logged(self) -> str:
+        """Not what was typed."""
+        return NOT_UNDERSTOOD
 
 
 class Unauthenticated(DoorError):

@@ -81,10 +81,19 @@ class Issuer:
             except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError):
                 problem = "the token is not one that counts now"
             else:
-                if claims.get("exp", 0) - claims["iat"] <= LONGEST_SECONDS:
+                wrong = _problem_of_times(claims)
+                if wrong is None:
                     return claims
-                problem = "the token lives longer than a week"
+                problem = wrong
         raise Unauthenticated(problem)
+
+
+def _problem_of_times(claims: Claims) -> str | None:
+    """What is wrong with the times of a token that has not expired. The library reads texts as numbers, we do not."""
+    times = [claims[name] for name in ("iat", "nbf", "exp") if name in claims]
+    if any(isinstance(each, bool) or not isinstance(each, int | float) for each in times):
+        return "the times of the token are no numbers"
+    return "the token lives longer than a week" if claims.get("exp", 0) - claims["iat"] > LONGEST_SECONDS else None
 
 
 def _piece(text: str) -> Mapping[str, Any]:

@@ -1,23 +1,28 @@
 """What the ledger knows of a learner: the answers to an operator's questions."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
+from retirement.errors import StateConflict
 from retirement.learner import Learner
 from retirement.ledger.access import Access
 from retirement.ledger.digests import Digests
+from retirement.ledger.events import event_of
 from retirement.ledger.history import History, history_since
 from retirement.ledger.learner_lease import LearnerLease
 from retirement.ledger.leases import Leases
 from retirement.ledger.runs import End, Run, begin, close, rows_before
-from retirement.ledger.tables import Attempt, LearnerRecord
+from retirement.ledger.tables import Attempt, Entry, LearnerRecord
 from retirement.ledger.transaction import Transaction
 
 #: How many learners one statement asks for.
 _AT_ONCE = 500
+#: A run of a learner that a person asks for at the door, and how long one is enough.
+_ASKED = "run.asked"
+ONE_RUN = timedelta(minutes=1)
 
 
 class Learners:
@@ -52,8 +57,18 @@ class Learners:
         return await self._access.write(lambda tx: close(tx, user_id, retirement_id, end))
 
     async def ask_for_run(self, user_id: int) -> int:
-        """Enters that a person asks for a run of this learner, which another process then begins; the entry."""
-        return await self._access.write(lambda tx: tx.enter("run.asked", user_id=user_id, facts={}))
+        """Enters that a person asks for a run of this learner, which another process then begins; the entry.
+
+        Raises `StateConflict` where one was asked for a moment ago: it has begun nothing yet that would show.
+        """
+
+        def enter(tx: Transaction) -> int:
+            before = tx.rows(Entry, Entry.kind == _ASKED, Entry.user_id == user_id)
+            if any(tx.now - event_of(each).at < ONE_RUN for each in before):
+                raise StateConflict("a run of this learner was asked for a moment ago")
+            return tx.enter(_ASKED, user_id=user_id, facts={})
+
+        return await self._access.write(enter)
 
     def domain_digest(self, email: str) -> str | None:
         """The digest of an e-mail's domain, to count by; None where it has none."""

@@ -15,6 +15,8 @@ from retirement.ledger.tables import Entry
 
 #: A request that changes something, which the door is about to pass on.
 PASSED = "prefect.asked"
+#: The flow of a request that a proxy passes on, where only method and path are seen.
+UNSEEN = ""
 
 
 @dataclass(frozen=True, slots=True)

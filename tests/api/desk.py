@@ -83,6 +83,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.keys = [FIRST, ELLIPTIC]
+        self.more_keys: list[Any] = []
         self.said: dict[str, Any] = {
             "issuer": ISSUER,
             "authorization_endpoint": f"{ISSUER}/auth",
@@ -104,7 +105,7 @@ class Provider:
         if request.url.path.endswith("/token"):
             self.forms.append(dict(httpx.QueryParams(request.content.decode())))
             return httpx.Response(200 if self.tokens else 400, json=self.tokens or {"error": "invalid_grant"})
-        return httpx.Response(200, json={"keys": [each.public for each in self.keys]})
+        return httpx.Response(200, json={"keys": [*self.more_keys, *(each.public for each in self.keys)]})
 
     def pool(self, url: str) -> httpx.AsyncClient:
         """Connections to it."""

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 import httpx
 import pytest
 
+from retirement.api.around import origin_of
+
 from .desk import ADMIN, ISSUER, URL, Desk, bearer, token
 
 pytestmark = pytest.mark.anyio
@@ -120,3 +122,12 @@ async def test_what_was_not_understood_is_said_without_its_value(desk: Desk, cap
     assert answer.json()["detail"].startswith("actions.0: Input should be 'view'")
     assert "ana@example.com" not in answer.text + garbage.text + caplog.text
     assert f"{ISSUER} {ADMIN}" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://door.example.com", "https://door.example.com:443", "HTTPS://Door.example.com/"]
+)
+def test_the_origin_is_written_as_browsers_write_it(url: str) -> None:
+    """They leave the usual port out, and pages of the door would change nothing."""
+    assert origin_of(url) == "https://door.example.com"
+    assert origin_of("http://[::1]:4280") == "http://[::1]:4280"

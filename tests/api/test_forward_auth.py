@@ -71,6 +71,33 @@ async def test_the_rule_is_that_of_the_door(
     assert no_token.status_code == 401
 
 
+async def test_what_a_proxy_passes_on_is_an_entry_where_it_changes_something(behind_a_proxy: Desk) -> None:
+    """Of who has asked, before the proxy is answered; nothing of what only reads, and no path that names no id."""
+    resume, odd = f"/api/flow_runs/{RUN}/resume", "/api/flow_runs/ana.gomez/resume"
+    async with Proxied(behind_a_proxy).open(PROXY) as proxied:
+        found = [
+            (await proxied.client.get("/forward-auth", headers=bearer(token(who)) | asks(method, uri))).status_code
+            for who, method, uri in ((ADMIN, "POST", resume), (ADMIN, *READ), ("view", "POST", resume))
+        ]
+        found.append(
+            (await proxied.client.get("/forward-auth", headers=bearer(token()) | asks("POST", odd))).status_code
+        )
+        (entry,) = await proxied.ledger.events.find(kind="prefect.asked")
+    assert found == [200, 200, 403, 400]
+    assert (entry.facts["what"], entry.facts["id"], entry.facts["flow"]) == ("answer", RUN, "")
+    assert entry.facts["observed"]["person"] == f"{ISSUER} {ADMIN}"
+
+
+@pytest.mark.parametrize(("peer", "status"), [(f"::ffff:{PROXY}", 200), ("::ffff:192.0.2.7", 400), ("::1", 400)])
+async def test_a_proxy_is_known_on_a_socket_for_both_kinds_of_addresses(
+    behind_a_proxy: Desk, peer: str, status: int
+) -> None:
+    """Such a socket has IPv4 written as IPv6, of strangers too."""
+    async with Proxied(behind_a_proxy).open(peer) as proxied:
+        answer = await proxied.client.get("/forward-auth", headers=bearer(token()) | asks(*READ))
+    assert answer.status_code == status
+
+
 async def test_only_a_trusted_proxy_asks(behind_a_proxy: Desk) -> None:
     """What another program says about a request is taken away before it is read; half of it is not enough."""
     headers = bearer(token(ADMIN))

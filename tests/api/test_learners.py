@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
 from retirement import certificate as certificates
+from retirement.errors import ConfigError
 from retirement.site import ledger_location
 from tests.unit.doubles import Forward
 
@@ -161,3 +163,33 @@ async def test_a_learner_fetches_their_own_certificate(learners: Desk) -> None:
     assert certificates.check_seal(document, [document["signature"]["key"]]) == []
     assert (done["state"], done["can_be_taken_back"], again.status_code) == ("COMPLETE", False, 409)
     assert ADMIN not in mine.text
+
+
+async def test_a_learner_who_asks_again_and_again_gets_one_run(learners: Desk) -> None:
+    """Until it has begun nothing shows it; each would be a run of the engine and an entry of the ledger."""
+    (ana,) = (await learners.seed("ana")).values()
+    async with learners.open() as client:
+        asked = (client.delete(at(ana), headers=bearer(learner_token(ana))) for _ in range(5))
+        found = sorted([each.status_code for each in await asyncio.gather(*asked)])
+
+    assert (found, learners.started) == ([204, 409, 409, 409, 409], [(ana, None)])
+    assert len(await learners.acts("run.asked")) == 1
+
+
+async def test_the_reason_for_an_early_start_names_no_learner(learners: Desk) -> None:
+    """It becomes a parameter of the run, which Prefect keeps."""
+    (ana,) = (await learners.seed("ana", days=1)).values()
+    async with learners.open() as client:
+        for reason in ("ana@example.com", "ana%40example.com", "a\x00b"):
+            answer = await client.delete(at(ana), headers=OPERATOR, params={"before_cool_off": reason})
+            assert (answer.status_code, "ana" in answer.text) == (400, False)
+
+    assert (learners.started, await learners.acts("run.asked")) == ([], [])
+
+
+async def test_the_lms_is_no_issuer_of_operators_and_learners_at_once(learners: Desk) -> None:
+    """Their tokens are told apart by it."""
+    learners.settings["issuer"] = LMS_ISSUER
+    with pytest.raises(ConfigError, match=r"door\.learners_issuer: .* is door\.issuer as well"):
+        async with learners.open():
+            pass

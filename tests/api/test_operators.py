@@ -130,3 +130,26 @@ async def test_what_is_not_there_is_said_so(office: Office) -> None:
     status, said = await office.ask("POST", "/api/receipts/4711/confirmation", evidence)
     assert (status, "there is no receipt 4711" in said["detail"]) == (400, True)
     assert (await office.ask("POST", "/api/holds/4711/release", WHO))[0] == 400
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", str(2**63), str(10**30), "x"])
+async def test_a_number_that_the_ledger_cannot_have_is_a_400(office: Office, number: str) -> None:
+    """In every path, and no defect of the program."""
+    answer = {"answer": "approved", "approver": "dpo", "reason": "known"}
+    found = [
+        (await office.ask("POST", f"/api/{path}", body))[0]
+        for path, body in (
+            (f"approvals/{number}", answer),
+            (f"holds/{number}/release", WHO),
+            (f"holds/{number}/keep", WHO),
+            (f"receipts/{number}/confirmation", {"evidence": "ticket", "by": "ops"}),
+        )
+    ]
+    assert found == [400] * 4
+
+
+async def test_what_was_typed_is_answered_and_not_logged(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """A name in the wrong field is in front of the person who typed it only."""
+    body = {"user_id": 1, "service": "Ana Gomez", "basis": "case", "until": "2999-01-01", "by": "legal"}
+    status, said = await office.ask("POST", "/api/holds", body)
+    assert (status, "Ana Gomez" in said["detail"], "Ana Gomez" in caplog.text) == (400, True, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from retirement.ledger import EVERYTHING, Action
@@ -138,3 +140,15 @@ async def test_an_address_for_a_subject_is_stored_as_its_hash(desk: Desk) -> Non
     assert "ana@example.com" not in listed.text
     assert own.json()["actions"] == [Action.VIEW]
     assert b"ana@example.com" not in (desk.folder / "ledger.db").read_bytes()
+
+
+async def test_a_subject_that_looks_like_a_hash_is_not_the_person_whose_hash_it_is(desk: Desk) -> None:
+    """At a provider whose people choose their names; the hash that the door has shown still names the person."""
+    shown = f"sha256:{hashlib.sha256(b'ana@example.com').hexdigest()}"
+    async with desk.open() as client:
+        granted = await client.post(PERMISSIONS, json=wanted("view", user=shown), headers=bearer(token()))
+        found = [
+            (await client.get(f"{PERMISSIONS}/system", headers=bearer(token(each)))).status_code
+            for each in ("ana@example.com", shown)
+        ]
+    assert (granted.status_code, found) == (204, [200, 404])

@@ -227,3 +227,31 @@ async def test_a_page_of_another_origin_changes_nothing(desk: Desk) -> None:
     async with Proxied(desk).open() as proxied:
         answer = await proxied.ask(ADMIN, "POST", MOVE, json=CANCEL, headers={"Origin": "https://evil.example"})
         assert (answer.status_code, proxied.server.asked) == (403, [])
+
+
+async def test_a_schema_of_the_callers_own_does_not_reach_the_server(desk: Desk) -> None:
+    """Its expressions could keep the server busy for good, and its values name variables that only `monitor` reads."""
+    schema = {"properties": {"x": {"type": "integer", "pattern": "^(a+)+$"}}}
+    values = {"x": {"__prefect_kind": "workspace_variable", "variable_name": "x"}}
+    body = {"schema": schema, "values": values}
+    async with Proxied(desk).open() as proxied:
+        answer = await proxied.ask("view", "POST", "/api/ui/schemas/validate", json=body)
+        stranger = await proxied.ask(STRANGER, "POST", "/api/ui/schemas/validate", json=body)
+        assert proxied.server.asked == []
+    assert (answer.status_code, answer.json(), stranger.status_code) == (200, {"errors": [], "valid": True}, 403)
+
+
+async def test_no_run_that_is_started_at_the_door_takes_the_place_of_a_scheduled_one(desk: Desk) -> None:
+    """Prefect makes one run of a key, and its schedules have keys that can be known before."""
+    key = f"scheduled {DEPLOYMENT} 2026-12-01T01:00:00+00:00"
+    async with Proxied(desk).open() as proxied:
+        await proxied.ask("retire", "POST", START, json={"idempotency_key": key})
+        ((_, _, body),) = proxied.server.changes
+    assert body == {"idempotency_key": f"door {key}"}
+
+
+async def test_what_a_refused_start_has_typed_is_not_in_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even the name of a field, which may be anything."""
+    async with Proxied(desk).open() as proxied:
+        answer = await proxied.ask("retire", "POST", START, json={"ana@example.com\nrefused: nothing": 1})
+    assert (answer.status_code, "ana@example.com" in answer.text + caplog.text) == (403, False)

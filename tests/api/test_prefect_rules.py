@@ -117,6 +117,8 @@ def test_a_path_with_two_readings_is_no_path(method: str, path: str) -> None:
         ("POST", "/api/flow_runs/filter", Kind.READ),
         ("GET", "/api/deployments/name/retire%20queue/here", Kind.READ),
         ("POST", "/api/flow_runs/1/input/filter", Kind.TYPED),
+        ("POST", "/api/ui/schemas/validate", Kind.FORM),
+        ("POST", "/api/templates/validate", None),
         ("POST", "/api/flow_runs/1/resume", Kind.ANSWER),
         ("POST", "/", None),
         ("TRACE", "/api/flow_runs/1", None),
@@ -140,7 +142,7 @@ def test_a_request_is_what_its_method_and_path_say(method: str, path: str, kind:
 @pytest.mark.parametrize("kind", Kind)
 def test_who_may_view_reads_and_who_may_monitor_sees_what_was_typed(kind: Kind) -> None:
     """What a run or a form needs beside is seen later, when it is known which it is."""
-    reads = kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ)
+    reads = kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ, Kind.FORM)
     later = kind in (Kind.START, Kind.ANSWER, Kind.MOVE)
     assert Rule(kind).permits(VIEW) == (reads or later)
     assert Rule(kind).permits(MONITOR)

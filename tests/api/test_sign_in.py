@@ -249,3 +249,17 @@ async def test_a_session_and_a_token_are_not_mixed(desk: Desk) -> None:
         answer = await client.get("/api/me", headers=bearer("nonsense"))
 
     assert answer.status_code == 401
+
+
+async def test_a_person_who_signs_in_anew_has_one_session(desk: Desk) -> None:
+    """A copy of the cookie before is good for nothing."""
+    async with desk.open() as client:
+        await signed_in(desk, client)
+        before = client.cookies[SESSION]
+        await signed_in(desk, client)
+        now = client.cookies[SESSION]
+        client.cookies.clear()
+        statuses = [
+            (await client.get("/api/me", headers={"Cookie": f"{SESSION}={each}"})).status_code for each in (before, now)
+        ]
+    assert statuses == [401, 200]

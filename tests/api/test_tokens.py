@@ -69,6 +69,8 @@ BAD: Mapping[str, Callable[[], str]] = {
     "endless": lambda: token(exp=None),
     "of no time": lambda: token(exp="tomorrow"),
     "of a huge time": lambda: token(exp=10**400),
+    "of times that are texts": lambda: token(iat=str(NOW), exp=str(NOW + 300)),
+    "of a time that is a switch": lambda: token(nbf=True),
     "of a year": lambda: token(exp=NOW + 365 * 86_400),
     "of no subject": lambda: token(sub=None),
     "of a subject that is no text": lambda: token(sub=17),
@@ -268,3 +270,11 @@ async def test_neither_issuer_signs_for_the_other(desk: Desk) -> None:
         found = [(await client.get(ME, headers=bearer(each))).status_code for each in made]
 
     assert found == [401, 401]
+
+
+async def test_a_set_with_keys_that_are_none_still_has_its_others(desk: Desk) -> None:
+    """What a provider has among them is left out, whatever it is."""
+    odd: list[Any] = [{"kty": []}, {"kty": {}}, {"kty": "oct", "k": "AAAA"}, {"kty": "RSA", "n": 7}, None, "key"]
+    desk.provider.more_keys = odd
+    async with desk.open() as client:
+        assert (await client.get(ME, headers=bearer(token()))).status_code == 200

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from retirement.api.gate import Gate
-from retirement.api.office import Office, Typed, as_asked, office_of
+from retirement.api.office import Number, Office, Typed, as_asked, office_of
 from retirement.api.people import Person
 from retirement.api.permissions import allowed, gate_of
 from retirement.followup.overview import questions
@@ -37,7 +37,7 @@ async def open_ones(
 
 @router.post("/{question}", summary="Answer what a queue run asks")
 async def answer(
-    question: int,
+    question: Number,
     given: Answer,
     office: Annotated[Office, Depends(office_of)],
     person: Annotated[Person, Depends(allowed(Action.APPROVE))],

@@ -1,23 +1,25 @@
 """Forward-auth: a proxy (nginx, Caddy, Traefik) asks whether it may pass a request on to Prefect.
 
 For sites whose Prefect server is on another machine. The proxy shows no body, so what can be looked into only with one
-needs every permission but that to grant some; what changes code is refused to all, as at the door itself.
+needs every permission but that to grant some; what changes code is refused to all, as at the door itself. A request
+that changes something is an entry before the proxy may pass it on.
 """
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.requests import HTTPConnection
 
-from retirement.api.around import FORWARDED, SAFE
+from retirement.api.around import FORWARDED, SAFE, origin_of
 from retirement.api.gate import Gate
 from retirement.api.pages import FORWARD_AUTH
 from retirement.api.people import Person
 from retirement.api.permissions import gate_of, signed_in
+from retirement.api.prefect_changes import uuid_of
 from retirement.api.prefect_rules import SOCKETS, Kind, Rule, rule_of
 from retirement.api.refusals import DoorError, Forbidden
 from retirement.ledger import EVERYTHING, Action, Area
+from retirement.ledger.passed import UNSEEN, Asked
 
 router = APIRouter(tags=["prefect"])
 
@@ -48,17 +50,16 @@ async def forward_auth(
     may = frozenset(await gate.may(person, Area.SYSTEM))
     if not (rule.permits(may) if rule.kind in _BLIND else may >= _EVERY):
         raise Forbidden(_needs(rule))
+    if rule.kind.changes:
+        with person.acting():
+            await gate.ledger.passed.enter(Asked(rule.kind.value, uuid_of(rule.id), UNSEEN))
     headers = {"X-Retirement-Person": person.named, "X-Retirement-Asks": rule.kind.value}
     return Response(headers=headers)
 
 
 def _require_own_origin(asked: HTTPConnection, url: str) -> None:
-    parts, origin = urlsplit(url.lower()), asked.headers.get("origin")
-    if (
-        asked.scope["method"] not in SAFE
-        and origin is not None
-        and origin.lower() != f"{parts.scheme}://{parts.netloc}"
-    ):
+    origin = asked.headers.get("origin")
+    if asked.scope["method"] not in SAFE and origin is not None and origin.lower() != origin_of(url):
         raise Forbidden("the request is of a page of another origin")
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from retirement import reports
 from retirement.api.gate import Gate
-from retirement.api.office import Office, Typed, as_asked, office_of
+from retirement.api.office import LARGEST, Number, Office, Typed, as_asked, office_of
 from retirement.api.people import Person
 from retirement.api.permissions import allowed, gate_of
 from retirement.ledger import Action
@@ -26,7 +26,7 @@ class NewHold(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user_id: int | None = Field(default=None, ge=1, le=2**63 - 1)
+    user_id: int | None = Field(default=None, ge=1, le=LARGEST)
     org: Typed | None = None
     service: str | None = None
     basis: Typed
@@ -69,7 +69,7 @@ async def place(given: NewHold, gate: _AtGate, office: _InOffice, person: _Holde
 
 
 @router.post("/{hold}/release", summary="End a hold before its day")
-async def release(hold: int, given: Reason, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, Any]:
+async def release(hold: Number, given: Reason, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, Any]:
     """As `retirement hold release --json`; `released` is false after the first yes where two people are needed."""
     with as_asked(by=given.by, reason=given.reason), person.acting():
         two = office.configuration.guard.two_for_holds
@@ -78,7 +78,7 @@ async def release(hold: int, given: Reason, gate: _AtGate, office: _InOffice, pe
 
 
 @router.post("/{hold}/keep", summary="Say no to the end of a hold")
-async def keep(hold: int, given: Reason, gate: _AtGate, person: _Holder) -> dict[str, Any]:
+async def keep(hold: Number, given: Reason, gate: _AtGate, person: _Holder) -> dict[str, Any]:
     """As `retirement hold keep --json`; it takes back a yes that waits for a second person."""
     with as_asked(by=given.by, reason=given.reason), person.acting():
         await gate.ledger.holds.keep(hold, by=given.by, reason=given.reason)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from retirement.api.gate import Gate
+from retirement.api.office import as_asked
 from retirement.api.people import Person
 from retirement.api.permissions import Action, gate_of, own_or
 from retirement.api.refusals import Forbidden
@@ -57,7 +58,7 @@ async def retire(
     """Starts the run of a learner who has a request; 409 while the cool-off lasts, which a learner cannot shorten."""
     if before_cool_off is not None and not await gate.permits(person, Action.RETIRE):
         raise Forbidden("the cool-off is not for the learner to shorten")
-    with person.acting():
+    with as_asked(before_cool_off=before_cool_off), person.acting():
         await retirements.start(user_id, before_cool_off)
     return Response(status_code=204)
 

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from retirement.api.gate import Gate
-from retirement.api.people import Person, opaque
+from retirement.api.office import LARGEST
+from retirement.api.people import Person, as_shown
 from retirement.api.permissions import allowed, gate_of, signed_in
 from retirement.api.refusals import DoorError, Missing
 from retirement.ledger import EVERYTHING, Action, Area, Holder, Permission
@@ -82,7 +83,7 @@ async def everyone(
     _: Annotated[Person, Depends(allowed(Action.SET_PERMISSIONS))],
     instance: _Instance = "",
     max_items: Annotated[int, Query(alias="maxItems", ge=1, le=1000)] = 30,
-    skip_count: Annotated[int, Query(alias="skipCount", ge=0)] = 0,
+    skip_count: Annotated[int, Query(alias="skipCount", ge=0, le=LARGEST)] = 0,
 ) -> list[Granted]:
     """In the order of their issuers and subjects; what groups of the provider have is in the configuration."""
     area = _area(domain)
@@ -98,7 +99,7 @@ async def grant(
     """The person has these actions there from now on, and no others; 409 where none could set permissions then."""
     instance = wanted.instanceId or ""
     _require_instance(wanted.domainId, instance)
-    holder = Holder(wanted.issuer or gate.settings.issuer, opaque(wanted.userId))
+    holder = Holder(wanted.issuer or gate.settings.issuer, as_shown(wanted.userId))
     if holder.issuer not in gate.issuers:
         raise DoorError("issuer: is no provider of this door")
     with person.acting():

@@ -57,6 +57,8 @@ async def complete(request: Request, gate: _AtGate, sign_in: _SignIn) -> Respons
     if len(names) != len(set(names)):
         raise DoorError("the answer of the provider says something twice")
     signed = await sign_in.complete(dict(request.query_params), request.cookies.get(sign_in.cookie, ""))
+    # Who signs in anew has one session, and a copy of the old cookie is good for nothing.
+    gate.sessions.end(request.cookies.get(gate.cookie, ""))
     response = RedirectResponse(signed.page, 303)
     _set(response, gate, gate.cookie, signed.cookie, gate.settings.session_minutes * 60)
     _set(response, gate, sign_in.cookie, "", 0)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
 from retirement.api.gate import Gate
-from retirement.api.office import Office, Typed, as_asked, office_of
+from retirement.api.office import Number, Office, Typed, as_asked, office_of
 from retirement.api.people import Person
 from retirement.api.permissions import allowed, gate_of
 from retirement.api.refusals import Missing
@@ -72,7 +72,7 @@ async def breaker(
 
 @router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")
 async def confirmation(
-    receipt: int, given: Evidence, gate: _AtGate, person: Annotated[Person, Depends(allowed(Action.CONFIRM))]
+    receipt: Number, given: Evidence, gate: _AtGate, person: Annotated[Person, Depends(allowed(Action.CONFIRM))]
 ) -> dict[str, Any]:
     """As `retirement confirm --json`."""
     with as_asked(evidence=given.evidence, by=given.by), person.acting():
