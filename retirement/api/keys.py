@@ -1,7 +1,7 @@
 """The public keys of a provider: fetched, kept for a while, and fetched anew when a token names another one.
 
 A provider that is down is bridged with the keys that are known, for a bounded time. A key that the provider has taken
-away is taken no longer than `FRESH_SECONDS` after.
+away is taken no longer than `FRESH_SECONDS`, and the time of one answer, after.
 """
 
 import asyncio
@@ -69,7 +69,9 @@ class Keys:
         Raises `Unauthenticated` where there is none, `Unavailable` where no keys are known or those that are known
         are too old.
         """
-        if not self._is_fresh() or not self._known(kid, algorithm):
+        is_known = bool(self._known(kid, algorithm))
+        # One request waits for a provider that is slow; others go on with the key that they know.
+        if not is_known or (not self._is_fresh() and not self._asking.locked()):
             await self._renew(kid, algorithm)
         if self._fetched_at is None or self._clock() - self._fetched_at > FRESH_SECONDS + self._grace:
             raise Unavailable("the sign-in provider does not answer, so that no token can be checked")

@@ -15,6 +15,8 @@ from retirement.api.people import Person
 
 #: People who are signed in at a time; the session that was opened first makes room.
 MOST_SESSIONS = 2_000
+#: Sessions of one person, on as many browsers; the first of theirs makes room, and no other person's.
+MOST_OF_ONE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Sessions:
 
     def open(self, person: Person, provider_session: str | None) -> str:
         """A new session; returns what the cookie holds."""
+        theirs = [number for number, each in self._open.items() if each.person.holder == person.holder]
+        for number in theirs[: max(0, len(theirs) + 1 - MOST_OF_ONE)]:
+            del self._open[number]
         number = secrets.token_urlsafe(32)
         self._open[number] = Session(person, self._clock() + self._seconds, provider_session)
         while len(self._open) > MOST_SESSIONS:

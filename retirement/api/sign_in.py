@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from retirement.api.gate import Gate
 from retirement.api.people import Person, opaque
@@ -32,8 +32,8 @@ T = TypeVar("T")
 CALLBACK, BACK_CHANNEL = "/sign-in/callback", "/sign-out/back-channel"
 #: Seconds to type a password in, and a second factor.
 PENDING_SECONDS = 600.0
-#: Sign-ins that have begun; the first makes room.
-MOST_PENDING = 10_000
+#: Sign-ins that were answered and have not ended yet; the first makes room.
+MOST_ANSWERED = 10_000
 #: Seconds after which a logout token is no news.
 NEWS_SECONDS = 300
 #: Where people go to after they have signed in: a page of ours.
@@ -43,13 +43,57 @@ _LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sign-in that has begun. `browser` is what its cookie holds."""
+    """A sign-in that has begun: what the provider is told, the page that the person wants, and when it ends."""
 
+    state: str
     nonce: str
     verifier: str
-    browser: str
     page: str
     ends_at: float
+
+
+class Begun:
+    """Sign-ins that have begun. Each is in its browser's cookie, so that no number of others makes one end.
+
+    The cookie has a number and what the person wants, signed; `state`, `nonce` and verifier are made of the number with
+    a key of this process, and so is known here what no cookie tells.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._key = secrets.token_bytes(32)
+        self._answered: OrderedDict[str, None] = OrderedDict()
+
+    def new(self, page: str) -> tuple[Pending, str]:
+        """A sign-in, and what the cookie of its browser holds."""
+        wanted = page if _PAGE.fullmatch(page) else "/"
+        ends_at = int(self._clock() + PENDING_SECONDS)
+        told = f"{secrets.token_urlsafe(32)}.{ends_at}.{quote(wanted, safe='')}"
+        return self._pending(told), f"{told}.{self._made('cookie', told)}"
+
+    def answered(self, cookie: str, state: str) -> Pending:
+        """The sign-in of a browser that comes back with this state, once. Raises `DoorError`."""
+        told, _, signature = cookie.rpartition(".")
+        if not _same(signature, self._made("cookie", told)):
+            raise DoorError("this sign-in has not begun in this browser: begin anew")
+        pending = self._pending(told)
+        if not _same(pending.state, state):
+            raise DoorError("this sign-in has begun in another browser: begin anew")
+        if pending.state in self._answered or pending.ends_at <= self._clock():
+            raise DoorError("this sign-in has ended already: begin anew")
+        self._answered[pending.state] = None
+        while len(self._answered) > MOST_ANSWERED:
+            self._answered.popitem(last=False)
+        return pending
+
+    def _pending(self, told: str) -> Pending:
+        number, ends_at, page = told.split(".", 2)
+        state, nonce, verifier = (self._made(what, number) for what in ("state", "nonce", "verifier"))
+        return Pending(state, nonce, verifier, unquote(page), float(ends_at))
+
+    def _made(self, what: str, of: str) -> str:
+        found = hmac.new(self._key, f"{what} {of}".encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(found).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +108,8 @@ class SignIn:
     """Sends people to the provider, and takes them when they come back."""
 
     def __init__(self, gate: Gate, provider: Provider, clock: Callable[[], float] = time.monotonic) -> None:
-        self._gate, self._provider, self._clock = gate, provider, clock
-        self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._gate, self._provider = gate, provider
+        self._begun = Begun(clock)
         self.cookie = f"{gate.cookie}-sign-in"
 
     @property
@@ -75,38 +119,26 @@ class SignIn:
     async def begin(self, page: str) -> tuple[str, str]:
         """The address at the provider, and what the cookie of this browser has to hold. Raises `Unavailable`."""
         endpoints = await _available(self._provider.endpoints())
-        state, pending = secrets.token_urlsafe(32), self._new(page)
-        self._pending[state] = pending
-        while len(self._pending) > MOST_PENDING:
-            self._pending.popitem(last=False)
+        pending, cookie = self._begun.new(page)
         asked = {
             "response_type": "code",
             "client_id": self._gate.settings.client_id,
             "redirect_uri": self._callback,
             "scope": "openid",
-            "state": state,
+            "state": pending.state,
             "nonce": pending.nonce,
             "code_challenge": challenge(pending.verifier),
             "code_challenge_method": "S256",
         }
         glue = "&" if "?" in endpoints.authorization else "?"
-        return f"{endpoints.authorization}{glue}{urlencode(asked)}", pending.browser
-
-    def _new(self, page: str) -> Pending:
-        nonce, verifier, browser = (secrets.token_urlsafe(32) for _ in range(3))
-        wanted = page if _PAGE.fullmatch(page) else "/"
-        return Pending(nonce, verifier, browser, wanted, self._clock() + PENDING_SECONDS)
+        return f"{endpoints.authorization}{glue}{urlencode(asked)}", cookie
 
     async def complete(self, answer: Mapping[str, str], browser: str) -> SignedIn:
         """What the provider's answer is good for; `browser` is what the cookie of this browser holds.
 
         Raises `DoorError`: whatever is wrong, the sign-in has to begin anew.
         """
-        pending = self._pending.pop(answer.get("state", ""), None)
-        if pending is None or pending.ends_at <= self._clock():
-            raise DoorError("this sign-in has ended already, or has not begun here: begin anew")
-        if not hmac.compare_digest(pending.browser.encode(), browser.encode()):
-            raise DoorError("this sign-in has begun in another browser: begin anew")
+        pending = self._begun.answered(browser, answer.get("state", ""))
         if answer.get("iss", self._gate.settings.issuer) != self._gate.settings.issuer:
             raise DoorError("the answer is of another provider")
         if "code" not in answer:
@@ -134,7 +166,7 @@ class SignIn:
         if claims.get("azp", ours) != ours or (len(told) > 1 and "azp" not in claims):
             raise Unauthenticated("the provider's answer was given to another client")
         found = claims.get("nonce")
-        if not isinstance(found, str) or not hmac.compare_digest(found.encode(), nonce.encode()):
+        if not isinstance(found, str) or not _same(found, nonce):
             raise Unauthenticated("the provider's answer is to another sign-in")
 
     async def _groups_of_access(self, token: object, claims: Claims) -> frozenset[str]:
@@ -198,6 +230,11 @@ class SignIn:
             opaque(subject) if isinstance(subject, str) else None,
             session if isinstance(session, str) else None,
         )
+
+
+def _same(first: str, second: str) -> bool:
+    """Whether two texts are one, in a time that does not tell where they differ."""
+    return hmac.compare_digest(first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass"))
 
 
 def challenge(verifier: str) -> str:

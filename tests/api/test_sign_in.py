@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from retirement.api.sign_in import NEWS_SECONDS, PENDING_SECONDS, challenge
+from retirement.api.people import Person
+from retirement.api.sessions import MOST_OF_ONE, MOST_SESSIONS, Sessions
+from retirement.api.sign_in import MOST_ANSWERED, NEWS_SECONDS, PENDING_SECONDS, challenge
 
 from .desk import ADMIN, CLIENT, ELLIPTIC, FIRST, FOREIGN, ISSUER, STRANGER, URL, Desk, bearer, claims, token
 
@@ -263,3 +265,41 @@ async def test_a_person_who_signs_in_anew_has_one_session(desk: Desk) -> None:
             (await client.get("/api/me", headers={"Cookie": f"{SESSION}={each}"})).status_code for each in (before, now)
         ]
     assert statuses == [401, 200]
+
+
+async def test_no_number_of_strangers_ends_a_sign_in_that_has_begun(desk: Desk) -> None:
+    """Beginning one asks for nothing, so pages of other sites could have browsers begin thousands."""
+    async with desk.open() as client:
+        asked = await begun(client, "/runs?state=a.b&c=%2F.d")
+        sign_in = desk.application.state.sign_in
+        for _ in range(MOST_ANSWERED + 1):
+            await sign_in.begin("/")
+        desk.provider.tokens = {"id_token": FIRST.signed(id_token(asked["nonce"]))}
+        answer = await client.get("/sign-in/callback", params={"code": "c0de", "state": asked["state"]})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/runs?state=a.b&c=%2F.d")
+
+
+@pytest.mark.parametrize(
+    "change", [lambda each: each[:-1], lambda each: f"x{each}", lambda each: "é.é", lambda _: "..."]
+)
+async def test_a_cookie_of_a_sign_in_that_was_changed_is_none(desk: Desk, change: Callable[[str], str]) -> None:
+    """Nor does the provider hear of it."""
+    async with desk.open() as client:
+        asked = await begun(client)
+        cookie = change(client.cookies[BROWSER])
+        client.cookies.clear()
+        headers = [("Cookie", f"{BROWSER}={cookie}".encode("latin-1"))]
+        answer = await client.get(
+            "/sign-in/callback", params={"code": "c0de", "state": asked["state"]}, headers=headers
+        )
+    assert (answer.status_code, desk.provider.forms) == (400, [])
+
+
+def test_a_person_with_many_sessions_ends_their_own_only() -> None:
+    """Who may do nothing can sign in as well."""
+    sessions = Sessions(60, lambda: 0.0)
+    ana, ben = (Person(each, ISSUER, frozenset(), "session") for each in ("ana", "ben"))
+    first = sessions.open(ben, None)
+    opened = [sessions.open(ana, None) for _ in range(MOST_SESSIONS + 1)]
+    assert sessions.found(first) is not None
+    assert [each for each in opened if sessions.found(each)] == opened[-MOST_OF_ONE:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,7 +15,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from retirement.api.keys import FRESH_SECONDS, PAUSE_SECONDS
+from retirement.api.keys import FRESH_SECONDS, PAUSE_SECONDS, Keys
 
 from .desk import (
     ADMIN,
@@ -25,6 +26,7 @@ from .desk import (
     ISSUER,
     LMS_KEY,
     SECOND,
+    Clock,
     Desk,
     Signer,
     bearer,
@@ -278,3 +280,24 @@ async def test_a_set_with_keys_that_are_none_still_has_its_others(desk: Desk) ->
     desk.provider.more_keys = odd
     async with desk.open() as client:
         assert (await client.get(ME, headers=bearer(token()))).status_code == 200
+
+
+async def test_a_slow_provider_keeps_one_request_waiting_and_not_all() -> None:
+    """The others go on with the keys that are known."""
+    clock, answers = Clock(), asyncio.Event()
+
+    async def fetch() -> Mapping[str, Any]:
+        await answers.wait()
+        return {"keys": [FIRST.public]}
+
+    keys = Keys(fetch, 3600, clock)
+    answers.set()
+    await keys.fitting("first", "RS256")
+    answers.clear()
+    clock.seconds += FRESH_SECONDS + 1
+    waiting = asyncio.create_task(keys.fitting("first", "RS256"))
+    await asyncio.sleep(0)
+    assert [each.id for each in await keys.fitting("first", "RS256")] == ["first"]
+    assert not waiting.done()
+    answers.set()
+    assert len(await waiting) == 1
