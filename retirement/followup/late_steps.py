@@ -16,12 +16,13 @@ from retirement.followup.job import Asked, planned
 from retirement.followup.move_back import Finding, Verdict
 from retirement.followup.second_erasure import Again, erase_again
 from retirement.learner import Learner
-from retirement.ledger import LearnerRecord, learner_scope
+from retirement.ledger import TAKEN_BACK, LearnerRecord, learner_scope
 from retirement.ledger.jobs import JobName
-from retirement.pipeline import COMPLETE, ERRORED, Step
+from retirement.lms.accounts import Account
+from retirement.pipeline import ABORTED, COMPLETE, ERRORED, Step
 from retirement.privacy import withheld
 from retirement.site import Batch, Site
-from retirement.site.watch import watch
+from retirement.site.watch import ENDED, watch
 
 #: User id and retirement id.
 _Retirement = tuple[int, int]
@@ -36,6 +37,7 @@ class Lack:
     steps: tuple[Step, ...]
     others: str = ""  #: what is lacking besides, and no step does any more
     request: bool = False  #: the LMS has lost the request as well, and the account has its own name
+    lms: bool = False  #: the LMS came back from the backup as well, so rows tell what runs have to do again
     receipts: Mapping[str, str] | None = None  #: where steps were done before: what each gave; None: they never were
 
     @property
@@ -85,14 +87,17 @@ class LateSteps:
         state = lack.row.state if lack.row else ""
         if learner_scope(user_id) in live:
             return Finding(user_id, Verdict.BUSY, state, None, "a live run has them")
+        if why := _not_over(lack):
+            return Finding(user_id, Verdict.LEFT, state, None, why)
         if lack.row and state != COMPLETE:
             return Finding(user_id, Verdict.WAITING, state, None, _waits_for(state))
         if lack.request:
             text = "the LMS has lost the request: it is made again, and `retirement retire-learner` does the rest"
             return Finding(user_id, Verdict.WOULD_REQUEST, "", None, text)
         reachable, problems = self._within_reach(lack, taken)
-        if not reachable:
-            return Finding(user_id, Verdict.UNREACHED, state, None, "; ".join(problems))
+        why = ""
+        if not reachable or (why := await self._another(lack)):
+            return Finding(user_id, Verdict.UNREACHED, state, None, why or "; ".join(problems))
         text = "; ".join([", ".join(step.name for step in reachable), *problems])
         return Finding(user_id, Verdict.WOULD_ERASE, state, None, text)
 
@@ -137,8 +142,25 @@ class LateSteps:
         connectors = self.site.connectors
         return any(not connectors[step.service].policy(step.operation).can_be_repeated for step in lack.steps)
 
+    async def _another(self, lack: Lack) -> str:
+        """Why the user id, where it is all that is left, may be no retired learner's; "" where it is.
+
+        An LMS that was restored gives the numbers of lost accounts to new ones.
+        """
+        account = None if lack.row else await self.site.lms.accounts.numbered(lack.record.user_id)
+        if account is None:
+            return ""
+        if account.joined and account.joined > lack.record.requested_at:
+            return "another account has the user id by now: a person has to look"
+        if self.site.pipeline.renames_accounts and await has_own_name(self.site, lack.record, account):
+            return "the account has its own name again: `retirement replay --service LMS` first, or the learner stays"
+        return ""
+
     async def _done(self, lack: Lack, taken: Collection[int]) -> Finding:
         reachable, problems = self._within_reach(lack, taken)
+        # Since the preview a person may have thought for days.
+        if why := await self._another(lack):
+            return Finding(lack.record.user_id, Verdict.UNREACHED, "", None, why)
         told: list[str] = []
         for step in reachable:
             try:
@@ -226,6 +248,24 @@ def _failed(lack: Lack, step: Step, error: RetirementError, told: Sequence[str])
     return Finding(lack.record.user_id, verdict, state, None, "; ".join([*told, f"{step.name}: {error}"]))
 
 
+def _not_over(lack: Lack) -> str:
+    """Why nothing is erased of a learner who may keep the account; "" where the retirement was and is to end."""
+    if lack.record.ending in TAKEN_BACK:
+        return "the request was taken back: nothing more is erased"
+    if lack.row and lack.row.state == ABORTED:
+        return f"the row is {ABORTED}, so the account may live on: nothing more is erased"
+    if lack.record.retired_at is None and lack.row is None:
+        return "the retirement has not ended, and the LMS shows no row of it: a person has to look"
+    if lack.record.retired_at is None and lack.receipts is not None and not lack.lms:
+        return "the retirement has not ended, and its runs do not repeat this: replay once more when it has"
+    return ""
+
+
+async def has_own_name(site: Site, record: LearnerRecord, account: Account) -> bool:
+    """Whether an account has the name that its learner had before the retirement."""
+    return any(each.user_id == record.user_id for each in await site.ledger.learners.by_username(account.username))
+
+
 def _waits_for(state: str) -> str:
     if state == ERRORED:
         return "the row is not COMPLETE any more: `retirement redrive`, and the next queue run does it"
@@ -242,6 +282,6 @@ async def rows_of(site: Site, records: Iterable[LearnerRecord]) -> dict[_Retirem
     for first, last in windows(min(days), max(days)):
         if any(first <= day <= last for day in days):
             # A retired learner stays in COMPLETE until the cleanup deletes the row.
-            rows += (await site.lms.rows.by_date(COMPLETE, first, last)).learners
+            rows += [row for state in ENDED for row in (await site.lms.rows.by_date(state, first, last)).learners]
     found = {(row.user_id, row.retirement_id): row for row in rows}
     return {key: found[key] for key in wanted if key in found}

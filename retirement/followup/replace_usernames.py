@@ -57,6 +57,8 @@ class Place:
     @property
     def finding(self) -> Finding:
         """What came of it: nothing personal."""
+        if self.left:
+            return self.left
         if not self.final:
             text = "; ".join(self.problems) or "nothing was asked of the LMS"
             return Finding(self.user_id, Verdict.FAILED, "", None, text)
@@ -104,8 +106,10 @@ class Replacement:
 
     async def do(self, found: Collection[Finding], asked: Asked) -> AsyncGenerator[Finding, None]:
         """Enters who asks and why, replaces the names and writes the file of results, after an error as well."""
-        meant = planned(found)
-        places = [each for each in self.places if each.user_id in meant and not each.left]
+        places = await self._still_meant(planned(found))
+        for place in (each for each in places if each.left):
+            yield place.finding
+        places = [each for each in places if not each.left]
         asked.require_none_of(name for each in places for name in (each.pair.current, each.pair.desired))
         number = await self.site.ledger.jobs.asked(
             "replace-usernames", by=asked.by, reason=asked.reason, learners=len(places)
@@ -120,6 +124,14 @@ class Replacement:
                     yield place.finding
         finally:
             write_private(self.folder / RESULTS, self._results())
+
+    async def _still_meant(self, meant: Collection[int]) -> list[Place]:
+        """The places of these accounts; `left` where the account was put into the queue since the preview."""
+        places = [each for each in self.places if each.user_id in meant and not each.left]
+        retiring = await _retiring(self.site) if places else set()
+        for place in places:
+            place.left = _why_left(place, retiring, None)
+        return places
 
     async def _rename_in_lms(self, batch: Sequence[Place], number: int) -> None:
         places = {each.pair.current: each for each in batch if not each.final}
@@ -144,14 +156,21 @@ class Replacement:
         except Refused as error:
             _note(places.values(), str(error))
             return {}
-        return answer.done
+        return await self._shown(places, answer.done)
+
+    async def _shown(self, places: Mapping[str, Place], done: Mapping[str, str]) -> Mapping[str, str]:
+        """The new names that the accounts really have: a name that was unknown counts as a success as well."""
+        shown = self.site.lms.accounts.named([name for old, name in done.items() if old in places])
+        owners = {each.username.casefold(): each.user_id async for each in shown}
+        ours = {old: name for old, name in done.items() if old in places}
+        return {old: name for old, name in ours.items() if owners.get(name.casefold()) == places[old].user_id}
 
     async def _looked_at(self, places: Collection[Place]) -> dict[str, str]:
         """Which accounts have a new name after an answer that was lost, by their user ids."""
         done = {}
         for place in places:
             account = await self.site.lms.accounts.numbered(place.user_id)
-            if account and account.username != place.pair.current:
+            if account and account.username.casefold() != place.pair.current.casefold():
                 done[place.pair.current] = account.username
         return done
 
@@ -209,11 +228,17 @@ async def looked_up(site: Site, pairs: Sequence[Pair], folder: Path) -> Replacem
         if place.account is None and progress:
             await _go_on(site, place, progress)
         place.left = _why_left(place, retiring, own)
+        if progress and place.account and place.user_id != progress.user_id:
+            # Who has the freed name now was in no list of an operator's.
+            place.left = _left(place, "another account has the current name by now, since this pair was begun")
     return Replacement(site, places, folder)
 
 
 async def _go_on(site: Site, place: Place, progress: Progress) -> None:
     """The LMS has replaced the name in an earlier run: by which one, the account says."""
+    record = await site.ledger.learners.newest(progress.user_id)
+    if record and record.retired_at:
+        return  # the name that the account has now is the retired one, which no service gets from here
     place.account = await site.lms.accounts.numbered(progress.user_id)
     place.final = place.account.username if place.account else ""
     place.services = {LMS, *progress.services}
@@ -230,11 +255,14 @@ async def _retiring(site: Site) -> set[int]:
 
 
 def _why_left(place: Place, retiring: Collection[int], own: int | None) -> Finding | None:
-    line = f"line {place.pair.line}: "
     if place.account is None:
-        return Finding(None, Verdict.LEFT, "", None, f"{line}the LMS has no account of the current name")
+        return _left(place, "the LMS has no account of the current name")
     if place.user_id in retiring:
-        return Finding(place.user_id, Verdict.LEFT, "", None, f"{line}a retirement of the account is under way")
+        return _left(place, "a retirement of the account is under way")
     if place.user_id == own:
-        return Finding(place.user_id, Verdict.LEFT, "", None, f"{line}the pipeline works by this account")
+        return _left(place, "the pipeline works by this account")
     return None
+
+
+def _left(place: Place, why: str) -> Finding:
+    return Finding(place.user_id or None, Verdict.LEFT, "", None, f"line {place.pair.line}: {why}")

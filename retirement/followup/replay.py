@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from retirement.errors import ConfigError
-from retirement.followup.late_steps import Lack, LateSteps, rows_of
+from retirement.followup.late_steps import Lack, LateSteps, has_own_name, rows_of
 from retirement.ledger import LearnerRecord
 from retirement.pipeline import Pipeline
 from retirement.site import Site
@@ -63,7 +63,8 @@ async def forgotten(site: Site, restored: Restored, *, prefix: str = "") -> Late
     for record in lost.values():
         row = rows.get((record.user_id, record.retirement_id))
         request = row is None and "LMS" in window.services and await _has_own_name(site, record)
-        bare = Lack(record, row, (), request=request, receipts=await _receipts(site, record))
+        lms = "LMS" in window.services
+        bare = Lack(record, row, (), request=request, lms=lms, receipts=await _receipts(site, record))
         lacks.append(_lack(site.pipeline, window.forgotten(record), bare))
     facts = {"services": sorted(window.services), "since": window.since.isoformat(), "until": window.until.isoformat()}
     sentence = f"learners that {', '.join(sorted(window.services))} has back are erased there again"
@@ -123,5 +124,4 @@ async def _said_before(site: Site, services: Collection[str], since: datetime) -
 async def _has_own_name(site: Site, record: LearnerRecord) -> bool:
     """Whether the account has the name again that it had before the retirement."""
     account = await site.lms.accounts.numbered(record.user_id)
-    known = await site.ledger.learners.by_username(account.username) if account else []
-    return any(each.user_id == record.user_id for each in known)
+    return account is not None and await has_own_name(site, record, account)

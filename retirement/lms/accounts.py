@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -45,11 +46,15 @@ _PLAIN = re.compile(r"[\w-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Account:
-    """An account as staff sees it. Lives in memory only; anything that is stored names `user_id`."""
+    """An account as staff sees it. Lives in memory only; anything that is stored names `user_id`.
+
+    `joined` is when it was made, None where the LMS does not say.
+    """
 
     user_id: int
     username: str
     email: str
+    joined: datetime | None = None
 
     @property
     def current_username(self) -> str:
@@ -204,7 +209,15 @@ def _account(reply: Reply | None, account: Any) -> Account:
         raise reply.misconfigured("only staff is shown user ids and addresses of accounts")
     if not isinstance(account["id"], int) or not isinstance(account.get("username"), str):
         raise reply.refused("no account")
-    return Account(account["id"], account["username"], str(account["email"] or ""))
+    return Account(account["id"], account["username"], str(account["email"] or ""), _moment(account.get("date_joined")))
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _by_form(names: Sequence[str]) -> tuple[list[str], list[str]]:

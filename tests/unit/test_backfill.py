@@ -7,8 +7,9 @@ import pytest
 from retirement.errors import ConfigError, Ending
 from retirement.followup.backfill import lacking
 from retirement.followup.job import Asked, planned
-from retirement.followup.move_back import Finding
+from retirement.followup.move_back import Finding, Verdict
 from retirement.pipeline import Pipeline, Step
+from retirement.sandbox.world.schema import metadata
 from retirement.site import Site
 
 from .doubles import World, holder, line, shipped
@@ -123,6 +124,35 @@ async def test_of_a_learner_whose_row_is_deleted_only_the_user_id_is_left(world:
     assert world.sandbox.state()["learners"]["bo"]["proctoring"] == [""]
     assert [each.user_id for each in await world.ledger.learners.by_username("bo")] == [digest[0].user_id]
     assert (await world.ledger.verify()).ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"date_joined": "2999-01-01T00:00:00Z"}, "another account has the user id by now"),
+        ({"username": "bo"}, "the account has its own name again"),
+    ],
+)
+async def test_a_user_id_that_is_no_retired_learners_any_more_is_for_a_person(
+    world: World, changes: dict[str, str], text: str
+) -> None:
+    """An LMS that was restored gives the numbers of lost accounts to new ones, or has the old account again."""
+    whole = line(("LMS", "LMS", "retirement_lms_retire"), ("PROCTORING", "LMS", "retirement_retire_proctoring_data"))
+    world.seed(holder("bo"), states=whole.lms_states, worker_is_staff=True)
+    await world.retire(world.site(line(("LMS", "LMS", "retirement_lms_retire"))), "bo")
+    site, table = world.site(whole), metadata.tables["auth_user"]
+    assert await site.lms.cleanup.delete(["bo"])
+    with world.sandbox._platform.world.database.transaction() as db:
+        db.execute(table.update().where(table.c.learner == world.user_ids["bo"]).values(**changes))
+    job = await lacking(site, "RETIRING_PROCTORING")
+    would = Finding(world.user_ids["bo"], Verdict.WOULD_ERASE, "", None, "")
+
+    (found,) = [each async for each in job.preview()]
+    (later,) = [each async for each in job.do([would], ASKED)]
+
+    assert (found.verdict.value, text in found.text) == ("unreached", True)
+    assert (later.verdict.value, text in later.text) == ("unreached", True)
+    assert world.sandbox.state()["learners"]["bo"]["proctoring"] != [""]
 
 
 async def test_an_unknown_step_is_one_line_and_none_is_nobody(world: World) -> None:

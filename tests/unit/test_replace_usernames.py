@@ -15,6 +15,7 @@ from retirement.followup.move_back import Finding
 from retirement.followup.name_list import read_names
 from retirement.followup.name_pairs import COLUMNS, Pair, pairs_of, require_private
 from retirement.followup.replace_usernames import RESULTS, looked_up
+from retirement.sandbox.world.schema import metadata
 from retirement.site import Site
 
 from .doubles import Forward, World, holder, shipped
@@ -208,6 +209,74 @@ async def test_a_forum_that_is_not_there_is_nothing_to_rename(world: World, site
     (found,) = await done(site, folder, BO)
 
     assert found.verdict.value == "renamed"
+
+
+async def test_a_stranger_who_took_the_freed_name_is_not_renamed_by_the_same_file(
+    world: World, site: Site, folder: Path
+) -> None:
+    """A second run with a file is meant for the accounts of the first one."""
+    world.sandbox.arm([{"service": "credentials", "path": "replace_usernames", "status": 503, "times": 4}])
+    await done(site, folder, BO)
+    rename(world, "di-canary", "bo-canary")
+
+    (found,) = await preview(site, folder, BO)
+    assert await done(site, folder, BO) == []
+
+    assert (found.user_id, found.verdict.value) == (world.user_ids["di-canary"], "left")
+    assert "another account has the current name by now" in found.text
+    assert "bo-canary" in named(world, "di-canary")
+
+
+def rename(world: World, name: str, new: str) -> None:
+    """By another hand, in the LMS only."""
+    table = metadata.tables["auth_user"]
+    with world.sandbox._platform.world.database.transaction() as db:
+        db.execute(table.update().where(table.c.learner == world.user_ids[name]).values(username=new))
+
+
+async def test_a_name_that_is_unknown_by_the_time_of_the_yes_is_no_success(
+    world: World, site: Site, folder: Path
+) -> None:
+    """The LMS says so of it, and nothing goes on to the services."""
+    job = await looked_up(site, [BO], folder)
+    would = [each async for each in job.preview()]
+    rename(world, "bo-canary", "bobby-canary")
+
+    (found,) = [each async for each in job.do(would, ASKED)]
+
+    assert (found.verdict.value, found.text) == ("failed", "the LMS did not replace the name")
+    assert results(folder)[1] == ["bo-canary", "bob-canary", "FAILED"]
+    assert world.calls("credentials") == 0
+
+
+async def test_who_asks_to_retire_before_the_yes_is_not_renamed(world: World, site: Site, folder: Path) -> None:
+    """The LMS finds the row of a retirement by the name that was."""
+    job = await looked_up(site, [BO, CY], folder)
+    would = [each async for each in job.preview()]
+    await site.lms.requests.make(["bo-canary"])
+
+    found = [each async for each in job.do(would, ASKED)]
+
+    assert [(each.user_id, each.verdict.value) for each in found] == [
+        (world.user_ids["bo-canary"], "left"),
+        (world.user_ids["cy-canary"], "renamed"),
+    ]
+    assert "bo-canary" in named(world, "bo-canary")
+
+
+async def test_who_retired_since_the_first_run_is_left(world: World, site: Site, folder: Path) -> None:
+    """A retired name is no final name for services."""
+    world.sandbox.arm([{"service": "credentials", "path": "replace_usernames", "status": 503, "times": 4}])
+    await done(site, folder, BO)
+    await site.lms.requests.make(["bob-canary"])
+    learner = await world.learner(site, "bo-canary")
+    lease = await world.ledger.learners.lease(learner, due_at=world.calendar.now, pipeline=None)
+    await site.lms.rows.move(learner, "COMPLETE", "", since="PENDING", force=True)
+    await lease.end("retired", "", "COMPLETE")
+
+    (found,) = await preview(site, folder, BO)
+
+    assert found.verdict.value == "left"
 
 
 async def test_who_cannot_be_renamed_is_left_with_the_line(world: World, site: Site, folder: Path) -> None:

@@ -25,6 +25,9 @@ from .doubles import World, holder, line, shipped
 pytestmark = pytest.mark.anyio
 
 LINE = shipped("default")
+LMS_LAST = (("LMS", "LMS", "retirement_lms_retire"),)
+PROCTORING = ("PROCTORING", "LMS", "retirement_retire_proctoring_data")
+SHORT = line(PROCTORING, ("CREDENTIALS", "CREDENTIALS", "replace_usernames"), *LMS_LAST)
 ASKED = Asked("dpo", "the restore of March")
 #: One who was erased before the backup, two after it, and one who waits meanwhile.
 BEFORE, AFTER, WAITS = "al-canary", ("bo-canary", "cy-canary"), "di-canary"
@@ -203,7 +206,7 @@ async def test_a_name_that_another_account_has_by_now_is_for_a_person(world: Wor
 
 def with_hubspot(world: World) -> Site:
     """A site that erases contacts of HubSpot by address, before the account."""
-    pipeline = line(("HUBSPOT", "HUBSPOT", "delete_user"), ("LMS", "LMS", "retirement_lms_retire"))
+    pipeline = line(("HUBSPOT", "HUBSPOT", "delete_user"), *LMS_LAST)
     kind, site = registry()["HUBSPOT"], world.site(pipeline)
     settings = kind.Settings(**VENDORS["hubspot"].settings("http://hubspot.sandbox", {}))
     made = kind.connected("HUBSPOT", settings, world.wiring()[0])
@@ -254,3 +257,56 @@ async def test_what_cannot_be_meant_is_one_line(
         await forgotten(world.site(LINE), Restored(services, before(hours), before(until)), prefix="--")
     assert str(raised.value).startswith(text)
     assert len(str(raised.value).splitlines()) == 1
+
+
+async def half_erased(world: World, site: Site) -> datetime:
+    """A learner whose run has ended after the first step, after a backup."""
+    world.seed(holder("bo-canary"), states=SHORT.lms_states, worker_is_staff=True)
+    at = world.calendar.now
+    world.calendar.pass_by(hours=1)
+    world.sandbox.arm([{"service": "credentials", "status": 409, "times": 9}])
+    assert (await world.retire(site, "bo-canary")).ending is Ending.ERRORED
+    world.calendar.pass_by(days=7)
+    return at
+
+
+async def test_a_learner_who_took_the_request_back_is_not_asked_for_again(world: World) -> None:
+    """Nor is anything erased by the user id: the account lives on."""
+    site = world.site(SHORT)
+    at = await half_erased(world, site)
+    table = metadata.tables["user_api_userretirementstatus"]
+    with world.sandbox._platform.world.database.transaction() as db:
+        db.execute(table.delete())
+
+    found = await done(site, Restored(("LMS",), at))
+
+    assert said(world, found) == {"bo-canary": "left"}
+    assert "the LMS shows no row of it: a person has to look" in found[0].text
+
+
+async def test_an_aborted_learner_loses_nothing_more(world: World) -> None:
+    """An operator has let the account live on."""
+    site = world.site(SHORT)
+    at = await half_erased(world, site)
+    learner = await world.learner(site, "bo-canary")
+    await site.lms.rows.move(learner, "ABORTED", "", since=learner.state, force=True)
+
+    found = await done(site, Restored(("LMS",), at))
+
+    assert said(world, found) == {"bo-canary": "left"}
+    assert "may live on: nothing more is erased" in found[0].text
+
+
+async def test_a_retirement_under_way_is_not_said_to_be_done_by_the_queue(world: World) -> None:
+    """Its runs know nothing of a service that was restored, and go on behind the step."""
+    site = world.site(line(("CREDENTIALS", "CREDENTIALS", "replace_usernames"), PROCTORING, *LMS_LAST))
+    world.seed(holder("bo-canary"), states=site.pipeline.lms_states, worker_is_staff=True)
+    at = world.calendar.now
+    world.calendar.pass_by(hours=1)
+    world.sandbox.arm([{"path": "proctoring", "status": 409, "times": 9}])
+    assert (await world.retire(site, "bo-canary")).ending is Ending.ERRORED
+    world.calendar.pass_by(days=7)
+
+    (found,) = await done(site, Restored(("CREDENTIALS",), at))
+
+    assert (found.verdict.value, "replay once more" in found.text) == ("left", True)
