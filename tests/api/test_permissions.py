@@ -102,6 +102,8 @@ async def test_an_organisation_has_permissions_of_its_own(desk: Desk) -> None:
         wanted("view", domain="workspace"),
         wanted("view", domain="organization"),
         wanted("view", instanceId="edX"),
+        wanted("view", domain="organization", instanceId="ana@example.com"),
+        wanted("view", domain="organization", instanceId="edX\x00"),
         wanted("view", user=""),
         wanted("view", issuer="https://evil.example"),
         wanted("view", more="x"),

@@ -16,6 +16,7 @@ from retirement.api.people import Person, as_shown
 from retirement.api.permissions import allowed, gate_of, signed_in
 from retirement.api.refusals import DoorError, Missing
 from retirement.ledger import EVERYTHING, Action, Area, Holder, Permission
+from retirement.privacy import REFUSAL, keepable
 
 router = APIRouter(prefix="/api/permissions", tags=["permissions"])
 
@@ -119,6 +120,8 @@ def _require_instance(area: Area, instance: str) -> None:
         raise DoorError(
             "instanceId: name the organisation" if area is Area.ORGANIZATION else "instanceId: the system has none"
         )
+    if instance and not keepable(instance):
+        raise DoorError(f"instanceId: {REFUSAL}")
 
 
 def _granted(row: Permission) -> Granted:
