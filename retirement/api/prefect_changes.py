@@ -130,6 +130,8 @@ def _found(answer: Any, what: str) -> Mapping[str, Any]:
 def _body(content: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(content)
+        # Python reads and writes numbers that JSON has not, and the ledger has no digest of them.
+        json.dumps(body, allow_nan=False)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

@@ -255,3 +255,14 @@ async def test_what_a_refused_start_has_typed_is_not_in_the_log(desk: Desk, capl
     async with Proxied(desk).open() as proxied:
         answer = await proxied.ask("retire", "POST", START, json={"ana@example.com\nrefused: nothing": 1})
     assert (answer.status_code, "ana@example.com" in answer.text + caplog.text) == (403, False)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"run_input": {"how_many": NaN}}', b'{"run_input": {"how_many": 1e999}}', b"\xff", b"["]
+)
+async def test_a_body_that_is_no_json_is_a_400(desk: Desk, body: bytes) -> None:
+    """Nor is a number without an end one; nothing is entered."""
+    async with Proxied(desk).open() as proxied:
+        answer = await proxied.ask("approve", "POST", RESUME, content=body)
+        assert (answer.status_code, proxied.server.changes) == (400, [])
+        assert await desk.acts("prefect.asked") == []
