@@ -81,7 +81,8 @@ class _Standing:
         """The open request of the account, or that of one which had these names before."""
         if account:
             return self.open.get(account.user_id)
-        return self.open.get(entry.user_id or 0) or self.by_name.get((entry.username or entry.email).casefold())
+        name = (entry.username or entry.email).casefold()
+        return self.open.get(entry.user_id or 0) or (self.by_name.get(name) if name else None)
 
     @cached_property
     def by_name(self) -> dict[str, Learner]:
@@ -128,6 +129,15 @@ class Intake:
         if not accounts:
             return
         asked.require_none_of(name for each in accounts for name in (each.username, each.email))
+        kept = await self._kept_since(accounts)
+        for finding in kept.values():
+            yield finding
+        async for finding in self._asked_for([each for each in accounts if each.user_id not in kept], asked):
+            yield finding
+
+    async def _asked_for(self, accounts: Sequence[Account], asked: Asked) -> AsyncGenerator[Finding, None]:
+        if not accounts:
+            return
         number = await self.site.ledger.jobs.asked("request", by=asked.by, reason=asked.reason, learners=len(accounts))
         doubtful: list[int] = []
         for batch in _slices(accounts, AT_ONCE):
@@ -137,6 +147,20 @@ class Intake:
                 yield _made(user_id)
         for finding in await self._looked_for(doubtful):
             yield finding
+
+    async def _kept_since(self, accounts: Sequence[Account]) -> dict[int, Finding]:
+        """Accounts that are left after all: since the preview a person may have thought for days."""
+        holds = (await self._standing()).hold_on
+        shown = self.site.lms.accounts.named([each.username for each in accounts])
+        owners = {each.username.casefold(): each.user_id async for each in shown}
+        kept: dict[int, Finding] = {}
+        for each in accounts:
+            if hold := holds(each.user_id):
+                kept[each.user_id] = Finding(each.user_id, Verdict.HELD, "", None, hold.sentence)
+            elif owners.get(each.username.casefold()) != each.user_id:
+                text = "the account has another username since the preview: do it again"
+                kept[each.user_id] = Finding(each.user_id, Verdict.LEFT, "", None, text)
+        return kept
 
     async def _make(self, batch: Sequence[Account], number: int) -> list[int]:
         """The user ids of the accounts for which the LMS says that it has made a request."""

@@ -39,6 +39,11 @@ class Report:
     content: bytes = field(repr=False)
 
     @property
+    def folder(self) -> str:
+        """The partner's folder in a sink, whichever claim it is; no two partners of any claims have the same."""
+        return self.slug if self.slug == unicodedata.normalize("NFKC", self.partner) else _with_digest(self.partner)
+
+    @property
     def orgs(self) -> tuple[str, ...]:
         """The organisations that are named in it."""
         return tuple(self.learners)
@@ -102,7 +107,11 @@ def _told_apart(name: str, alike: Mapping[str, int]) -> str:
     slug = slug_of(name)
     if slug and alike[slug.casefold()] == 1:
         return slug
-    return f"{slug}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
+    return _with_digest(name)
+
+
+def _with_digest(name: str) -> str:
+    return f"{slug_of(name)}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
 
 
 def _csv(rows: Sequence[Reported], orgs: set[str]) -> bytes:

@@ -88,7 +88,8 @@ class InBucket:
         for key, each in self.objects().items():
             if key.endswith(".csv"):
                 partner, name = key.split("/")[-2:]
-                assert name.split("_")[1] == partner
+                slug = name.split("_")[1]
+                assert partner.startswith(slug)
                 for row in csv.DictReader(io.StringIO(each["Body"].read().decode("utf-8"), newline="")):
-                    found[row["original_username"], partner] += 1
+                    found[row["original_username"], slug] += 1
         return found

@@ -139,6 +139,24 @@ async def test_every_version_of_an_object_is_deleted(world: World, server: str) 
     assert "DeleteMarkers" not in left
 
 
+async def test_an_object_that_another_hand_has_hidden_is_deleted_in_every_version(world: World, server: str) -> None:
+    """With versions, a plain deletion leaves the file to all who ask for the version."""
+    bucket = InBucket(settings(server, bucket="hidden", prefix="reports")).made()
+    client = bucket._bucket.client
+    client.put_bucket_versioning(Bucket="hidden", VersioningConfiguration={"Status": "Enabled"})
+    site = await reported(world, bucket.destination(None))
+    for key in bucket.objects():
+        if key.endswith(".csv"):
+            client.delete_object(Bucket="hidden", Key=key)
+    world.calendar.pass_by(days=2)
+
+    assert whats(await expired(site, bucket.destination(None), Ages(1, 0))) == [GONE] * 3
+
+    left = client.list_object_versions(Bucket="hidden")
+    assert [each["Key"].rpartition(".")[2] for each in left["Versions"]] == ["json"]
+    assert "DeleteMarkers" not in left
+
+
 async def test_a_sink_that_fails_keeps_its_files_and_no_other_sink(world: World, folder: Path, tmp_path: Path) -> None:
     """It is asked once in a run; what a store accepts and does not do is no deletion."""
     (tmp_path / "second").mkdir()

@@ -14,8 +14,9 @@ from retirement.errors import ConfigError
 from retirement.ledger import LedgerLocation, opened
 from retirement.partners.claimed import Origin, Reported, SealedClaim, per_org, read, user_ids_of
 from retirement.partners.destination import Destination
-from retirement.partners.files import COLUMNS
+from retirement.partners.files import COLUMNS, Naming
 from retirement.partners.handover import HandOver
+from retirement.partners.mapping import Partners
 
 from .doubles import World
 
@@ -199,3 +200,16 @@ async def test_a_folder_that_cannot_be_written_is_said_first(world: World, tmp_p
     for folder, text in ((tmp_path / "file", "is no folder"), (tmp_path / "taken", "cannot be written")):
         with pytest.raises(ConfigError, match=text):
             await Destination(folder, "x").require()
+
+
+@pytest.mark.parametrize(("one", "other"), [("Org_X", "Org-X"), ("A B", "A-B"), ("Org/..", "Org"), ("..", "/")])
+def test_partners_whose_names_look_alike_have_folders_of_their_own_in_every_claim(one: str, other: str) -> None:
+    """Alone in a claim, one would get the folder of the other, whose people read there."""
+
+    def folder(partner: str, claim: int) -> str:
+        (learner,) = rows(row(1, partner))
+        return Naming("x", Origin(claim, DAY, (partner,)), Partners()).report(partner, 0, [learner], [partner]).folder
+
+    assert folder(one, 7) == folder(one, 8) != folder(other, 8)
+    assert "/" not in folder(one, 7) + folder(other, 7)
+    assert not {folder(one, 7), folder(other, 7)} & {"", ".", ".."}

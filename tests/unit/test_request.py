@@ -14,6 +14,7 @@ from retirement.followup.job import Asked
 from retirement.followup.move_back import Finding
 from retirement.followup.name_list import read_names
 from retirement.followup.request import COLUMNS, DEFAULT, Entry, entries_of, looked_up
+from retirement.sandbox.world.schema import metadata
 from retirement.site import Site
 
 from .doubles import World, holder, shipped
@@ -186,6 +187,38 @@ async def test_what_was_done_before_the_lms_went_away_stays_done(world: World, s
     assert first.verdict.value == "requested"
     assert [each.verdict.value for each in await preview(site, *entries)] == ["known", "would-request"]
     assert [each.verdict.value for each in await done(site, *entries)] == ["requested"]
+
+
+async def test_what_has_changed_between_preview_and_yes_counts(world: World, site: Site) -> None:
+    """A form may wait for days: a hold, and a name that is a stranger's by then."""
+    names = ("bo-canary", "cy-canary", "di-canary")
+    job = await looked_up(site, GuardSettings(), [Entry(username=name) for name in names])
+    would = [each async for each in job.preview()]
+    until = world.calendar.now.date() + timedelta(days=9)
+    await world.ledger.holds.add(
+        user_id=world.user_ids["bo-canary"], org=None, service=None, basis="a case", until=until, by="dpo"
+    )
+    table = metadata.tables["auth_user"]
+    with world.sandbox._platform.world.database.transaction() as db:
+        for name, new in (("cy-canary", "cyd-canary"), ("ed-canary", "cy-canary")):
+            db.execute(table.update().where(table.c.learner == world.user_ids[name]).values(username=new))
+
+    found = [each async for each in job.do(would, ASKED)]
+
+    ids = [world.user_ids[name] for name in names]
+    assert [(each.user_id, each.verdict.value) for each in found] == list(
+        zip(ids, ("held", "left", "requested"), strict=True)
+    )
+    assert waiting(world) == {"di-canary", "waits-canary"}
+
+
+async def test_a_mistyped_user_id_is_not_the_learner_without_an_address(world: World, site: Site) -> None:
+    """Such a row has no name to be found by."""
+    world.seed(account("bo-canary"), holder("mute", email=""), states=LINE.lms_states, worker_is_staff=True)
+
+    (found,) = await preview(site, Entry(user_id=999_999))
+
+    assert (found.user_id, found.verdict.value) == (None, "left")
 
 
 async def test_an_lms_without_the_endpoint_is_said_with_what_helps(world: World, site: Site) -> None:

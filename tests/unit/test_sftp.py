@@ -32,7 +32,7 @@ async def test_each_partner_has_a_folder_on_the_server(world: World, tmp_path: P
 
         assert (delivery.error, delivery.problems, place.told(), flags(world)) == (None, [], due(), {})
     top = sorted(path.name for path in (tmp_path / "reports").iterdir() if path.is_dir())
-    assert top == ["OrgA", "OrgB", "Zürich-U"]
+    assert top == ["OrgA", "OrgB", "Zürich-U-4ce806dc"]
     assert len(list((tmp_path / "reports").glob("*.index.json"))) == 1
 
 

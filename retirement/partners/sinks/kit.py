@@ -97,7 +97,7 @@ class StoreSink(Sink):
 
     async def deliver(self, report: Report, allowed: Allowed) -> str:
         """The file of a run that died is found by its name, and is not written again."""
-        name = f"{report.slug}/{report.name}" if self._by_partner else report.name
+        name = f"{report.folder}/{report.name}" if self._by_partner else report.name
         await self._put(name, report.content, allowed)
         return name
 
@@ -119,6 +119,9 @@ class StoreSink(Sink):
         """Looks at the content before and after, since a store may accept a request and do nothing."""
         found = await self._store.stored(place)
         if found is None:
+            # A store may keep what another hand has only hidden.
+            allowed()
+            await self._store.delete(place)
             return False
         if digest(found) != sha256:
             raise Refused(self.name, "delete", None, "another file has its name now, which was not delivered; it stays")
