@@ -1,0 +1,165 @@
+"""An approval at the door, in a real browser: two people sign in, see the run, agree, and sign out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from werkzeug.serving import make_server
+
+from retirement.config import load
+from retirement.ledger import Act, Action, Area, Holder, opened
+from retirement.site import ledger_location
+from tests import databases
+from tests.browser.pages import Ui, switch_on
+from tests.flows.conftest import Platform, sandbox
+from tests.flows.test_watchdog import free_port, serving
+from tests.patient import PATIENCE, until
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it uses a module of Authlib that has moved
+    import oidc_provider_mock
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:authlib"),
+]
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+
+
+@pytest.fixture
+def issuer() -> Iterator[str]:
+    """A provider that lets in each person who names themselves."""
+    server = make_server("127.0.0.1", 0, oidc_provider_mock.app(require_nonce=True), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def grant(platform: Platform, issuer: str) -> None:
+    """Two people may approve, and look on; a third may look on only."""
+    async with opened(ledger_location(load(platform.config))) as ledger:
+        for subject in ("ana", "ben"):
+            holder = Holder(issuer, subject)
+            await ledger.permissions.set(holder, Area.SYSTEM, "", [Action.VIEW, Action.MONITOR, Action.APPROVE])
+        await ledger.permissions.set(Holder(issuer, "eve"), Area.SYSTEM, "", [Action.VIEW, Action.MONITOR])
+
+
+async def decided(platform: Platform) -> list[Act]:
+    """The answers in the ledger, in the order of their entries."""
+    async with opened(ledger_location(load(platform.config))) as ledger:
+        found = await ledger.acts.since(ledger.now().replace(year=2020))
+    return [each for each in found if each.kind.startswith("decision.") and each.kind != "decision.used"]
+
+
+def in_another_thread(platform: Platform) -> list[Act]:
+    """Playwright has an event loop in this one."""
+    found: list[Act] = []
+    thread = threading.Thread(target=lambda: found.extend(asyncio.run(decided(platform))))
+    thread.start()
+    thread.join()
+    return found
+
+
+def signed_in_as(page: Page, address: str, subject: str) -> None:
+    """From a page of the door to the provider, and back to that page."""
+    page.goto(address)
+    page.get_by_placeholder("sub").fill(subject)
+    page.get_by_role("button", name="Authorize").click()
+    page.wait_for_url(address)
+
+
+def agree(page: Page) -> None:
+    """Fills in the form of the run and sends it."""
+    Ui(page, "").button("Resume").click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("learners who wait?").first.wait_for()
+    switch_on(form)
+    form.get_by_role("textbox").nth(0).fill("Chief Privacy Officer")
+    form.get_by_role("textbox").nth(1).fill("a campus closed")
+    form.locator("input[type=number]").fill("3")
+    form.get_by_role("button", name="Submit").click()
+
+
+def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
+    page: Page, issuer: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Each in a browser of their own, on the pages of Prefect; the ledger has who they are, whatever they type."""
+    pictures = IMAGES if request.config.getoption("images") else tmp_path
+    port, at_door = free_port(), free_port()
+    door = f"http://127.0.0.1:{at_door}"
+    browser = page.context.browser
+    assert browser is not None
+    with sandbox(tmp_path, "--learners", "3") as platform:
+        section = {"url": door, "port": at_door, "issuer": issuer, "client_id": "retirement-door"}
+        platform.configure(
+            queue={"threshold": 1},
+            guard={"second_person_above": 2},
+            deadline_days=60,
+            door={**section, "client_secret": "any", "administrators": ["the-first"]},
+        )
+        outside = threading.Thread(target=lambda: asyncio.run(grant(platform, issuer)))
+        outside.start()
+        outside.join()
+        with (
+            databases.open_folder("retirement-door-") as home,
+            serving(home, platform, port, PREFECT_RUNNER_POLL_FREQUENCY="1"),
+        ):
+            ui = Ui(page, f"http://127.0.0.1:{port}/api")
+            run = ui.started("queue")
+            ui.asks(run)
+            address = f"{door}/runs/flow-run/{run}"
+            for number, subject in enumerate(("ana", "ben"), start=1):
+                own = opened_page(browser)
+                signed_in_as(own, address, subject)
+                Ui(own, "").button("Resume").wait_for()
+                own.screenshot(path=pictures / "door-run.png", scale="css", animations="disabled")
+                agree(own)
+                until(lambda wanted=number: len(in_another_thread(platform)) >= wanted)
+                sign_out(own, door)
+                if subject == "ana":
+                    ui.asks(run)
+                    looks_only(opened_page(browser), ui, run, address)
+            assert ui.ended(run) == ["Retired"]
+        acts = in_another_thread(platform)
+
+    people = [(each.kind, (each.observed or {}).get("person"), each.claimed) for each in acts]
+    typed = "Chief Privacy Officer"
+    assert people == [("decision.first", f"{issuer} ana", typed), ("decision.made", f"{issuer} ben", typed)]
+
+
+def opened_page(browser: Browser) -> Page:
+    """A browser of a person's own, without the cookies of another one."""
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    return page
+
+
+def looks_only(page: Page, ui: Ui, run: str, address: str) -> None:
+    """A person without the permission sees the run; the answer is refused, and the run asks on."""
+    signed_in_as(page, address, "eve")
+    Ui(page, "").button("Resume").wait_for()
+    with page.expect_response(lambda response: response.url.endswith(f"/flow_runs/{run}/resume")) as answered:
+        agree(page)
+    assert answered.value.status == 403
+    assert ui.asks_now(run)
+
+
+def sign_out(page: Page, door: str) -> None:
+    """On the door's own page; the page of the run asks to sign in again afterwards."""
+    page.goto(f"{door}/")
+    page.get_by_text("Signed in as").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(lambda url: not url.startswith(door) or url.rstrip("/") == door)
+    page.goto(f"{door}/dashboard")
+    page.get_by_placeholder("sub").wait_for()
