@@ -163,8 +163,8 @@ MUTANTS = (
     Mutant(
         "200 with failures is no success",
         "connectors/shared/renaming.py",
-        "    if failed:\n",
-        "    if failed is None:\n",
+        "    if found.failed:\n",
+        "    if found.failed is None:\n",
         behind="the results have to name the learner",
     ),
     Mutant(
