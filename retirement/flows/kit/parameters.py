@@ -45,10 +45,6 @@ UserIds = Annotated[
     Annotated[tuple[Annotated[int, Field(ge=1, le=_LARGEST_ID)], ...], Field(max_length=10_000)],
     Described("LMS user ids of the accounts."),
 ]
-PairsFile = Annotated[
-    Annotated[str, Field(pattern=r"^[\w-]+\.csv$")],
-    Described("Name of the file in the folder username_replacements, with the columns current and desired."),
-]
 RestoredServices = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[\w.-]+$")], ...],
     Described("Services that were restored from a backup, by their names in the configuration."),
