@@ -30,6 +30,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:authlib"),
 ]
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
+#: The picture that documents show.
+PICTURE = "door-run"
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
                 own = opened_page(browser)
                 signed_in_as(own, address, subject)
                 Ui(own, "").button("Resume").wait_for()
-                own.screenshot(path=pictures / "door-run.png", scale="css", animations="disabled")
+                own.screenshot(path=pictures / f"{PICTURE}.png", scale="css", animations="disabled")
                 agree(own)
                 until(lambda wanted=number: len(in_another_thread(platform)) >= wanted)
                 sign_out(own, door)
