@@ -78,7 +78,7 @@ docs: $(VENV)/.installed ## write the generated parts of docs/reference
 	@$(BIN)/python -m docs.generate
 
 images: $(VENV)/.installed-dev browser ## write the pictures of docs/images again, each by the test that looks at its page
-	@$(BIN)/python -m pytest --images tests/browser/test_pages.py tests/browser/test_digest.py
+	@$(BIN)/python -m pytest --images tests/browser/test_pages.py tests/browser/test_digest.py tests/browser/test_door.py
 
 bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)
