@@ -101,12 +101,8 @@ class Around:
             raise DoorError("the request is to another host than the door's")
 
     def _require_own_origin(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Raises `Forbidden` for what a page of another origin would have done, by any kind of sign-in."""
-        if scope["type"] == "http" and scope["method"] in SAFE:
-            return
-        origin = _one(headers, b"origin")
-        if origin is not None and origin.lower() != self.origin:
-            raise Forbidden("the request is of a page of another origin")
+        if scope["type"] != "http" or scope["method"] not in SAFE:
+            require_origin(_one(headers, b"origin"), self.origin)
 
 
 class _Bounded:
@@ -167,6 +163,12 @@ def hosts_of(url: str) -> frozenset[str]:
 def origin_of(url: str) -> str:
     """The `Origin` that a browser sends for pages of an address: without a port that is the usual one."""
     return f"{urlsplit(url.lower()).scheme}://{min(hosts_of(url), key=len)}"
+
+
+def require_origin(origin: str | None, ours: str) -> None:
+    """Raises `Forbidden` for what a page of another origin would have done, by any kind of sign-in."""
+    if origin is not None and origin.lower() != ours:
+        raise Forbidden("the request is of a page of another origin")
 
 
 def _require_bounds(headers: Sequence[tuple[bytes, bytes]]) -> None:

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Path
+from fastapi import Depends, Path
 from fastapi.requests import HTTPConnection
 from pydantic import StringConstraints
 
@@ -40,6 +40,10 @@ def office_of(connection: HTTPConnection) -> Office:
     """The office of the door that a request came to."""
     office: Office = connection.app.state.office
     return office
+
+
+#: What routes ask for by their parameters.
+InOffice = Annotated[Office, Depends(office_of)]
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Who may do what: the check that every route of the door has, after it has found out who asks."""
 
-from fastapi import Security
+from typing import Annotated
+
+from fastapi import Depends, Security
 from fastapi.requests import HTTPConnection
 from fastapi.security import HTTPBearer
 
@@ -9,7 +11,7 @@ from retirement.api.people import Person
 from retirement.api.refusals import Forbidden, Missing
 from retirement.ledger import Action, Area
 
-__all__ = ["ORGANIZATION", "Action", "Area", "allowed", "gate_of", "own_or", "signed_in"]
+__all__ = ["ORGANIZATION", "Action", "Area", "AtGate", "Viewer", "allowed", "gate_of", "own_or", "signed_in"]
 
 #: The path parameter in which a route of the area `organization` has the organisation.
 ORGANIZATION = "organization"
@@ -33,6 +35,10 @@ async def signed_in(connection: HTTPConnection, _: object = Security(_bearer)) -
     return await gate_of(connection).person(connection)
 
 
+#: What routes ask for by their parameters.
+AtGate = Annotated[Gate, Depends(gate_of)]
+
+
 class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Action.VIEW))`
     """A dependency that gives the person who asks, and refuses those who may not do this.
 
@@ -51,6 +57,9 @@ class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Ac
         if not await gate.permits(person, self.action, self.area, instance):
             raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
         return person
+
+
+Viewer = Annotated[Person, Depends(allowed(Action.VIEW))]
 
 
 class own_or(allowed):  # noqa: N801 - as above

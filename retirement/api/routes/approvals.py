@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from retirement.api.gate import Gate
-from retirement.api.office import Number, Office, Typed, as_asked, office_of
+from retirement.api.office import InOffice, Number, Typed, as_asked
 from retirement.api.people import Person
-from retirement.api.permissions import allowed, gate_of
+from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.followup.overview import questions
 from retirement.ledger import Action, Said
 from retirement.queue import consent
@@ -28,9 +27,7 @@ class Answer(BaseModel):
 
 
 @router.get("", summary="The questions that can be answered, and the answers on which a run may act")
-async def open_ones(
-    gate: Annotated[Gate, Depends(gate_of)], _: Annotated[Person, Depends(allowed(Action.VIEW))]
-) -> list[dict[str, Any]]:
+async def open_ones(gate: AtGate, _: Viewer) -> list[dict[str, Any]]:
     """As `questions` of `retirement status --json`."""
     return await questions(gate.ledger)
 
@@ -39,7 +36,7 @@ async def open_ones(
 async def answer(
     question: Number,
     given: Answer,
-    office: Annotated[Office, Depends(office_of)],
+    office: InOffice,
     person: Annotated[Person, Depends(allowed(Action.APPROVE))],
 ) -> dict[str, Any]:
     """As `retirement approve --json`, without waiting for the run; 409 for a late answer, and one person twice."""

@@ -10,11 +10,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.requests import HTTPConnection
 
-from retirement.api.around import FORWARDED, SAFE, origin_of
-from retirement.api.gate import Gate
+from retirement.api.around import FORWARDED, SAFE, origin_of, require_origin
 from retirement.api.pages import FORWARD_AUTH
 from retirement.api.people import Person
-from retirement.api.permissions import gate_of, signed_in
+from retirement.api.permissions import AtGate, signed_in
 from retirement.api.prefect_changes import uuid_of
 from retirement.api.prefect_rules import SOCKETS, Kind, Rule, rule_of
 from retirement.api.refusals import DoorError, Forbidden
@@ -29,9 +28,7 @@ _EVERY = frozenset(each.value for each in EVERYTHING) - {Action.SET_PERMISSIONS.
 
 
 @router.get(FORWARD_AUTH, summary="Whether a proxy may pass a request on to Prefect", status_code=200)
-async def forward_auth(
-    request: Request, gate: Annotated[Gate, Depends(gate_of)], _: Annotated[Person, Depends(signed_in)]
-) -> Response:
+async def forward_auth(request: Request, gate: AtGate, _: Annotated[Person, Depends(signed_in)]) -> Response:
     """200 with who asks, 401 or 403, by `X-Forwarded-Method` and `X-Forwarded-Uri` of a proxy that is trusted."""
     told = request.scope.get(FORWARDED)
     if told is None:
@@ -42,7 +39,8 @@ async def forward_auth(
     # As it would have come to the door itself: a cookie of a request that changes something needs its page's origin.
     asked = HTTPConnection({**request.scope, "method": method})
     person = await gate.person(asked)
-    _require_own_origin(asked, gate.settings.url)
+    if method not in SAFE:
+        require_origin(asked.headers.get("origin"), origin_of(gate.settings.url))
     path = uri.partition("?")[0]
     rule = None if path in SOCKETS else rule_of(method, path)
     if rule is None:
@@ -55,12 +53,6 @@ async def forward_auth(
             await gate.ledger.passed.enter(Asked(rule.kind.value, uuid_of(rule.id), UNSEEN))
     headers = {"X-Retirement-Person": person.named, "X-Retirement-Asks": rule.kind.value}
     return Response(headers=headers)
-
-
-def _require_own_origin(asked: HTTPConnection, url: str) -> None:
-    origin = asked.headers.get("origin")
-    if asked.scope["method"] not in SAFE and origin is not None and origin.lower() != origin_of(url):
-        raise Forbidden("the request is of a page of another origin")
 
 
 def _needs(rule: Rule) -> str:

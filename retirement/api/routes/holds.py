@@ -7,17 +7,14 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from retirement import reports
-from retirement.api.gate import Gate
-from retirement.api.office import LARGEST, Number, Office, Typed, as_asked, office_of
+from retirement.api.office import LARGEST, InOffice, Number, Typed, as_asked
 from retirement.api.people import Person
-from retirement.api.permissions import allowed, gate_of
+from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.ledger import Action
 from retirement.ledger.holds import Wanted
 
 router = APIRouter(prefix="/api/holds", tags=["holds"])
 
-_AtGate = Annotated[Gate, Depends(gate_of)]
-_InOffice = Annotated[Office, Depends(office_of)]
 _Holder = Annotated[Person, Depends(allowed(Action.HOLD))]
 
 
@@ -44,15 +41,13 @@ class Reason(BaseModel):
 
 
 @router.get("", summary="The holds")
-async def holds(
-    gate: _AtGate, _: Annotated[Person, Depends(allowed(Action.VIEW))], every: bool = False
-) -> dict[str, Any]:
+async def holds(gate: AtGate, _: Viewer, every: bool = False) -> dict[str, Any]:
     """As `retirement hold list --json`; `every`: released and expired ones as well."""
     return {"holds": reports.holds(await gate.ledger.holds.find(active_only=not every))}
 
 
 @router.post("", summary="Place a hold", status_code=201)
-async def place(given: NewHold, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, int]:
+async def place(given: NewHold, gate: AtGate, office: InOffice, person: _Holder) -> dict[str, int]:
     """As `retirement hold add --json`."""
     with as_asked(basis=given.basis, by=given.by, org=given.org), person.acting():
         wanted = Wanted(given.user_id, given.org, given.service, given.until)
@@ -69,7 +64,7 @@ async def place(given: NewHold, gate: _AtGate, office: _InOffice, person: _Holde
 
 
 @router.post("/{hold}/release", summary="End a hold before its day")
-async def release(hold: Number, given: Reason, gate: _AtGate, office: _InOffice, person: _Holder) -> dict[str, Any]:
+async def release(hold: Number, given: Reason, gate: AtGate, office: InOffice, person: _Holder) -> dict[str, Any]:
     """As `retirement hold release --json`; `released` is false after the first yes where two people are needed."""
     with as_asked(by=given.by, reason=given.reason), person.acting():
         two = office.configuration.guard.two_for_holds
@@ -78,7 +73,7 @@ async def release(hold: Number, given: Reason, gate: _AtGate, office: _InOffice,
 
 
 @router.post("/{hold}/keep", summary="Say no to the end of a hold")
-async def keep(hold: Number, given: Reason, gate: _AtGate, person: _Holder) -> dict[str, Any]:
+async def keep(hold: Number, given: Reason, gate: AtGate, person: _Holder) -> dict[str, Any]:
     """As `retirement hold keep --json`; it takes back a yes that waits for a second person."""
     with as_asked(by=given.by, reason=given.reason), person.acting():
         await gate.ledger.holds.keep(hold, by=given.by, reason=given.reason)

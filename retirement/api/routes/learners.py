@@ -4,10 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from retirement.api.gate import Gate
 from retirement.api.office import as_asked
 from retirement.api.people import Person
-from retirement.api.permissions import Action, gate_of, own_or
+from retirement.api.permissions import Action, AtGate, own_or
 from retirement.api.refusals import Forbidden
 from retirement.api.retirements import Retirements
 
@@ -22,12 +21,11 @@ def retirements_of(request: Request) -> Retirements:
 
 _UserId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The LMS' number of the learner.")]
 _Retirements = Annotated[Retirements, Depends(retirements_of)]
-_AtGate = Annotated[Gate, Depends(gate_of)]
 
 
 @router.get("", summary="Where a learner stands")
 async def standing(
-    user_id: _UserId, retirements: _Retirements, gate: _AtGate, person: Annotated[Person, Depends(own_or(Action.VIEW))]
+    user_id: _UserId, retirements: _Retirements, gate: AtGate, person: Annotated[Person, Depends(own_or(Action.VIEW))]
 ) -> dict[str, Any]:
     """For operators what `retirement status` says; for a learner how far the own request is."""
     if await gate.permits(person, Action.VIEW):
@@ -49,7 +47,7 @@ async def take_back(
 async def retire(
     user_id: _UserId,
     retirements: _Retirements,
-    gate: _AtGate,
+    gate: AtGate,
     person: Annotated[Person, Depends(own_or(Action.RETIRE))],
     before_cool_off: Annotated[
         str | None, Query(min_length=1, max_length=200, description="Why the cool-off is not waited for.")

@@ -9,51 +9,56 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
-from retirement.api.gate import Gate
 from retirement.api.office import LARGEST
 from retirement.api.people import Person, as_shown
-from retirement.api.permissions import allowed, gate_of, signed_in
+from retirement.api.permissions import AtGate, allowed, signed_in
 from retirement.api.refusals import DoorError, Missing
 from retirement.ledger import EVERYTHING, Action, Area, Holder, Permission
 from retirement.privacy import REFUSAL, keepable
 
 router = APIRouter(prefix="/api/permissions", tags=["permissions"])
 
-_AtGate = Annotated[Gate, Depends(gate_of)]
 _Instance = Annotated[str, Query(max_length=255, description="The organisation, in the domain `organization`.")]
 
 
-class Domain(BaseModel):
+class Answer(BaseModel):
+    """What is answered, with the words of the contract."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Domain(Answer):
     """A domain, and what can be permitted in it."""
 
     id: Area
-    allowedActions: Sequence[Action]  # noqa: N815 - the word of the contract
+    allowed_actions: Sequence[Action]
 
 
-class Own(BaseModel):
+class Own(Answer):
     """What the person who asks may do in one place."""
 
-    domainId: Area  # noqa: N815
-    instanceId: str  # noqa: N815
+    domain_id: Area
+    instance_id: str
     actions: Sequence[Action]
 
 
 class Granted(Own):
     """What was granted to one person in one place."""
 
-    userId: str  # noqa: N815
+    user_id: str
     issuer: str
 
 
 class Wanted(BaseModel):
     """What a person is to have in one place from now on; without actions everything there is revoked."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
-    userId: str = Field(min_length=1, max_length=255)  # noqa: N815
-    domainId: Area  # noqa: N815
-    instanceId: str | None = Field(default=None, max_length=255)  # noqa: N815
+    user_id: str = Field(min_length=1, max_length=255)
+    domain_id: Area
+    instance_id: str | None = Field(default=None, max_length=255)
     actions: list[Action] = Field(max_length=len(EVERYTHING))
     issuer: str | None = Field(default=None, max_length=2000)
 
@@ -61,12 +66,12 @@ class Wanted(BaseModel):
 @router.get("", summary="The domains, and what can be permitted in each")
 async def domains(_: Annotated[Person, Depends(signed_in)], domain: Area | None = None) -> list[Domain]:
     """All domains, or the one that is named."""
-    return [Domain(id=each, allowedActions=EVERYTHING) for each in Area if domain in (None, each)]
+    return [Domain(id=each, allowed_actions=EVERYTHING) for each in Area if domain in (None, each)]
 
 
 @router.get("/{domain}", summary="What the person who asks may do in a domain")
 async def own(
-    domain: str, gate: _AtGate, person: Annotated[Person, Depends(signed_in)], instance: _Instance = ""
+    domain: str, gate: AtGate, person: Annotated[Person, Depends(signed_in)], instance: _Instance = ""
 ) -> Own:
     """With what their groups have; 404 where they may do nothing there."""
     area = _area(domain)
@@ -74,13 +79,13 @@ async def own(
     may = await gate.may(person, area, instance)
     if not may:
         raise Missing("nothing is permitted there")
-    return Own(domainId=area, instanceId=instance, actions=[each for each in EVERYTHING if each in may])
+    return Own(domain_id=area, instance_id=instance, actions=[each for each in EVERYTHING if each in may])
 
 
 @router.get("/{domain}/all", summary="What was granted to all people in a domain")
 async def everyone(
     domain: str,
-    gate: _AtGate,
+    gate: AtGate,
     _: Annotated[Person, Depends(allowed(Action.SET_PERMISSIONS))],
     instance: _Instance = "",
     max_items: Annotated[int, Query(alias="maxItems", ge=1, le=1000)] = 30,
@@ -95,16 +100,16 @@ async def everyone(
 
 @router.post("", status_code=204, summary="Grant permissions to a person, or revoke them")
 async def grant(
-    wanted: Wanted, gate: _AtGate, person: Annotated[Person, Depends(allowed(Action.SET_PERMISSIONS))]
+    wanted: Wanted, gate: AtGate, person: Annotated[Person, Depends(allowed(Action.SET_PERMISSIONS))]
 ) -> Response:
     """The person has these actions there from now on, and no others; 409 where none could set permissions then."""
-    instance = wanted.instanceId or ""
-    _require_instance(wanted.domainId, instance)
-    holder = Holder(wanted.issuer or gate.settings.issuer, as_shown(wanted.userId))
+    instance = wanted.instance_id or ""
+    _require_instance(wanted.domain_id, instance)
+    holder = Holder(wanted.issuer or gate.settings.issuer, as_shown(wanted.user_id))
     if holder.issuer not in gate.issuers:
         raise DoorError("issuer: is no provider of this door")
     with person.acting():
-        await gate.ledger.permissions.set(holder, wanted.domainId, instance, wanted.actions)
+        await gate.ledger.permissions.set(holder, wanted.domain_id, instance, wanted.actions)
     return Response(status_code=204)
 
 
@@ -126,9 +131,9 @@ def _require_instance(area: Area, instance: str) -> None:
 
 def _granted(row: Permission) -> Granted:
     return Granted(
-        userId=row.subject,
+        user_id=row.subject,
         issuer=row.issuer,
-        domainId=Area(row.domain),
-        instanceId=row.instance,
+        domain_id=Area(row.domain),
+        instance_id=row.instance,
         actions=[Action(each) for each in row.actions],
     )

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from retirement.api.gate import Gate
 from retirement.api.pages import front
 from retirement.api.people import Person
-from retirement.api.permissions import gate_of, signed_in
+from retirement.api.permissions import AtGate, signed_in
 from retirement.api.refusals import DoorError, TooLarge, Unauthenticated
 from retirement.api.sign_in import BACK_CHANNEL, CALLBACK, PENDING_SECONDS, SignIn
 from retirement.ledger import Area
@@ -26,12 +26,11 @@ def sign_in_of(request: Request) -> SignIn:
     return found
 
 
-_AtGate = Annotated[Gate, Depends(gate_of)]
 _SignIn = Annotated[SignIn, Depends(sign_in_of)]
 
 
 @router.get("/")
-async def welcome(request: Request, gate: _AtGate) -> Response:
+async def welcome(request: Request, gate: AtGate) -> Response:
     """Who is signed in, and where to sign in."""
     try:
         person = await gate.person(request)
@@ -42,7 +41,7 @@ async def welcome(request: Request, gate: _AtGate) -> Response:
 
 
 @router.get("/sign-in")
-async def begin(gate: _AtGate, sign_in: _SignIn, next: str = "/") -> Response:  # noqa: A002 - the usual word for it
+async def begin(gate: AtGate, sign_in: _SignIn, next: str = "/") -> Response:  # noqa: A002 - the usual word for it
     """To the provider."""
     place, browser = await sign_in.begin(next)
     response = RedirectResponse(place, 303)
@@ -51,7 +50,7 @@ async def begin(gate: _AtGate, sign_in: _SignIn, next: str = "/") -> Response:  
 
 
 @router.get(CALLBACK)
-async def complete(request: Request, gate: _AtGate, sign_in: _SignIn) -> Response:
+async def complete(request: Request, gate: AtGate, sign_in: _SignIn) -> Response:
     """Back from the provider."""
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)):
@@ -66,7 +65,7 @@ async def complete(request: Request, gate: _AtGate, sign_in: _SignIn) -> Respons
 
 
 @router.post("/sign-out")
-async def end(request: Request, gate: _AtGate, sign_in: _SignIn, _: Annotated[Person, Depends(signed_in)]) -> Response:
+async def end(request: Request, gate: AtGate, sign_in: _SignIn, _: Annotated[Person, Depends(signed_in)]) -> Response:
     """Ends the session here, and leads to where the provider ends its own."""
     gate.sessions.end(request.cookies.get(gate.cookie, ""))
     response = RedirectResponse(await sign_in.end_session() or "/", 303)

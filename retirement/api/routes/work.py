@@ -5,20 +5,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict
 
-from retirement.api.gate import Gate
-from retirement.api.office import Number, Office, Typed, as_asked, office_of
+from retirement.api.office import InOffice, Number, Typed, as_asked
 from retirement.api.people import Person
-from retirement.api.permissions import allowed, gate_of
+from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.api.refusals import Missing
 from retirement.followup.confirming import confirm
 from retirement.followup.overview import overview, services
 from retirement.ledger import Action
 
 router = APIRouter(prefix="/api", tags=["work"])
-
-_AtGate = Annotated[Gate, Depends(gate_of)]
-_InOffice = Annotated[Office, Depends(office_of)]
-_Viewer = Annotated[Person, Depends(allowed(Action.VIEW))]
 
 
 class Breaker(BaseModel):
@@ -41,14 +36,14 @@ class Evidence(BaseModel):
 
 
 @router.get("/queue", summary="Learners by state, who is late or stuck, and what the ledger has open")
-async def queue(office: _InOffice, _: _Viewer) -> dict[str, Any]:
+async def queue(office: InOffice, _: Viewer) -> dict[str, Any]:
     """As `retirement status --json`, without the schedules."""
     async with office.opened() as site:
         return await overview(office.configuration, site)
 
 
 @router.get("/services", summary="Which services are called")
-async def all_services(gate: _AtGate, office: _InOffice, _: _Viewer) -> dict[str, Any]:
+async def all_services(gate: AtGate, office: InOffice, _: Viewer) -> dict[str, Any]:
     """As `retirement status --services --json`."""
     return {"services": await services(office.configuration, gate.ledger)}
 
@@ -57,8 +52,8 @@ async def all_services(gate: _AtGate, office: _InOffice, _: _Viewer) -> dict[str
 async def breaker(
     service: str,
     given: Breaker,
-    gate: _AtGate,
-    office: _InOffice,
+    gate: AtGate,
+    office: InOffice,
     person: Annotated[Person, Depends(allowed(Action.MONITOR))],
 ) -> dict[str, str]:
     """As `retirement breaker open|close --json`."""
@@ -72,7 +67,7 @@ async def breaker(
 
 @router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")
 async def confirmation(
-    receipt: Number, given: Evidence, gate: _AtGate, person: Annotated[Person, Depends(allowed(Action.CONFIRM))]
+    receipt: Number, given: Evidence, gate: AtGate, person: Annotated[Person, Depends(allowed(Action.CONFIRM))]
 ) -> dict[str, Any]:
     """As `retirement confirm --json`."""
     with as_asked(evidence=given.evidence, by=given.by), person.acting():

@@ -114,7 +114,7 @@ class Pulse:
 
     def _beat(self, seconds: float) -> None:
         while True:
-            time.sleep(seconds)
+            time.sleep(seconds)  # in a thread of its own: no event loop waits
             with self._lock:
                 living = list(self._living.values())
             for each in living:

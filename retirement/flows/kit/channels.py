@@ -169,7 +169,7 @@ async def _posted(url: str, letter: Letter) -> bool:
     if all(service.attachment_support for service in sender):
         for name, content in letter.files.items():
             kind = "application/pdf" if name.endswith(".pdf") else "text/html"
-            files.add(AttachMemory(content=content, name=name, mimetype=kind))  # type: ignore[no-untyped-call]
+            files.add(AttachMemory(content=content, name=name, mimetype=kind))  # type: ignore[no-untyped-call]  # of Apprise
     return bool(
         await sender.async_notify(
             body=letter.text, title=letter.subject, body_format=NotifyFormat.TEXT, attach=files or None
