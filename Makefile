@@ -74,7 +74,7 @@ format: $(VENV)/.installed-dev ## rewrite files in the house's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.installed ## write the generated parts of docs/reference
+docs: $(VENV)/.installed ## write what is read from the code: docs/reference, deployments/automations
 	@$(BIN)/python -m docs.generate
 
 images: $(VENV)/.installed-dev browser ## write the pictures of docs/images again, each by the test that looks at its page

@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: `python -m docs.generate`, with `--check` only to say what is stale."""
+"""Writes what is read from the code, docs/reference and the automations: `python -m docs.generate [--check]`."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 from pydantic.fields import FieldInfo
 
 from retirement.cli import app
 from retirement.cli.late import LateCommand
 from retirement.connectors import Connector, FollowUp, Operation, Repeats, registry
 from retirement.errors import RateLimited, RetirementError, ServiceError, Transient
+from retirement.flows.kit.automations import silence_automations
 from retirement.wire.reply import Reply, classify, translate
 
-FOLDER = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+AUTOMATIONS = ROOT / "deployments" / "automations" / "silent-runs.yaml"
 NOTE = "<!-- Written by `python -m docs.generate`; do not edit. -->"
 #: Written by `python -m tests.contract --write` and `python -m tests.browser.buttons`: only tests see what really is.
 ELSEWHERE = {"requests.md", "buttons.md"}
@@ -25,9 +29,17 @@ NOWHERE = "https://service.example.com"
 KINDS = ("json", "empty", "text", "html", "unreadable")
 
 
-def pages() -> dict[str, str]:
-    """Every page by file name."""
-    return {"commands.md": commands(), "operations.md": operations(), "services.md": services(), "errors.md": errors()}
+def written() -> dict[Path, str]:
+    """Every file that the code tells, with what stands in it."""
+    pages = {"commands.md": commands, "operations.md": operations, "services.md": services, "errors.md": errors}
+    return {FOLDER / name: page() for name, page in pages.items()} | {AUTOMATIONS: automations()}
+
+
+def automations() -> str:
+    """What `serve` makes on its server, for an operator whose server is another one; its first lines are kept."""
+    heading = [each for each in _text(AUTOMATIONS).splitlines() if each.startswith("#")]
+    made = yaml.safe_dump({"automations": silence_automations()}, sort_keys=False, allow_unicode=True, width=120)
+    return _page(heading) + made
 
 
 def commands() -> str:
@@ -297,29 +309,34 @@ def _page(lines: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def stale() -> list[str]:
-    """The files of docs/reference that are not what the code says now, leftovers included."""
-    wanted = pages()
-    found = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*") if path.name not in ELSEWHERE}
-    return sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+def stale() -> list[Path]:
+    """The files that are not what the code says now, with those of docs/reference that it says no more."""
+    wanted = written()
+    found = {path for path in FOLDER.glob("*") if path.name not in ELSEWHERE}
+    return sorted(path for path in wanted.keys() | found if wanted.get(path) != _text(path))
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the pages; with `--check` says which are stale, and is 1 when there are any."""
+    """Writes the files; with `--check` says which are stale, and is 1 when there are any."""
     outdated = stale()
     if arguments == ["--check"]:
-        for name in outdated:
-            sys.stderr.write(f"docs/reference/{name} is stale: run `make docs`\n")
+        for path in outdated:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is stale: run `make docs`\n")
         return 1 if outdated else 0
     if arguments:
         sys.stderr.write("usage: python -m docs.generate [--check]\n")
         return 2
     FOLDER.mkdir(exist_ok=True)
-    for name in outdated:
-        if name in (wanted := pages()):
-            (FOLDER / name).write_text(wanted[name], encoding="utf-8")
+    wanted = written()
+    for path in outdated:
+        if path in wanted:
+            path.write_text(wanted[path], encoding="utf-8")
         else:
-            (FOLDER / name).unlink()
+            path.unlink()
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from werkzeug.serving import make_server
 
 from retirement.api.app import door
 from retirement.api.keys import PAUSE_SECONDS
+from tests.wsgi import serving_wsgi
 
 from .desk import CLIENT, URL, Desk, bearer
 
@@ -62,15 +61,8 @@ def real() -> Iterator[Real]:
         from flask import g
 
         storage = g.oidc_provider_mock_storage
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield Real(f"http://127.0.0.1:{server.server_port}", storage)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_wsgi(app) as address:
+        yield Real(address, storage)
 
 
 async def signed_in(client: httpx.AsyncClient, subject: str) -> int:

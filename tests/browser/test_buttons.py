@@ -36,8 +36,9 @@ from tests.browser.pages import Ui, signed_in, switch_on
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.flows.test_manual import SAID, Forms, task
-from tests.flows.test_watchdog import free_port, serving
+from tests.flows.test_watchdog import serving
 from tests.patient import PATIENCE, until
+from tests.ports import free_port
 
 Result = TypeVar("Result")
 
@@ -51,10 +52,8 @@ SERVICES = ("lms", "amplitude", "braze", "hubspot", "segment", "salesforce", "ze
 
 def seed() -> dict[str, Any]:
     """Learners whose cool-off is over and whose deadline is not."""
-    people = [
-        {"username": f"canary-{number}", "email": f"canary-{number}@canary.example", "name": "Canary Person"}
-        for number in range(12)
-    ]
+    names = [f"canary-{number}" for number in range(12)]
+    people = [{"username": each, "email": f"{each}@canary.example", "name": "Canary Person"} for each in names]
     return {"learners": [{**each, "state": "PENDING", "requested_days_ago": 10} for each in people]}
 
 

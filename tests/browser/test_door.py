@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from werkzeug.serving import make_server
 
 from retirement.config import load
 from retirement.ledger import Act, Action, Area, Holder, opened
@@ -18,8 +17,10 @@ from retirement.site import ledger_location
 from tests import databases
 from tests.browser.pages import Ui, switch_on
 from tests.flows.conftest import Platform, sandbox
-from tests.flows.test_watchdog import free_port, serving
+from tests.flows.test_watchdog import serving
 from tests.patient import PATIENCE, until
+from tests.ports import free_port
+from tests.wsgi import serving_wsgi
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it uses a module of Authlib that has moved
@@ -37,15 +38,8 @@ PICTURE = "door-run"
 @pytest.fixture
 def issuer() -> Iterator[str]:
     """A provider that lets in each person who names themselves."""
-    server = make_server("127.0.0.1", 0, oidc_provider_mock.app(require_nonce=True), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving_wsgi(oidc_provider_mock.app(require_nonce=True)) as address:
+        yield address
 
 
 async def grant(platform: Platform, issuer: str) -> None:

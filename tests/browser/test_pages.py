@@ -26,7 +26,8 @@ from tests.browser.test_digest import SHOWN
 from tests.browser.test_door import PICTURE
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
-from tests.flows.test_watchdog import free_port, serving
+from tests.flows.test_watchdog import serving
+from tests.ports import free_port
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NAMES = (

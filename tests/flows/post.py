@@ -1,7 +1,6 @@
 """What takes notifications in tests: a mail server, and an HTTP server for Apprise's `json://`."""
 
 import json
-import socket
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tests.ports import free_port
 
 #: Stands in the URL of each channel, and may stand nowhere else.
 SECRET = "hunter2-channel"
@@ -87,9 +88,3 @@ def hook(status: int = 200) -> Iterator[Box]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number: int = probe.getsockname()[1]
-        return number

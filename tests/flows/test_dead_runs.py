@@ -13,12 +13,10 @@ from uuid import UUID
 
 import psutil
 import pytest
-import yaml
 
 from retirement.flows.kit.automations import apply, silence_automations
 from retirement.flows.kit.dead_runs import bury
-from retirement.flows.kit.names import ENDS, JOBS
-from retirement.flows.retire_learner import Ending
+from retirement.flows.kit.names import JOBS
 from tests import locks, patient
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
@@ -66,14 +64,6 @@ def state(api: str, run: str) -> str:
 
 def in_an_hour() -> datetime:
     return datetime.now(UTC) + LATER
-
-
-def test_the_shipped_automation_is_the_one_that_serve_makes() -> None:
-    """The file is for operators with a server of their own; our names of final states are all in it."""
-    shipped = yaml.safe_load(Path("deployments/automations/silent-runs.yaml").read_text(encoding="utf-8"))
-
-    assert shipped == {"automations": silence_automations()}
-    assert {each.state for each in Ending} - set(ENDS) == set()
 
 
 def test_the_automation_is_made_once_and_brought_up_to_date(api: str) -> None:

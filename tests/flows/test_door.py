@@ -17,6 +17,7 @@ import pytest
 
 from tests import patient
 from tests.api.desk import ADMIN, CLIENT, FIRST, LMS_AUDIENCE, LMS_KEY, STRANGER, bearer, claims, learner_token
+from tests.ports import free_port
 
 from .conftest import sandbox, until
 
@@ -48,13 +49,6 @@ def issuer() -> Iterator[str]:
         yield address
         server.shutdown()
         thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 def test_an_administrator_has_one_learner_retired_at_the_door_of_serve(

@@ -1,23 +1,32 @@
 """Jobs on many learners: the command and the deployment with its form come to the same."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.flows.conftest import Command, Flow, sandbox
-from tests.flows.pages import begun
+from tests.flows.pages import Page, begun
 from tests.forks import ForkServer
 
+Begin = Callable[..., Page]
 WHO = ("--by", "dpo", "--reason", "the forum is back")
+
+
+@pytest.fixture
+def begin(environment: dict[str, str], engine: str, forks_with_prefect: ForkServer) -> Begin:
+    """Starts a flow on a platform, and gives the page of its run once it asks."""
+    return partial(begun, engine, forks_with_prefect, environment)
 
 
 def test_a_bulk_update_by_command_and_by_deployment(
     tmp_path: Path,
-    environment: dict[str, str],
-    engine: str,
-    forks_with_prefect: ForkServer,
     flow: Flow,
     retirement: Command,
+    begin: Begin,
 ) -> None:
     """Both preview the same, refuse the same, and move the rows once who and why are said."""
     person = {"state": "ERRORED", "last_state": "RETIRING_FORUMS", "name": "Canary Person"}
@@ -38,7 +47,7 @@ def test_a_bulk_update_by_command_and_by_deployment(
         oldest = retirement(
             *update, *WHO, "--yes", "--json", "--end-date", str((datetime.now(UTC) - timedelta(days=35)).date())
         )
-        page = begun(engine, forks_with_prefect, environment, platform, "bulk_update", dry_run=False)
+        page = begin(platform, "bulk_update", dry_run=False)
         page.text("2 learners go from ERRORED back to the last end state that is proved. Go on?")
         page.submit(go_on=True, by="dpo", reason="the forum is back")
         ended = page.ended()
@@ -61,11 +70,9 @@ def test_a_bulk_update_by_command_and_by_deployment(
 
 def test_requests_by_command_by_file_and_by_deployment(
     tmp_path: Path,
-    environment: dict[str, str],
-    engine: str,
-    forks_with_prefect: ForkServer,
     flow: Flow,
     retirement: Command,
+    begin: Begin,
 ) -> None:
     """Each comes to a row in PENDING; a name that is typed is in no list of processes and in no output."""
     people = [{"username": f"canary-{number}", "name": "Canary Person"} for number in range(3)]
@@ -81,7 +88,7 @@ def test_requests_by_command_by_file_and_by_deployment(
         by_file = retirement(*command, "--csv", file, "--yes")
         by_id = retirement(*command, "--user-id", str(ids[1]), "--yes")
         by_two = retirement(*command, "--user-id", str(ids[1]), "--csv", file)
-        page = begun(engine, forks_with_prefect, environment, platform, "request", user_ids=ids, dry_run=False)
+        page = begin(platform, "request", user_ids=ids, dry_run=False)
         page.text("1 accounts get a request to retire")
         page.submit(go_on=True, by="dpo", reason="the forum is back")
         ended = page.ended()
@@ -96,11 +103,9 @@ def test_requests_by_command_by_file_and_by_deployment(
 
 def test_usernames_are_replaced_by_command_and_by_deployment(
     tmp_path: Path,
-    environment: dict[str, str],
-    engine: str,
-    forks_with_prefect: ForkServer,
     flow: Flow,
     retirement: Command,
+    begin: Begin,
 ) -> None:
     """The command goes on where a service had failed, and the deployment takes the next file."""
     people = [{"username": f"canary-{number}", "name": "Canary Person", "credentials": True} for number in range(2)]
@@ -119,7 +124,7 @@ def test_usernames_are_replaced_by_command_and_by_deployment(
         platform.arm()
         whole = retirement(*command, *WHO, "--yes")
         previewed = flow("replace_usernames", config=config)
-        page = begun(engine, forks_with_prefect, environment, platform, "replace_usernames", dry_run=False)
+        page = begin(platform, "replace_usernames", dry_run=False)
         page.text("1 accounts get new usernames in LMS, CREDENTIALS")
         page.submit(go_on=True, by="dpo", reason="names of real people")
         ended = page.ended()
@@ -139,11 +144,9 @@ def test_usernames_are_replaced_by_command_and_by_deployment(
 
 def test_a_replay_and_a_backfill_by_command_and_by_deployment(
     tmp_path: Path,
-    environment: dict[str, str],
-    engine: str,
-    forks_with_prefect: ForkServer,
     flow: Flow,
     retirement: Command,
+    begin: Begin,
 ) -> None:
     """A restore that was none: what is erased again was gone already, and the ledger has it as evidence of its own."""
     people = [{"username": "canary-0", "name": "Canary Person", "state": "PENDING", "requested_days_ago": 20}]
@@ -155,7 +158,7 @@ def test_a_replay_and_a_backfill_by_command_and_by_deployment(
         command = ("replay", "--config", config, "--service", "CREDENTIALS", "--since", since)
         shown = retirement(*command, "--dry-run", "--json")
         given = {"services": ["CREDENTIALS"], "since": since}
-        page = begun(engine, forks_with_prefect, environment, platform, "replay", dry_run=False, **given)
+        page = begin(platform, "replay", dry_run=False, **given)
         page.text("1 learners that CREDENTIALS has back are erased there again. Go on?")
         page.submit(go_on=True, by="dpo", reason="a drill")
         ended = page.ended()

@@ -21,10 +21,11 @@ from retirement.ledger import opened
 from retirement.ledger.receipts import Given
 from tests import locks, patient
 from tests.flows.conftest import Command, Flow, Platform, Start, sandbox
-from tests.flows.post import SECRET, Box, free_port, hook, mail
+from tests.flows.post import SECRET, Box, hook, mail
 from tests.flows.runs import Runs
 from tests.ledger.desk import Clock, begin
 from tests.patient import until
+from tests.ports import free_port
 
 UI = "https://prefect.example.com"
 NOW = datetime.now(UTC)

@@ -17,8 +17,9 @@ import yaml
 from retirement.flows.deployments import HERE, OFFERS
 from tests import patient
 from tests.flows.conftest import Command, Platform, sandbox
-from tests.flows.test_watchdog import free_port, serving
+from tests.flows.test_watchdog import serving
 from tests.patient import until
+from tests.ports import free_port
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 

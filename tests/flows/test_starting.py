@@ -19,6 +19,7 @@ import pytest
 from retirement.flows.kit.environment import foreign, of_a_child, without_proxy
 from tests.flows.conftest import Answer, without_ours
 from tests.patient import PATIENCE
+from tests.ports import free_port
 
 #: Starts an engine, asks it nothing, and stops it.
 START_AN_ENGINE = """
@@ -52,12 +53,6 @@ def called(home: Path, *arguments: str, before: tuple[str, ...] = (), **variable
             command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=PATIENCE
         )
     return Answer(done.returncode, done.stdout, done.stderr)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port: int = other.getsockname()[1]
-        return port
 
 
 def left(home: Path) -> list[str]:

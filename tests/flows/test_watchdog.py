@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from retirement.flows.kit import lock
 from tests import locks, patient
 from tests.flows.conftest import Platform, sandbox, without_ours
 from tests.patient import until
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -29,12 +29,6 @@ def own_home() -> Iterator[Path]:
     home.chmod(0o755)
     yield home
     rmtree(home, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        number: int = probe.getsockname()[1]
-        return number
 
 
 class Served:

@@ -24,7 +24,7 @@ COMMANDS = dict(generate.every_command())
 documents = pytest.mark.parametrize("path", markdown(), ids=lambda path: path.relative_to(ROOT).as_posix())
 
 
-def test_the_reference_is_fresh() -> None:
+def test_what_is_read_from_the_code_is_fresh() -> None:
     """`make docs` writes it again."""
     assert generate.stale() == []
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.flows.conftest import sandbox
-from tests.flows.test_watchdog import free_port
 from tests.night.nights import SHORT, UNUSUAL, WHOLE, Length, Nights, seed
 from tests.night.service import Service, Timeline, Watch
+from tests.ports import free_port
 
 
 def main() -> int:

@@ -21,8 +21,8 @@ from retirement.flows.kit import postgres
 from retirement.flows.kit.environment import PRIVACY_SETTINGS
 from tests import patient
 from tests.flows.conftest import without_ours
-from tests.flows.test_watchdog import free_port
 from tests.night.service import Timeline
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 POOL = "retirement"

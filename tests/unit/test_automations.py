@@ -13,7 +13,7 @@ from prefect.server.events.schemas.automations import AutomationCore, CompoundTr
 from prefect.server.events.schemas.events import ReceivedEvent
 
 from retirement.config import TROUBLES, ChannelSettings, Occasion
-from retirement.errors import GuardStopped
+from retirement.errors import Ending, GuardStopped
 from retirement.flows.deployments import OFFERS
 from retirement.flows.kit.automations import telling_automations
 from retirement.flows.kit.names import ENDS, FLOWS, JOBS, TAG
@@ -90,6 +90,11 @@ def test_the_final_states_that_are_known_by_name_are_those_that_flows_make() -> 
     assert {"SomeFailed", "Open", "Unwell", "Done"} <= made
     # A manual task is a record without a process, and the task of a learner's place is no run of ours.
     assert made - {*ENDS, "Done", "Ended"} == set()
+
+
+def test_each_outcome_of_a_learner_is_a_final_state_that_is_known() -> None:
+    """A learner's run ends by the name of its outcome."""
+    assert {each.state for each in Ending} - set(ENDS) == set()
 
 
 @pytest.mark.parametrize("flow", [*FLOWS, *JOBS])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from retirement.flows.kit.posting import send_today
-from tests.flows.post import SECRET, free_port, hook, mail
+from tests.flows.post import SECRET, hook, mail
+from tests.ports import free_port
 
 from .doubles import World, names_nobody
 from .test_intake import configuration
