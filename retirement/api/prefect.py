@@ -6,7 +6,7 @@ not passed on, nor what it says about other proxies. Answers come back with the 
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
@@ -105,7 +105,7 @@ class PrefectBehind:
             return await self._settings()
         if rule.kind is Kind.FORM:
             return Response(_NOTHING_WRONG, media_type="application/json")
-        return await self._passed_on(request, path, content)
+        return await self._passed_on(request, path, content, reads=not rule.kind.changes)
 
     async def permitted(self, person: Person, method: str, path: str) -> Rule:
         """What a request does. Raises `Forbidden` for what is not listed, and what the person may not ask."""
@@ -118,7 +118,7 @@ class PrefectBehind:
 
     async def read(self, path: str) -> Any:
         """What the server says at a path of its API, for ourselves. Raises `EngineLost` for what is no answer."""
-        async with self._sent("GET", f"/api{path}", "", [], b"") as answer:
+        async with self._sent("GET", f"/api{path}", reads=True) as answer:
             body = await answer.whole()
         return json.loads(body) if answer.status == 200 else None
 
@@ -129,19 +129,20 @@ class PrefectBehind:
     async def _settings(self) -> Response:
         """Where the UI finds the API, and that it asks for no log-in: the door has asked."""
         try:
-            async with self._sent("GET", "/ui-settings", "", [], b"") as answer:
+            async with self._sent("GET", "/ui-settings", reads=True) as answer:
                 found: Mapping[str, Any] = json.loads(await answer.whole())
         except EngineLost:  # it is elsewhere, and a proxy asks the door for this only
             found = _ELSEWHERE
         told = {**found, "api_url": f"{self._gate.settings.url.rstrip('/')}/api", "auth": None, "csrf_enabled": False}
         return Response(json.dumps(told), media_type="application/json")
 
-    async def _passed_on(self, request: Request, path: str, content: bytes) -> Response:
+    async def _passed_on(self, request: Request, path: str, content: bytes, *, reads: bool) -> Response:
         headers = [each for each in request.scope["headers"] if each[0] in _ASKED]
         query = request.scope["query_string"].decode("latin-1")
+        asked = f"{path}{'?' if query else ''}{query}"
         stack = AsyncExitStack()
         try:
-            answer = await stack.enter_async_context(self._sent(request.method, path, query, headers, content))
+            answer = await stack.enter_async_context(self._sent(request.method, asked, headers, content, reads=reads))
         except BaseException:
             await stack.aclose()
             raise
@@ -151,12 +152,11 @@ class PrefectBehind:
         return made
 
     def _sent(
-        self, method: str, path: str, query: str, headers: Headers, content: bytes
+        self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = (), content: bytes = b"", *, reads: bool
     ) -> AbstractAsyncContextManager[Passed]:
         server = self.where()
         ours = [(b"host", server.host.encode()), (b"authorization", server.authorization.encode())]
-        url = f"{server.origin}{path}{'?' if query else ''}{query}"
-        return self._passing.sent(method, url, [*headers, *ours], content)
+        return self._passing.sent(method, f"{server.origin}{path}", [*headers, *ours], content, reads=reads)
 
     def _location(self, headers: Headers) -> Headers:
         """A redirection within the server, as one within the door; any other is not passed on."""

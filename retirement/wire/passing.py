@@ -1,14 +1,17 @@
 """Passing a request on to a server of this machine, and its answer back, piece by piece, as they are.
 
-Nothing is judged, retried or decoded here, as `api` does with services; time and size are bounded.
+Nothing is judged or decoded here, as `api` does with services; time and size are bounded. What only reads is sent once
+more where the connection broke before an answer: a server closes a connection that is idle, Prefect's after five
+seconds, and pages that ask every five seconds meet that moment often.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import tenacity
 
 from retirement.errors import EngineLost
 from retirement.wire.patience import MEGABYTE
@@ -19,6 +22,8 @@ SILENT_SECONDS, WHOLE_SECONDS = 60.0, 300.0
 LARGEST_ANSWER = 64 * MEGABYTE
 #: Requests under way at the same time; further ones wait.
 _AT_ONCE = 50
+#: Seconds after which an idle connection is ours to close: well before the server closes it.
+_IDLE_SECONDS = 1.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -45,19 +50,26 @@ class Passing:
             trust_env=False,
             follow_redirects=False,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=5),
-            limits=httpx.Limits(max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE),
+            limits=httpx.Limits(
+                max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE, keepalive_expiry=_IDLE_SECONDS
+            ),
         )
         # What is not given is not sent: no header of a library's own.
         self._client.headers.clear()
 
     @asynccontextmanager
     async def sent(
-        self, method: str, url: str, headers: Iterable[tuple[bytes, bytes]] = (), content: bytes = b""
+        self, method: str, url: str, headers: Headers, content: bytes = b"", *, reads: bool
     ) -> AsyncIterator[Passed]:
         """Sends a request; the answer is open until the block ends. Raises `EngineLost` where none comes."""
-        request = self._client.build_request(method, url, headers=list(headers), content=content or None)
+        request = self._client.build_request(method, url, headers=headers, content=content or None)
+        again = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type((httpx.NetworkError, httpx.RemoteProtocolError)),
+            stop=tenacity.stop_after_attempt(2 if reads else 1),
+            reraise=True,
+        )
         try:
-            response = await self._client.send(request, stream=True)
+            response: httpx.Response = await again(self._client.send, request, stream=True)
         except httpx.HTTPError:
             raise EngineLost("Prefect's server does not answer") from None
         try:
