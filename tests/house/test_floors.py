@@ -67,7 +67,7 @@ OWNERS = {
         "retirement.connectors.sql",
     ),
     "sqlglot": ("retirement.connectors.sql",),
-    "tenacity": ("retirement.wire.api", "retirement.ledger"),
+    "tenacity": ("retirement.wire.api", "retirement.wire.passing", "retirement.ledger"),
     "typer": ("retirement.cli",),
     "typing_extensions": ("retirement.connectors.kit",),
     "uvloop": ("retirement.cli", "retirement.sandbox"),
