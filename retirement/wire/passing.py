@@ -15,6 +15,7 @@ import tenacity
 
 from retirement.errors import EngineLost
 from retirement.wire.patience import MEGABYTE
+from retirement.wire.turns import IDLE_SECONDS
 
 #: Seconds without a byte, and seconds of an answer as a whole.
 SILENT_SECONDS, WHOLE_SECONDS = 60.0, 300.0
@@ -22,8 +23,6 @@ SILENT_SECONDS, WHOLE_SECONDS = 60.0, 300.0
 LARGEST_ANSWER = 64 * MEGABYTE
 #: Requests under way at the same time; further ones wait.
 _AT_ONCE = 50
-#: Seconds after which an idle connection is ours to close: well before the server closes it.
-_IDLE_SECONDS = 1.0
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -51,7 +50,7 @@ class Passing:
             follow_redirects=False,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=5),
             limits=httpx.Limits(
-                max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE, keepalive_expiry=_IDLE_SECONDS
+                max_connections=_AT_ONCE, max_keepalive_connections=_AT_ONCE, keepalive_expiry=IDLE_SECONDS
             ),
         )
         # What is not given is not sent: no header of a library's own.

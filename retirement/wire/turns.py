@@ -12,6 +12,9 @@ import httpx
 
 #: Idle connections that one pool keeps.
 FEW = 4
+#: Seconds after which an idle connection is ours to close. Servers close it after 2 (gunicorn) or 5 (uvicorn, Node);
+#: a request that meets that moment gets no answer, and where it may not be repeated the learner waits for a read-back.
+IDLE_SECONDS = 1.5
 
 
 class Turns(httpx.AsyncBaseTransport):
@@ -33,6 +36,7 @@ class Turns(httpx.AsyncBaseTransport):
 
 def in_turns(most: int, pool: Callable[[httpx.Limits], httpx.AsyncBaseTransport]) -> httpx.AsyncBaseTransport:
     """As many pools as keep `most` connections between them; `pool` makes one of them."""
-    limits = httpx.Limits(max_connections=most, max_keepalive_connections=min(most, FEW))
+    few = min(most, FEW)
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=few, keepalive_expiry=IDLE_SECONDS)
     pools = [pool(limits) for _ in range(-(-most // FEW))]
     return Turns(pools) if len(pools) > 1 else pools[0]
