@@ -28,12 +28,17 @@ PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reor
 #: Tests with commands, servers and browsers in processes of their own, which `make test` leaves to `make check`.
 IN_PROCESSES := tests/flows tests/chaos tests/browser
 
+#: The extras whose libraries a deployment has installed as well.
+EXTRAS := mail s3 sftp
+#: Resolves for every Python and system with hashes, and writes the list of components; nothing else needs them.
+MAKES_PAPERS := 'uv>=0.9,<1' 'cyclonedx-bom>=7,<8'
+
 #: Puts the lower end of a library's range in pyproject.toml into the environment of `make lock`.
 install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install \
   "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract reference hostile simulate mutants measure browser lock clean
+.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract reference hostile simulate mutants measure browser lock hashes clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -121,6 +126,7 @@ lock: ## resolve the newest versions into constraints.txt; schedules have to fir
 	@$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install -e '.[dev]'
 	@{ echo "# What the tests ran with; written by make lock."; \
 	   $(VENV)-lock/bin/python -m pip freeze --exclude-editable; } > constraints.txt
+	@$(MAKE) --no-print-directory hashes
 	@echo "the newest of our ranges: schedules have to fire, and each deployment has to run on a plain server …"
 	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
 	@$(VENV)-lock/bin/python -m tests.plain
@@ -132,6 +138,22 @@ lock: ## resolve the newest versions into constraints.txt; schedules have to fir
 	@$(VENV)-lock/bin/python -m pytest $(SCHEDULES)
 	@$(VENV)-lock/bin/python -m tests.plain
 	@rm -rf $(VENV)-lock
+
+hashes: ## of the versions in constraints.txt: requirements.lock with the hashes of every file, and the SBOM of what it installs
+	@rm -rf $(VENV)-papers $(VENV)-sbom && $(PYTHON) -m venv $(VENV)-papers && $(PYTHON) -m venv --without-pip $(VENV)-sbom
+	@$(VENV)-papers/bin/python -m pip --disable-pip-version-check --quiet install $(MAKES_PAPERS)
+	@{ echo "# What a deployment installs, with the hashes of its files, for each Python and system; written by make hashes."; \
+	   echo hatchling | $(VENV)-papers/bin/uv pip compile --quiet pyproject.toml - $(addprefix --extra ,$(EXTRAS)) \
+	     --constraint constraints.txt --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	     --no-emit-index-url; } > requirements.lock
+	@$(VENV)-papers/bin/python -m pip --disable-pip-version-check --quiet --python $(VENV)-sbom install \
+	  --no-deps --require-hashes -r requirements.lock
+	@$(VENV)-papers/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --short-PURLs \
+	  --output-file $(VENV)-papers/sbom.json $(VENV)-sbom
+	@$(PYTHON) -c 'import json, sys; told = json.load(sys.stdin); told["metadata"].pop("tools"); \
+	  [each.pop("externalReferences", None) for each in told["components"]]; print(json.dumps(told, indent=1))' \
+	  < $(VENV)-papers/sbom.json > sbom.cdx.json
+	@rm -rf $(VENV)-papers $(VENV)-sbom
 
 clean: ## remove .venv and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
