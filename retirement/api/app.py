@@ -14,7 +14,9 @@ from fastapi.responses import JSONResponse, Response
 from retirement.api.around import App, Around
 from retirement.api.gate import Gate
 from retirement.api.keys import Keys
+from retirement.api.logout import Logouts
 from retirement.api.office import Office
+from retirement.api.pace import People
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import as_shown
 from retirement.api.prefect import PrefectBehind
@@ -83,19 +85,19 @@ async def door(
             await _grant_administrators(ledger, settings)
         except LedgerError as error:
             raise ConfigError(f"the door cannot work without the ledger: {error}") from None
-        sessions = Sessions(settings.session_minutes * 60, clock)
         gate = Gate(
             settings,
             ledger,
-            sessions,
+            Sessions(settings.session_minutes * 60, clock),
             _issuer(settings, provider, clock),
             _learners(configuration, settings, provider, clock),
+            People(settings.requests_per_minute, clock),
         )
-        to_prefect = passing or Passing()
-        stack.push_async_callback(to_prefect.aclose)
-        app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, to_prefect, where))
-        app.state.retirements = Retirements(configuration, sites, start)
-        app.state.office = Office(configuration, sites)
+        passing = passing or Passing()
+        stack.push_async_callback(passing.aclose)
+        app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, passing, where))
+        app.state.logouts = Logouts(gate, clock)
+        app.state.retirements, app.state.office = Retirements(configuration, sites, start), Office(configuration, sites)
         yield Around(app, settings)
 
 
@@ -156,11 +158,10 @@ def _application(gate: Gate, sign_in_here: SignIn, prefect: App) -> FastAPI:
 async def _refused(request: Request, error: Exception) -> Response:
     """Says to the caller, and in the log, why a request is not done; neither names a person."""
     status, detail = (error.status, error.detail) if isinstance(error, DoorError) else (500, "")
-    told = error.logged if isinstance(error, DoorError) else ""
+    told, headers = (error.logged, error.headers) if isinstance(error, DoorError) else ("", {})
     logger.warning("refused: %s %s: %s: %s", request.method, _route(request), status, told)
     if is_for_people(request):
-        return sent_to_sign_in(request) if status == 401 else refusal(status, detail)
-    headers = {"WWW-Authenticate": 'Bearer realm="retirement"'} if status == 401 else None
+        return sent_to_sign_in(request) if status == 401 else refusal(status, detail, headers)
     return JSONResponse({"detail": detail}, status, headers)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi.requests import HTTPConnection
 
 from retirement.api.around import SAFE
+from retirement.api.pace import People
 from retirement.api.people import Person, opaque
 from retirement.api.refusals import Forbidden, Unauthenticated, Unavailable
 from retirement.api.sessions import Sessions
@@ -24,15 +25,22 @@ class Gate:
         sessions: Sessions,
         provider: Issuer,
         learners: Issuer | None,
+        people: People,
     ) -> None:
         self.settings, self.ledger, self.sessions = settings, ledger, sessions
-        self.provider, self.learners = provider, learners
+        self.provider, self.learners, self._people = provider, learners, people
         self.issuers: Mapping[str, Issuer] = {each.name: each for each in (learners, provider) if each}
         prefix = "__Host-" if settings.is_secure else ""
         self.cookie = f"{prefix}retirement"
 
     async def person(self, connection: HTTPConnection) -> Person:
-        """Who asks. Raises `Unauthenticated`, `Forbidden` or `Unavailable`."""
+        """Who asks; the request counts. Raises `Unauthenticated`, `Forbidden`, `TooMany` or `Unavailable`."""
+        person = await self.known(connection)
+        self._people.count(person.holder)
+        return person
+
+    async def known(self, connection: HTTPConnection) -> Person:
+        """Who asks, without counting it."""
         given = connection.headers.getlist("authorization")
         if given:
             return await self.of_header(given)

@@ -1,6 +1,6 @@
 """The few pages that the door has of its own: without scripts, and without anything of another host."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +22,9 @@ _POLICY = (
 )
 
 
-def page(title: str, body: str, status: int = 200, *, form_to: str = "") -> HTMLResponse:
+def page(
+    title: str, body: str, status: int = 200, *, form_to: str = "", headers: Mapping[str, str] | None = None
+) -> HTMLResponse:
     """A page; `body` is HTML, `form_to` a further origin to which a form may be answered with a redirect."""
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -30,7 +32,7 @@ def page(title: str, body: str, status: int = 200, *, form_to: str = "") -> HTML
         f"<main><h1>{escape(title)}</h1>{body}</main></html>"
     )
     policy = _POLICY.format(form=f" {form_to}" if form_to else "")
-    return HTMLResponse(text, status, {"Content-Security-Policy": policy})
+    return HTMLResponse(text, status, {"Content-Security-Policy": policy, **(headers or {})})
 
 
 def is_for_people(request: Request) -> bool:
@@ -45,9 +47,9 @@ def sent_to_sign_in(request: Request) -> RedirectResponse:
     return RedirectResponse(f"/sign-in?{urlencode({'next': request.url.path + query})}", 303)
 
 
-def refusal(status: int, detail: str) -> HTMLResponse:
+def refusal(status: int, detail: str, headers: Mapping[str, str]) -> HTMLResponse:
     """Why a page is not shown."""
-    return page("Not here", f'<p>{escape(detail)}.</p><p><a href="/">Back to the door</a></p>', status)
+    return page("Not here", f'<p>{escape(detail)}.</p><p><a href="/">Back to the door</a></p>', status, headers=headers)
 
 
 def front(person: Person | None, actions: Iterable[str], form_to: str) -> HTMLResponse:

@@ -1,5 +1,6 @@
 """Who may do what: the check that every route of the door has, after it has found out who asks."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Security
@@ -11,7 +12,19 @@ from retirement.api.people import Person
 from retirement.api.refusals import Forbidden, Missing
 from retirement.ledger import Action, Area
 
-__all__ = ["ORGANIZATION", "Action", "Area", "AtGate", "Viewer", "allowed", "gate_of", "own_or", "signed_in"]
+__all__ = [
+    "ORGANIZATION",
+    "Action",
+    "Area",
+    "AtGate",
+    "Need",
+    "Viewer",
+    "Visitor",
+    "allowed",
+    "gate_of",
+    "own_or",
+    "signed_in",
+]
 
 #: The path parameter in which a route of the area `organization` has the organisation.
 ORGANIZATION = "organization"
@@ -39,15 +52,24 @@ async def signed_in(connection: HTTPConnection, _: object = Security(_bearer)) -
 AtGate = Annotated[Gate, Depends(gate_of)]
 
 
-class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Action.VIEW))`
+class Need:
+    """What a route needs, before it is known who asks."""
+
+    def __init__(self, action: Action, domain: Area | str = Area.SYSTEM) -> None:
+        self.action, self.area = action, Area(domain)
+
+    @property
+    def refusal(self) -> Forbidden:
+        """Said to those to whom it is not granted."""
+        return Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
+
+
+class allowed(Need):  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Action.VIEW))`
     """A dependency that gives the person who asks, and refuses those who may not do this.
 
     What is granted for the system holds for each organisation. In the area `organization` the route has a path
     parameter of that name.
     """
-
-    def __init__(self, action: Action, domain: Area | str = Area.SYSTEM) -> None:
-        self.action, self.area = action, Area(domain)
 
     async def __call__(self, connection: HTTPConnection, _: object = Security(_bearer)) -> Person:
         """Raises `DoorError`."""
@@ -55,26 +77,33 @@ class allowed:  # noqa: N801 - a dependency reads as a word: `Depends(allowed(Ac
         person = await gate.person(connection)
         instance = connection.path_params[ORGANIZATION] if self.area is Area.ORGANIZATION else ""
         if not await gate.permits(person, self.action, self.area, instance):
-            raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
+            raise self.refusal
         return person
 
 
 Viewer = Annotated[Person, Depends(allowed(Action.VIEW))]
 
 
-class own_or(allowed):  # noqa: N801 - as above
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """The person who asks about a learner; `is_permitted`: as an operator, and else about themself only."""
+
+    person: Person
+    is_permitted: bool
+
+
+class own_or(Need):  # noqa: N801 - as above
     """As `allowed` in the whole system; a learner may as well, where the path's `user_id` is their own.
 
     Of every other number a learner is told what is told of one that does not exist.
     """
 
-    async def __call__(self, connection: HTTPConnection, _: object = Security(_bearer)) -> Person:
+    async def __call__(self, connection: HTTPConnection, _: object = Security(_bearer)) -> Visitor:
         """Raises `DoorError`."""
         gate = gate_of(connection)
         person = await gate.person(connection)
         is_own = person.lms_user_id is not None and connection.path_params[USER_ID] == str(person.lms_user_id)
-        if is_own or await gate.permits(person, self.action):
-            return person
-        if person.lms_user_id is not None:
-            raise Missing(NO_LEARNER)
-        raise Forbidden(f"this needs the permission {self.action.value} in the domain {self.area.value}")
+        is_permitted = await gate.permits(person, self.action)
+        if is_own or is_permitted:
+            return Visitor(person, is_permitted)
+        raise self.refusal if person.lms_user_id is None else Missing(NO_LEARNER)

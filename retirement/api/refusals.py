@@ -1,5 +1,7 @@
 """Why a request is refused: the status, and a sentence that names no person."""
 
+import math
+
 #: What the log has of a request that is not understood: it may hold anything.
 NOT_UNDERSTOOD = "not understood"
 
@@ -18,6 +20,11 @@ class DoorError(Exception):
         """The same, unless it quotes what was typed."""
         return self.detail
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer."""
+        return {}
+
 
 class Mistyped(DoorError):
     """A request that cannot be meant so; `detail` may quote it."""
@@ -32,6 +39,11 @@ class Unauthenticated(DoorError):
     """No token and no session, or one that does not count."""
 
     status = 401
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """How to authenticate."""
+        return {"WWW-Authenticate": 'Bearer realm="retirement"'}
 
 
 class Forbidden(DoorError):
@@ -62,3 +74,18 @@ class TooLarge(DoorError):
     """More than a request of ours ever has."""
 
     status = 413
+
+
+class TooMany(DoorError):
+    """More requests than a person may send; the next one counts in so many seconds."""
+
+    status = 429
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to ask again."""
+        return {"Retry-After": str(math.ceil(self.seconds))}

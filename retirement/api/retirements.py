@@ -78,8 +78,12 @@ class Retirements:
             end = cool_off_end(site, learner, self._cool_off)
             if end is not None and early is None:
                 raise Conflict(f"the cool-off of this learner lasts until {end:%Y-%m-%d %H:%M} UTC")
-            await site.ledger.learners.ask_for_run(user_id)
-        await self._start(user_id, early)
+            asked = await site.ledger.learners.ask_for_run(user_id)
+            try:
+                await self._start(user_id, early)
+            except Exception:
+                await site.ledger.learners.unask_for_run(user_id, asked)
+                raise
 
     async def certificate(self, user_id: int) -> certificates.Certificate:
         """The certificate of the newest retirement. Raises `Missing` where the ledger has none."""

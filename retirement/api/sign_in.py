@@ -11,17 +11,17 @@ import logging
 import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 from retirement.api.gate import Gate
-from retirement.api.people import Person, opaque
+from retirement.api.once import Once
+from retirement.api.people import Person
 from retirement.api.provider import Provider
 from retirement.api.refusals import DoorError, Forbidden, Unauthenticated, Unavailable
-from retirement.api.tokens import LEEWAY_SECONDS, Claims, audiences
+from retirement.api.tokens import Claims, audiences
 from retirement.errors import Refused, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,8 @@ T = TypeVar("T")
 CALLBACK, BACK_CHANNEL = "/sign-in/callback", "/sign-out/back-channel"
 #: Seconds to type a password in, and a second factor.
 PENDING_SECONDS = 600.0
-#: Sign-ins that were answered and have not ended yet; the first makes room.
-MOST_ANSWERED = 10_000
-#: Seconds after which a logout token is no news.
-NEWS_SECONDS = 300
 #: Where people go to after they have signed in: a page of ours.
 _PAGE = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
-_LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +57,7 @@ class Begun:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._answered: OrderedDict[str, None] = OrderedDict()
+        self._answered = Once(PENDING_SECONDS, clock)
 
     def new(self, page: str) -> tuple[Pending, str]:
         """A sign-in, and what the cookie of its browser holds."""
@@ -79,11 +74,8 @@ class Begun:
         pending = self._pending(told)
         if not _same(pending.state, state):
             raise DoorError("this sign-in has begun in another browser: begin anew")
-        if pending.state in self._answered or pending.ends_at <= self._clock():
+        if pending.ends_at <= self._clock() or not self._answered.is_first(pending.state):
             raise DoorError("this sign-in has ended already: begin anew")
-        self._answered[pending.state] = None
-        while len(self._answered) > MOST_ANSWERED:
-            self._answered.popitem(last=False)
         return pending
 
     def _pending(self, told: str) -> Pending:
@@ -212,24 +204,6 @@ class SignIn:
             return None
         asked = {"client_id": self._gate.settings.client_id, "post_logout_redirect_uri": self._gate.settings.url}
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}"
-
-    async def end_by_provider(self, token: str) -> int:
-        """Ends the sessions of a logout token (Back-Channel Logout, 2.6); returns how many. Raises `DoorError`."""
-        _, claims = await self._gate.provider.verified(token, ("iss", "iat"))
-        events, subject, session = claims.get("events"), claims.get("sub"), claims.get("sid")
-        is_of_logout = isinstance(events, dict) and _LOGOUT in events and "nonce" not in claims
-        if not is_of_logout or self._gate.settings.client_id not in audiences(claims):
-            raise DoorError("this is no logout token for the door")
-        if time.time() - claims["iat"] > NEWS_SECONDS + LEEWAY_SECONDS:
-            raise DoorError("this logout token is old")
-        named = [each for each in (subject, session) if isinstance(each, str)]
-        if not named:
-            raise DoorError("this logout token names neither a person nor a session")
-        return self._gate.sessions.end_of_provider(
-            self._gate.settings.issuer,
-            opaque(subject) if isinstance(subject, str) else None,
-            session if isinstance(session, str) else None,
-        )
 
 
 def _same(first: str, second: str) -> bool:

@@ -12,7 +12,7 @@ from retirement.cli.options import ByOption, require_keepable
 from retirement.cli.output import table
 from retirement.errors import ConfigError
 from retirement.ledger import opened
-from retirement.ledger.holds import Wanted
+from retirement.ledger.holds import Wanted, nothing_waits
 from retirement.reports import DONE
 from retirement.site import ledger_location
 
@@ -92,6 +92,6 @@ async def keep(
     require_keepable(by=by, reason=reason)
     async with opened(ledger_location(call.configuration)) as ledger:
         if not await ledger.holds.keep(hold, by=by, reason=reason):
-            raise ConfigError(f"no yes waits for a second person: hold {hold} stays as it is")
+            raise ConfigError(nothing_waits(hold))
     call.show({"hold": hold, "released": False}, f"hold {hold} stays; its end takes two people anew")
     return DONE

@@ -72,6 +72,12 @@ class DoorSettings(Settings):
     session_minutes: int = Field(
         default=60, ge=5, le=720, description="How long a person stays signed in; then the provider is asked anew."
     )
+    requests_per_minute: int = Field(
+        default=600,
+        ge=10,
+        le=100_000,
+        description="Requests of one person, by any browser or program; further ones are answered 429.",
+    )
     keys_hours: float = Field(
         default=4, ge=0, le=72, description="How long known keys of a provider that is down are still taken."
     )

@@ -15,7 +15,7 @@ from retirement.flows.kit.parameters import HeldUserId, HoldNumber, Org, SomeSer
 from retirement.flows.kit.served import served_configuration
 from retirement.flows.kit.signing import signed, submitted
 from retirement.ledger import Ledger, opened
-from retirement.ledger.holds import Wanted
+from retirement.ledger.holds import Wanted, nothing_waits
 from retirement.site import ledger_location
 
 
@@ -61,8 +61,9 @@ async def _release(ledger: Ledger, guard: GuardSettings, number: int) -> State[A
         raise ConfigError(f"release: no hold {number} keeps a learner now")
     form = await submitted(f"End hold {number}? The next queue run erases what it kept.", ledger)
     if not form.go_on:
-        await ledger.holds.keep(number, by=form.by, reason=form.reason)
-        return Cancelled(name="NotReleased", message=f"hold {number} stays: the form said no")
+        kept = await ledger.holds.keep(number, by=form.by, reason=form.reason)
+        message = f"hold {number} stays; its end takes two people anew" if kept else nothing_waits(number)
+        return Cancelled(name="NotReleased", message=f"the form said no: {message}")
     if not await ledger.holds.release(number, by=form.by, reason=form.reason, two_people=guard.two_for_holds):
         message = f"hold {number} stays, 1 of 2: it needs another person, within {guard.answer_hours:g} hours"
         return Completed(name="OneOfTwo", message=message)

@@ -62,6 +62,7 @@ ACTS = frozenset(
         "replay.asked",
         "request.asked",
         "run.asked",
+        "run.unasked",
         "run.began",
         "run.closed",
         "schedule.paused",

@@ -103,7 +103,7 @@ class Holds:
         return released
 
     async def keep(self, hold_id: int, *, by: str, reason: str) -> bool:
-        """Takes back the yeses to a release; False where there was none. Raises as `release` does."""
+        """Takes back the yeses to a release; False where there was none, see `nothing_waits`. Raises as `release`."""
 
         def keep(tx: Transaction) -> bool:
             hold = _in_force(tx, hold_id)
@@ -119,6 +119,11 @@ class Holds:
         if active_only:
             return await self._access.read(active_holds)
         return await self._access.read(lambda tx: tx.rows(Hold))
+
+
+def nothing_waits(hold_id: int) -> str:
+    """What is said where a no takes no yes back."""
+    return f"no yes waits for a second person: hold {hold_id} stays as it is"
 
 
 def active_holds(tx: Transaction) -> list[Hold]:

@@ -20,8 +20,8 @@ from retirement.ledger.transaction import Transaction
 
 #: How many learners one statement asks for.
 _AT_ONCE = 500
-#: A run of a learner that a person asks for at the door, and how long one is enough.
-_ASKED = "run.asked"
+#: A run of a learner that a person asks for at the door; that it was not started; how long one is enough.
+_ASKED, _UNASKED = "run.asked", "run.unasked"
 ONE_RUN = timedelta(minutes=1)
 
 
@@ -63,12 +63,18 @@ class Learners:
         """
 
         def enter(tx: Transaction) -> int:
-            before = tx.rows(Entry, Entry.kind == _ASKED, Entry.user_id == user_id)
-            if any(tx.now - event_of(each).at < ONE_RUN for each in before):
+            before = tx.rows(Entry, Entry.kind.in_((_ASKED, _UNASKED)), Entry.user_id == user_id)
+            failed = {event_of(each).facts["asked"] for each in before if each.kind == _UNASKED}
+            open_ones = [each for each in before if each.kind == _ASKED and each.seq not in failed]
+            if any(tx.now - event_of(each).at < ONE_RUN for each in open_ones):
                 raise StateConflict("a run of this learner was asked for a moment ago")
             return tx.enter(_ASKED, user_id=user_id, facts={})
 
         return await self._access.write(enter)
+
+    async def unask_for_run(self, user_id: int, asked: int) -> None:
+        """Enters that the run of that entry was not started, so that another one may be asked for at once."""
+        await self._access.write(lambda tx: tx.enter(_UNASKED, user_id=user_id, facts={"asked": asked}))
 
     def domain_digest(self, email: str) -> str | None:
         """The digest of an e-mail's domain, to count by; None where it has none."""

@@ -32,6 +32,25 @@ class Limits:
         return [beginning for beginning in self.rates if request.startswith(beginning)]
 
 
+class Allowance:
+    """What is left of a rate. `now` is in seconds of one clock."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        #: When it would be whole again.
+        self.full_at = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until there is room for one more call; 0 or less: there is."""
+        return max(self.full_at, now) + self._rate.seconds / self._rate.calls - self._rate.seconds - now
+
+    def take(self, now: float) -> float:
+        """Counts a call, and returns the seconds that it has to wait."""
+        wait = self.wait(now)
+        self.full_at = wait + self._rate.seconds + now
+        return wait
+
+
 class Gate:
     """Holds requests up until the limits of one service let them pass."""
 
@@ -45,8 +64,7 @@ class Gate:
         self.limits = limits
         self._clock, self._sleep = clock, sleep
         self._places = asyncio.Semaphore(limits.at_once) if limits.at_once else None
-        #: When the allowance of a rate would be whole again.
-        self._full_at = dict.fromkeys(limits.rates, 0.0)
+        self._allowances = {beginning: Allowance(rate) for beginning, rate in limits.rates.items()}
 
     @asynccontextmanager
     async def passing(self, request: str) -> AsyncIterator[None]:
@@ -58,13 +76,8 @@ class Gate:
             yield
 
     async def _turn(self, beginning: str) -> None:
-        rate = self.limits.rates[beginning]
-        now = self._clock()
-        each = rate.seconds / rate.calls
         # Nothing between here and the sleep gives way to another request, so turns are given out one by one.
-        full_at = max(self._full_at[beginning], now) + each
-        self._full_at[beginning] = full_at
-        if (wait := full_at - rate.seconds - now) > 0:
+        if (wait := self._allowances[beginning].take(self._clock())) > 0:
             await self._sleep(wait)
 
 

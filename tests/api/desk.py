@@ -20,6 +20,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from retirement.api.app import door
 from retirement.api.around import App, Around, Message
 from retirement.config import Configuration, load
+from retirement.errors import EngineLost
 from retirement.ledger import Act, Ledger, opened
 from retirement.site import Site, ledger_location
 from tests.config.desk import ENVIRON, OWN
@@ -159,6 +160,7 @@ class Desk:
     settings: dict[str, Any] = field(default_factory=lambda: dict(DOOR))
     world: World | None = None
     started: list[tuple[int, str | None]] = field(default_factory=list)
+    engine_is_lost: bool = False
     more: str = ""  #: further sections of the configuration
     client: httpx.AsyncClient = field(init=False)
     app: App = field(init=False)
@@ -206,6 +208,8 @@ class Desk:
 
     async def start(self, user_id: int, early: str | None) -> None:
         """Takes down what would be started."""
+        if self.engine_is_lost:
+            raise EngineLost("Prefect's server did not start the run")
         self.started.append((user_id, early))
 
     @property

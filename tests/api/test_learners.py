@@ -176,6 +176,38 @@ async def test_a_learner_who_asks_again_and_again_gets_one_run(learners: Desk) -
     assert len(await learners.acts("run.asked")) == 1
 
 
+async def test_a_start_that_failed_frees_the_place_at_once(learners: Desk) -> None:
+    """The ledger has that it was not started; the next one is answered as if it were the first."""
+    (ana,) = (await learners.seed("ana")).values()
+    learners.engine_is_lost = True
+    async with learners.open() as client:
+        failed = [(await client.delete(at(ana), headers=OPERATOR)).status_code for _ in range(2)]
+        learners.engine_is_lost = False
+        found = [(await client.delete(at(ana), headers=OPERATOR)).status_code for _ in range(2)]
+
+    assert (failed, found, learners.started) == ([503, 503], [204, 409], [(ana, None)])
+    assert len(await learners.acts("run.unasked")) == 2
+
+
+async def test_what_is_permitted_is_looked_up_once_for_a_request(learners: Desk) -> None:
+    """Each look-up reads the ledger."""
+    (ana,) = (await learners.seed("ana", days=1)).values()
+    async with learners.open() as client:
+        gate = learners.application.state.gate
+        look_up, found = gate.may, []
+
+        async def counted(*given: Any) -> set[str]:
+            found.append(given)
+            may: set[str] = await look_up(*given)
+            return may
+
+        gate.may = counted
+        for method, path in (("GET", at(ana)), ("DELETE", at(ana, "?before_cool_off=asked"))):
+            await client.request(method, path, headers=OPERATOR)
+
+    assert len(found) == 2
+
+
 async def test_the_reason_for_an_early_start_names_no_learner(learners: Desk) -> None:
     """It becomes a parameter of the run, which Prefect keeps."""
     (ana,) = (await learners.seed("ana", days=1)).values()

@@ -85,6 +85,7 @@ async def test_two_people_end_a_hold(office: Office) -> None:
     assert (row["hold"], row["learner"], row["basis"]) == (placed["hold"], 17, "Art. 17(3)(e)")
     release, keep = (f"/api/holds/{placed['hold']}/{word}" for word in ("release", "keep"))
     answers = [
+        await office.ask("POST", keep, WHO, person="ben"),
         await office.ask("POST", release, WHO, person="ana"),
         await office.ask("POST", release, WHO, person="ana"),
         await office.ask("POST", keep, WHO, person="ben"),
@@ -92,7 +93,9 @@ async def test_two_people_end_a_hold(office: Office) -> None:
         await office.ask("POST", release, WHO, person="ana"),
         await office.ask("POST", release, WHO, person="ana"),
     ]
+    assert "no yes waits for a second person" in answers[0][1]["detail"]
     assert [(status, said.get("released")) for status, said in answers] == [
+        (409, None),
         (200, False),
         (409, None),
         (200, False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,9 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from retirement.api.logout import NEWS_SECONDS
+from retirement.api.once import MOST_NAMES, Once
 from retirement.api.people import Person
 from retirement.api.sessions import MOST_OF_ONE, MOST_SESSIONS, Sessions
-from retirement.api.sign_in import MOST_ANSWERED, NEWS_SECONDS, PENDING_SECONDS, challenge
+from retirement.api.sign_in import PENDING_SECONDS, challenge
 
 from .desk import ADMIN, CLIENT, ELLIPTIC, FIRST, FOREIGN, ISSUER, STRANGER, URL, Desk, bearer, claims, token
 
@@ -196,13 +199,40 @@ async def test_groups_come_from_either_token(desk: Desk) -> None:
     assert found == [200, 404]
 
 
+def logout_token(**more: Any) -> dict[str, str]:
+    """The provider's word that a person has signed out."""
+    said = claims(**{"typ": "Logout", "events": EVENT, "azp": None, "jti": secrets.token_hex(8), **more})
+    return {"logout_token": ELLIPTIC.signed(said, typ="logout+jwt")}
+
+
+@pytest.mark.parametrize("number", ["17", None], ids=["with-a-number", "without-one"])
+async def test_a_logout_token_is_good_once(desk: Desk, number: str | None) -> None:
+    """Or its copy would sign the person out for as long as it is news."""
+    told = logout_token(jti=number)
+    async with desk.open() as client:
+        found = []
+        for _ in range(2):
+            await signed_in(desk, client)
+            answer = await client.post("/sign-out/back-channel", data=told)
+            found.append((answer.status_code, await status(client)))
+
+    assert found == [(200, 401), (400, 200)]
+
+
+def test_what_is_good_once_is_remembered_for_its_time_and_within_bounds() -> None:
+    """A name that could not be given any more takes no memory."""
+    now = [0.0]
+    once = Once(10, lambda: now[0], most=2)
+    found = [once.is_first(each) for each in ("a", "a", "b")]
+    now[0] = 10.0
+    found += [once.is_first(each) for each in ("a", "b", "c", "b", "a")]
+
+    assert found == [True, False, True, True, True, True, False, True]
+
+
 async def test_the_provider_ends_a_session(desk: Desk) -> None:
     """By the session, or by the person; a token that is not for that ends none."""
-
-    def told(**more: Any) -> dict[str, str]:
-        said = claims(**{"typ": "Logout", "events": EVENT, "azp": None, "jti": "1", **more})
-        return {"logout_token": ELLIPTIC.signed(said, typ="logout+jwt")}
-
+    told = logout_token
     wrong = [
         told(sid="another"),
         {"logout_token": "x"},
@@ -272,7 +302,7 @@ async def test_no_number_of_strangers_ends_a_sign_in_that_has_begun(desk: Desk) 
     async with desk.open() as client:
         asked = await begun(client, "/runs?state=a.b&c=%2F.d")
         sign_in = desk.application.state.sign_in
-        for _ in range(MOST_ANSWERED + 1):
+        for _ in range(MOST_NAMES + 1):
             await sign_in.begin("/")
         desk.provider.tokens = {"id_token": FIRST.signed(id_token(asked["nonce"]))}
         answer = await client.get("/sign-in/callback", params={"code": "c0de", "state": asked["state"]})

@@ -9,7 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from retirement.api.app import ROUTERS
-from retirement.api.permissions import allowed, own_or, signed_in
+from retirement.api.permissions import Need, allowed, own_or, signed_in
 from retirement.ledger import EVERYTHING, Area, Holder
 
 from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, learner_token, token
@@ -33,7 +33,7 @@ def routes() -> Iterator[tuple[str, str, str]]:
     """Method, path and need of each route: an action, `signed in`, or `open`."""
     for route in (each for router in ROUTERS for each in router.routes):
         assert isinstance(route, APIRoute), "what is mounted has to be in a table of its own"
-        checks = [each.call for each in route.dependant.dependencies if isinstance(each.call, allowed)]
+        checks = [each.call for each in route.dependant.dependencies if isinstance(each.call, Need)]
         needs = {f"{OWN if isinstance(each, own_or) else ''}{each.action.value}" for each in checks}
         if not needs:
             needs = {SIGNED_IN} if any(each.call is signed_in for each in route.dependant.dependencies) else {ANYBODY}

@@ -38,7 +38,7 @@ async def forward_auth(request: Request, gate: AtGate, _: Annotated[Person, Depe
         raise DoorError("the proxy does not give X-Forwarded-Method and X-Forwarded-Uri")
     # As it would have come to the door itself: a cookie of a request that changes something needs its page's origin.
     asked = HTTPConnection({**request.scope, "method": method})
-    person = await gate.person(asked)
+    person = await gate.known(asked)
     if method not in SAFE:
         require_origin(asked.headers.get("origin"), origin_of(gate.settings.url))
     path = uri.partition("?")[0]

@@ -10,8 +10,9 @@ from retirement import reports
 from retirement.api.office import LARGEST, InOffice, Number, Typed, as_asked
 from retirement.api.people import Person
 from retirement.api.permissions import AtGate, Viewer, allowed
+from retirement.api.refusals import Conflict
 from retirement.ledger import Action
-from retirement.ledger.holds import Wanted
+from retirement.ledger.holds import Wanted, nothing_waits
 
 router = APIRouter(prefix="/api/holds", tags=["holds"])
 
@@ -74,7 +75,8 @@ async def release(hold: Number, given: Reason, gate: AtGate, office: InOffice, p
 
 @router.post("/{hold}/keep", summary="Say no to the end of a hold")
 async def keep(hold: Number, given: Reason, gate: AtGate, person: _Holder) -> dict[str, Any]:
-    """As `retirement hold keep --json`; it takes back a yes that waits for a second person."""
+    """As `retirement hold keep --json`; it takes back a yes that waits; 409 where none does."""
     with as_asked(by=given.by, reason=given.reason), person.acting():
-        await gate.ledger.holds.keep(hold, by=given.by, reason=given.reason)
+        if not await gate.ledger.holds.keep(hold, by=given.by, reason=given.reason):
+            raise Conflict(nothing_waits(hold))
     return {"hold": hold, "released": False}

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from retirement.api.office import as_asked
-from retirement.api.people import Person
-from retirement.api.permissions import Action, AtGate, own_or
+from retirement.api.permissions import Action, Visitor, own_or
 from retirement.api.refusals import Forbidden
 from retirement.api.retirements import Retirements
 
@@ -25,21 +24,22 @@ _Retirements = Annotated[Retirements, Depends(retirements_of)]
 
 @router.get("", summary="Where a learner stands")
 async def standing(
-    user_id: _UserId, retirements: _Retirements, gate: AtGate, person: Annotated[Person, Depends(own_or(Action.VIEW))]
+    user_id: _UserId, retirements: _Retirements, visitor: Annotated[Visitor, Depends(own_or(Action.VIEW))]
 ) -> dict[str, Any]:
     """For operators what `retirement status` says; for a learner how far the own request is."""
-    if await gate.permits(person, Action.VIEW):
+    if visitor.is_permitted:
         return await retirements.standing(user_id)
     return await retirements.own(user_id)
 
 
 @router.post("/take-back", status_code=204, summary="Take a request back that has not begun")
 async def take_back(
-    user_id: _UserId, retirements: _Retirements, person: Annotated[Person, Depends(own_or(Action.RETIRE))]
+    user_id: _UserId, retirements: _Retirements, visitor: Annotated[Visitor, Depends(own_or(Action.RETIRE))]
 ) -> Response:
     """The learner keeps the account; 409 where something of it may be erased already."""
-    with person.acting():
-        await retirements.take_back(user_id, "the learner" if person.lms_user_id == user_id else "an operator")
+    by = "the learner" if visitor.person.lms_user_id == user_id else "an operator"
+    with visitor.person.acting():
+        await retirements.take_back(user_id, by)
     return Response(status_code=204)
 
 
@@ -47,23 +47,22 @@ async def take_back(
 async def retire(
     user_id: _UserId,
     retirements: _Retirements,
-    gate: AtGate,
-    person: Annotated[Person, Depends(own_or(Action.RETIRE))],
+    visitor: Annotated[Visitor, Depends(own_or(Action.RETIRE))],
     before_cool_off: Annotated[
         str | None, Query(min_length=1, max_length=200, description="Why the cool-off is not waited for.")
     ] = None,
 ) -> Response:
     """Starts the run of a learner who has a request; 409 while the cool-off lasts, which a learner cannot shorten."""
-    if before_cool_off is not None and not await gate.permits(person, Action.RETIRE):
+    if before_cool_off is not None and not visitor.is_permitted:
         raise Forbidden("the cool-off is not for the learner to shorten")
-    with as_asked(before_cool_off=before_cool_off), person.acting():
+    with as_asked(before_cool_off=before_cool_off), visitor.person.acting():
         await retirements.start(user_id, before_cool_off)
     return Response(status_code=204)
 
 
 @router.get("/certificate", summary="The certificate of a learner's newest retirement")
 async def certificate(
-    user_id: _UserId, retirements: _Retirements, _: Annotated[Person, Depends(own_or(Action.VIEW))]
+    user_id: _UserId, retirements: _Retirements, _: Annotated[Visitor, Depends(own_or(Action.VIEW))]
 ) -> dict[str, Any]:
     """As `retirement certificate` issues it, signed; it says itself whether it is complete."""
     return dict(await retirements.certificate(user_id))

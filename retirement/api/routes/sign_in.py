@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from retirement.api.gate import Gate
+from retirement.api.logout import Logouts
 from retirement.api.pages import front
 from retirement.api.people import Person
 from retirement.api.permissions import AtGate, signed_in
@@ -23,6 +24,12 @@ _LARGEST_FORM = 64 * 1024
 def sign_in_of(request: Request) -> SignIn:
     """The sign-ins of the door that a request came to."""
     found: SignIn = request.app.state.sign_in
+    return found
+
+
+def logouts_of(request: Request) -> Logouts:
+    """What takes logout tokens at the door that a request came to."""
+    found: Logouts = request.app.state.logouts
     return found
 
 
@@ -74,14 +81,14 @@ async def end(request: Request, gate: AtGate, sign_in: _SignIn, _: Annotated[Per
 
 
 @router.post(BACK_CHANNEL)
-async def ended(request: Request, sign_in: _SignIn) -> Response:
+async def ended(request: Request, logouts: Annotated[Logouts, Depends(logouts_of)]) -> Response:
     """The provider says that a person has signed out there, or was shut out."""
     body = await request.body()
     if len(body) > _LARGEST_FORM:
         raise TooLarge("a logout token is smaller")
     given = parse_qs(body.decode("ascii", "replace")).get("logout_token", [""])
     try:
-        await sign_in.end_by_provider(given[0])
+        await logouts.end(given[0])
     except Unauthenticated as error:
         raise DoorError(error.detail) from None
     return Response(status_code=200)
