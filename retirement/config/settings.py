@@ -11,7 +11,9 @@ from retirement.config.cron import Timed, timed
 from retirement.config.door import DoorSettings
 from retirement.config.partners import PartnerSettings
 from retirement.config.values import (
+    AUTO,
     Address,
+    AtOnce,
     Country,
     Days,
     Domain,
@@ -66,7 +68,18 @@ class QueueSettings(Settings):
     threshold: int = Field(
         default=300, ge=1, le=1_000_000, description="Depth of the whole queue above which a run calls no service."
     )
-    at_once: int = Field(default=20, ge=1, le=1_000, description="Learners that are retired at the same time.")
+    at_once: AtOnce = Field(
+        default=20,
+        description="Learners that are retired at the same time; `auto`: as many as the services keep up with.",
+    )
+    at_once_most: int = Field(
+        default=32, ge=1, le=1_000, description="Most learners at the same time with `queue.at_once: auto`."
+    )
+
+    @property
+    def most_at_once(self) -> int:
+        """The largest number of learners at the same time."""
+        return self.at_once_most if self.at_once == AUTO else self.at_once
 
 
 class RetrySettings(Settings):

@@ -1,8 +1,9 @@
 """The values that a configuration file may give: texts by their form, and the base of every section."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 from retirement.config.countries import country
 
@@ -22,6 +23,19 @@ MAIL_ADDRESS = r"^[^\s@]+@[^\s@]+$"
 #: A schema of PostgreSQL, as it is written without quotes.
 SCHEMA = r"^[a-z_][a-z0-9_]*$"
 
+#: In the place of a number: found out by how services answer.
+AUTO: Final = "auto"
+_SOME = TypeAdapter[int](Annotated[int, Field(ge=1, le=1_000)])
+
+
+def _some_or_auto(value: Any) -> Any:
+    if value == AUTO:
+        return AUTO
+    if isinstance(value, str) and not value.strip().lstrip("+-").isdecimal():
+        raise PydanticCustomError("some_or_auto", "must be a whole number or auto")
+    return _SOME.validate_python(value)
+
+
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
 Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
@@ -31,6 +45,7 @@ Schema = Annotated[str, StringConstraints(pattern=SCHEMA, max_length=63)]
 Domain = Annotated[str, StringConstraints(min_length=1, pattern=DOMAIN, to_lower=True)]
 Country = Annotated[str, AfterValidator(country)]
 Days = Annotated[int, Field(ge=1, le=365)]
+AtOnce = Annotated[int | Literal["auto"], PlainValidator(_some_or_auto)]
 UserId = Annotated[int, Field(ge=1)]
 
 

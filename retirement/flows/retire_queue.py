@@ -48,10 +48,12 @@ from retirement.ledger import Asked, Lease
 from retirement.pipeline.endings import Report
 from retirement.queue.forecast import Breach
 from retirement.queue.intake import Intake, take_in
+from retirement.queue.lanes import FIRST, Lanes
 from retirement.queue.out_of_reach import breaches, left_behind
 from retirement.site import Batch, Site, Stop, ready
 from retirement.site.stopping import collect, finish_or_stop
 from retirement.site.watch import Watched, watch
+from retirement.wire.pace import Paces
 
 #: Seconds between two updates of the progress artifact.
 PROGRESS_EVERY = 2.0
@@ -235,28 +237,29 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
     await ledger.queue_runs.begin(run.ledger_id, depth=run.depth, batch=run.batch)
     run.began = tasks.site.clock()
     progress = asyncio.create_task(_show_progress(run))
-    waiting = iter(tasks.batch.learners)
 
-    async def lane() -> None:
-        for user_id in waiting:
-            if stop:
-                return
-            try:
-                ledger.leases.check(lease)
-            except LeaseLost as lost:
-                stop.set(lost)
-                return
-            report = await _retire_one(tasks, user_id, run)
-            run.reports.append(report)
-            get_run_logger().info("learner %d: %s %s", user_id, report.ending.value, report.reason)
+    async def work(user_id: int) -> bool:
+        if stop:
+            return False
+        try:
+            ledger.leases.check(lease)
+        except LeaseLost as lost:
+            stop.set(lost)
+            return False
+        report = await _retire_one(tasks, user_id, run)
+        run.reports.append(report)
+        get_run_logger().info("learner %d: %s %s", user_id, report.ending.value, report.reason)
+        return True
 
-    lanes = asyncio.gather(*(lane() for _ in range(min(configuration.queue.at_once, run.batch))))
+    lanes = _lanes(configuration, tasks.site.paces, run.batch)
     try:
-        await finish_or_stop(lanes, stop)
+        await finish_or_stop(lanes.take(tasks.batch.learners, work), stop)
     finally:
         progress.cancel()
         with suppress(asyncio.CancelledError):
             await progress
+    if paces := tasks.site.paces:
+        get_run_logger().info("at most %d learners at a time; requests at a time: %s", lanes.widest, paces)
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
     await tasks.leave(_client())
@@ -264,6 +267,11 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
     await show_table("retirement-queue", rows, reports.summary(run.reports))
     await show_services(await ledger.breakers.down())
     await tag_run(run.reports, tasks.site.pipeline)
+
+
+def _lanes(configuration: Configuration, paces: Paces | None, learners: int) -> Lanes:
+    most = min(configuration.queue.most_at_once, learners)
+    return Lanes(most, most) if paces is None else Lanes(FIRST, most, lambda: paces.waiting)
 
 
 async def _retire_one(tasks: QueueTasks, user_id: int, run: QueueRun) -> Report:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retirement.config import Configuration, load
 from retirement.config.settings import LedgerSettings
+from retirement.config.values import AUTO
 from retirement.connectors.openedx import Forum, OpenEdxSettings
 from retirement.errors import ConfigError
 from retirement.ledger import Ledger, LedgerLocation, Signing
@@ -18,7 +19,8 @@ from retirement.site.deadlines import Deadlines
 from retirement.site.site import Site
 from retirement.wire.api import Api, Pool, Retry, pool
 from retirement.wire.auth import TokenSource, lms_tokens
-from retirement.wire.limits import SharedGate, Turn, shared_turns
+from retirement.wire.limits import Gate, Limits, SharedGate, Turn, shared_turns
+from retirement.wire.pace import Paces
 from retirement.wire.wiring import Wiring
 
 
@@ -38,7 +40,9 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
                 breaker_longest_seconds=configuration.breaker.longest_seconds,
             )
         )
-        tokens, wiring = await _wired(configuration, stack)
+        queue = configuration.queue
+        paces = Paces(queue.most_at_once) if queue.at_once == AUTO else None
+        tokens, wiring = await _wired(configuration, stack, paces)
         connectors = {
             service: connector.connected(service, configuration.services[service], wiring)
             for service, connector in configuration.connectors.items()
@@ -56,12 +60,15 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
             has_old_forum=_has_old_forum(configuration),
             moves=configuration.lms.moves,
             nights=configuration.breaker.nights,
+            paces=paces,
         )
 
 
-async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[TokenSource, Wiring]:
+async def _wired(
+    configuration: Configuration, stack: AsyncExitStack, paces: Paces | None
+) -> tuple[TokenSource, Wiring]:
     """What the connectors of a process talk through; one pool for each host, closed with the stack."""
-    lms, at_once = configuration.lms, configuration.queue.at_once
+    lms, at_once = configuration.lms, configuration.queue.most_at_once
     retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
     pools: dict[str, Pool] = {}
 
@@ -76,7 +83,11 @@ async def _wired(configuration: Configuration, stack: AsyncExitStack) -> tuple[T
 
     stack.push_async_callback(close)
     tokens = lms_tokens(Api("LMS", pool_of(lms.url), retry=retry), lms.client_id, lms.client_secret)
-    return tokens, Wiring(pool_of, tokens, retry=retry, gate=SharedGate)
+
+    def gate(service: str, limits: Limits) -> Gate:
+        return SharedGate(service, limits, paces.of(service) if paces else None)
+
+    return tokens, Wiring(pool_of, tokens, retry=retry, gate=gate)
 
 
 def ledger_location(configuration: Configuration) -> LedgerLocation:

@@ -20,6 +20,7 @@ from retirement.pipeline import Moves, Pipeline, Step
 from retirement.site.batch import Batch, ForumLane
 from retirement.site.deadlines import Deadlines, due_at
 from retirement.wire.auth import TokenSource
+from retirement.wire.pace import Paces
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Site:
     moves: Moves = Moves.EACH
     nights: int = 5  #: on so many a service may fail a learner while others pass
     clock: Callable[[], float] = time.monotonic
+    #: How many requests at a time each service takes; None where the number of learners at a time is fixed.
+    paces: Paces | None = None
 
     def batch(self) -> Batch:
         """The memory of a run that begins now."""

@@ -234,8 +234,9 @@ class Api:
     async def _attempt(self, name: str, request: httpx.Request, bounds: Bounds, judge: Judge | None) -> Reply:
         async with self._gate.passing(name):
             reply = await self._exchange(name, request, bounds)
-        if (judge is None or not judge(reply)) and (error := classify(reply) or self._unexpected(reply)):
-            raise error
+            # Within the turn, since what an answer means is how many more the service is asked at a time.
+            if (judge is None or not judge(reply)) and (error := classify(reply) or self._unexpected(reply)):
+                raise error
         return reply
 
     def _unexpected(self, reply: Reply) -> Refused | None:

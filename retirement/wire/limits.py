@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from retirement.wire.pace import Pace
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -60,15 +62,29 @@ class Gate:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pace: Pace | None = None,
     ) -> None:
+        """`pace` finds out how many requests at a time the service takes, where the limits allow more."""
         self.limits = limits
+        self._pace = pace
         self._clock, self._sleep = clock, sleep
         self._places = asyncio.Semaphore(limits.at_once) if limits.at_once else None
         self._allowances = {beginning: Allowance(rate) for beginning, rate in limits.rates.items()}
 
-    @asynccontextmanager
-    async def passing(self, request: str) -> AsyncIterator[None]:
+    def passing(self, request: str) -> AbstractAsyncContextManager[None]:
         """Waits for a turn; the request, as method and path template, counts until the block ends."""
+        return self._limited(request) if self._pace is None else self._paced(request, self._pace)
+
+    @asynccontextmanager
+    async def _paced(self, request: str, pace: Pace) -> AsyncIterator[None]:
+        async with pace.place(), AsyncExitStack() as stack:
+            with pace.waits():
+                await stack.enter_async_context(self._limited(request))
+            with pace.answered(request):
+                yield
+
+    @asynccontextmanager
+    async def _limited(self, request: str) -> AsyncIterator[None]:
         # The place first: those who wait for one would all go at once, having had their turns.
         async with self._places or nullcontext():
             for beginning in self.limits.on(request):
@@ -100,16 +116,16 @@ def shared_turns(turn: Turn | None) -> Iterator[None]:
 class SharedGate(Gate):
     """The gate of one service; where processes share an engine, it waits for their turn first."""
 
-    def __init__(self, service: str, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, service: str, limits: Limits, pace: Pace | None = None) -> None:
+        super().__init__(limits, pace=pace)
         self._service = service
 
     @asynccontextmanager
-    async def passing(self, request: str) -> AsyncIterator[None]:
+    async def _limited(self, request: str) -> AsyncIterator[None]:
         """Waits for the turn among processes, and then among the learners of this one."""
         async with AsyncExitStack() as stack:
             turn = _turn.get()
             if turn and (self.limits.at_once or self.limits.rates):
                 await stack.enter_async_context(turn(self._service, self.limits, request))
-            await stack.enter_async_context(super().passing(request))
+            await stack.enter_async_context(super()._limited(request))
             yield

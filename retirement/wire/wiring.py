@@ -51,5 +51,6 @@ class Wiring:
         lifetime: float | None = None,
     ) -> Auth:
         """Signs with Bearer tokens of an OAuth endpoint of that service, see `TokenSource`."""
-        api = self.api(service, url)
+        # Without a turn: a request that has one waits for the token.
+        api = Api(service, self._pool(url), retry=self.retry)
         return TokenAuth(TokenSource(api, path, form, lifetime=lifetime, clock=self._clock))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs.generate import pages
+from docs.generate import FOLDER, written
 from retirement.config import (
     BreakerSettings,
     ChannelSettings,
@@ -48,6 +48,7 @@ KINDS = {
     "], tuple[": "mapping of lists",
     "tuple[typing.Annotated[int": "list of whole numbers",
     "tuple": "list of texts",
+    "Literal['auto']": "whole number or text",
     "dict": "mapping of whole numbers",
     "SecretStr": "secret",
     "str": "text",
@@ -85,7 +86,7 @@ def test_every_setting_is_documented(prefix: str, model: type[BaseModel]) -> Non
 @pytest.mark.parametrize("connector", registry().values())
 def test_every_setting_of_a_service_is_in_the_reference(connector: type[Connector]) -> None:
     """In the section of the service, with its description; so are the reference's keys for it."""
-    section = pages()["services.md"].partition(f"## {connector.service}\n")[2].partition("\n## ")[0]
+    section = written()[FOLDER / "services.md"].partition(f"## {connector.service}\n")[2].partition("\n## ")[0]
 
     for name, field in connector.Settings.model_fields.items():
         assert field.description
@@ -96,7 +97,7 @@ def test_every_setting_of_a_service_is_in_the_reference(connector: type[Connecto
 
 def test_every_operation_is_named() -> None:
     """An operator finds in the reference what a step may do, and the way there in the document."""
-    page = pages()["operations.md"]
+    page = written()[FOLDER / "operations.md"]
 
     for name, connector in registry().items():
         for operation in connector.operations().values():

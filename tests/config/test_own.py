@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from retirement.config import load
+from retirement.config import as_own_dialect, load
 from retirement.connectors.openedx import Forum, OpenEdx, OpenEdxSettings
 from retirement.errors import ConfigError
 
@@ -183,3 +183,14 @@ def test_a_setting_has_one_name(desk: Desk) -> None:
     """Under both, nothing says which of the two values is meant."""
     with pytest.raises(ConfigError, match="archive_days: is the former name of cleanup_days; keep that one"):
         desk.load(OWN + "archive_days: 3\ncleanup_days: 4\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"), [("at_once: auto", 32), ("at_once: '${N}', at_once_most: 50", 50), ("at_once: '7'", 7)]
+)
+def test_the_number_of_learners_at_a_time_may_be_found_out(desk: Desk, given: str, found: int) -> None:
+    """Then another one is the most; both are written out again."""
+    configuration = desk.load(OWN + f"queue: {{{given}}}\n", N="auto")
+
+    assert configuration.queue.most_at_once == found
+    assert desk.load(as_own_dialect(configuration), RETIREMENT_CLIENT_SECRET="s").queue == configuration.queue

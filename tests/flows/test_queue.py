@@ -119,8 +119,12 @@ def test_the_requests_of_a_learner_are_the_reference_drivers(tmp_path: Path, eng
 def test_a_dag_runs_independent_steps_at_once_and_leaves_no_residue(
     tmp_path: Path, engine: str, retirement: Command
 ) -> None:
-    """The twenty-five hard cases through the pipeline whose middle six steps do not wait for each other."""
+    """The twenty-five hard cases through the pipeline whose middle six steps do not wait for each other.
+
+    The number of learners at a time is found out.
+    """
     with sandbox(tmp_path, "--pipeline", "dag", seed=seeds.demo(states("dag"))) as platform:
+        platform.configure(queue={"at_once": "auto"})
         answer = retirement("retire-queue", "--json", "--config", platform.config)
 
         assert (answer.code, answer.document["outcomes"]) == (0, {"retired": 25})
