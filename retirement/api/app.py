@@ -23,7 +23,18 @@ from retirement.api.prefect import PrefectBehind
 from retirement.api.provider import Pools, Provider, keys_of_the_lms
 from retirement.api.refusals import NOT_UNDERSTOOD, DoorError
 from retirement.api.retirements import Retirements, Sites, Start
-from retirement.api.routes import about, approvals, forward_auth, holds, learners, permissions, sign_in, work
+from retirement.api.routes import (
+    about,
+    approvals,
+    forward_auth,
+    holds,
+    learners,
+    permissions,
+    reports,
+    runs,
+    sign_in,
+    work,
+)
 from retirement.api.sessions import Sessions
 from retirement.api.sign_in import SignIn
 from retirement.api.tokens import Issuer, for_us, of_learner
@@ -50,6 +61,8 @@ ROUTERS: Sequence[APIRouter] = (
     approvals.router,
     holds.router,
     work.router,
+    runs.router,
+    reports.router,
 )
 #: Requests to the provider at the same time.
 _AT_ONCE = 4

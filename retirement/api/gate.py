@@ -82,18 +82,20 @@ class Gate:
         except LedgerError:
             raise Unavailable("the ledger does not answer, so that no permission can be looked up") from None
 
-    def of_groups(self, person: Person) -> set[str]:
-        """What a person may do in the whole system as a member of groups of the provider."""
+    def of_groups(self, person: Person, area: Area, instance: str = "") -> set[str]:
+        """What a person may do in one place as a member of groups of the provider."""
         if person.issuer != self.settings.issuer:
             return set()
-        return {action.value for group in person.groups for action in self.settings.groups.get(group, ())}
+        there = self.settings.organizations.get(instance, {}) if area is Area.ORGANIZATION else {}
+        given = [groups.get(each, ()) for groups in (self.settings.groups, there) for each in person.groups]
+        return {action.value for actions in given for action in actions}
 
     async def may(self, person: Person, area: Area, instance: str = "") -> set[str]:
         """The actions that a person may do in one place; what holds for the system holds for each organisation."""
         places = {(Area.SYSTEM.value, ""), (area.value, instance)}
         granted = await self.granted(person)
         named = {action for each in granted if (each.domain, each.instance) in places for action in each.actions}
-        return named | self.of_groups(person)
+        return named | self.of_groups(person, area, instance)
 
     async def permits(self, person: Person, action: Action, area: Area = Area.SYSTEM, instance: str = "") -> bool:
         """Whether a person may do this."""

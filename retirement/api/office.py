@@ -1,8 +1,9 @@
 """What routes that act on learners work with: the configuration, the site, and what a person may type."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Path
@@ -30,6 +31,8 @@ class Office:
 
     configuration: Configuration
     sites: Sites
+    #: For what takes long, and is done once at a time however many ask.
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def opened(self) -> AbstractAsyncContextManager[Site]:
         """The site, until the block ends."""

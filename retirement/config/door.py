@@ -65,6 +65,10 @@ class DoorSettings(Settings):
         description="Groups of the provider and what their members may do in the whole system, such as "
         "`{retirement-operators: [view, retire]}`.",
     )
+    organizations: dict[Text, dict[Text, tuple[Action, ...]]] = Field(
+        default_factory=dict,
+        description="Organisations, and what members of groups may do in each, such as `{edX: {edx-staff: [report]}}`.",
+    )
     groups_claim: Text = Field(
         default="groups",
         description="Claim in which the groups stand, with dots for one within another, such as `realm_access.roles`.",

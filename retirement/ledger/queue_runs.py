@@ -39,6 +39,10 @@ class QueueRuns:
 
         await self._access.write(end)
 
+    async def one(self, run_id: str) -> QueueRun | None:
+        """A run, None where there is none of that id."""
+        return await self._access.read(lambda tx: tx.row(QueueRun, run_id))
+
     async def since(self, time: datetime) -> list[QueueRun]:
         """The runs that began then or later, in that order."""
         runs = await self._access.read(lambda tx: tx.rows(QueueRun, QueueRun.began_at >= time))

@@ -122,25 +122,28 @@ _COUNTED: dict[str, Callable[[Month, Row | None, Row], None]] = {
 }
 
 
-def month_of(text: str, now: datetime) -> Month:
-    """A month that was typed as YYYY-MM, still to be read. Raises `ConfigError` for another text, and a later month."""
+def month_of(text: str, now: datetime, key: str = "--month") -> Month:
+    """A month that was typed as YYYY-MM, still to be read; `key` is where, for errors.
+
+    Raises `ConfigError` for another text, and a later month.
+    """
     found = _MONTH.fullmatch(text)
     if not found:
-        raise ConfigError("--month: give a month as YYYY-MM, such as 2026-02")
+        raise ConfigError(f"{key}: give a month as YYYY-MM, such as 2026-02")
     year, month = int(found[1]), int(found[2])
     begin = datetime(year, month, 1, tzinfo=UTC)
     if begin > now:
-        raise ConfigError(f"--month: {text} has not begun; give this month or an earlier one")
+        raise ConfigError(f"{key}: {text} has not begun; give this month or an earlier one")
     return Month(begin, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
 
 
-def read_month(location: LedgerLocation, text: str, now: datetime) -> Month:
+def read_month(location: LedgerLocation, text: str, now: datetime, *, key: str = "--month") -> Month:
     """The numbers of a month. Raises `ConfigError` for a month that the ledger does not reach back to, too.
 
     And for a ledger of another site; `LedgerError` for one that is missing, or is not what was written.
     """
-    month = month_of(text, now)
+    month = month_of(text, now, key)
     Evidence.of(location).replay(month.take)
     if month.head is None:
-        raise ConfigError(f"--month: {location} has no entry of {text} or before; give a later month")
+        raise ConfigError(f"{key}: {location} has no entry of {text} or before; give a later month")
     return month

@@ -8,7 +8,7 @@ import pytest
 
 from retirement.ledger import EVERYTHING, Action
 
-from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, token
+from .desk import ADMIN, ISSUER, STRANGER, Desk, bearer, learner_token, token
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +93,30 @@ async def test_an_organisation_has_permissions_of_its_own(desk: Desk) -> None:
 
     assert [each.status_code for each in answers] == [200, 404, 404]
     assert answers[0].json() == {"domainId": "organization", "instanceId": "edX", "actions": ["report"]}
+
+
+async def test_a_group_of_the_provider_may_do_more_in_an_organisation_than_elsewhere(desk: Desk) -> None:
+    """With what it may do in the whole system; a person of the LMS is in no group."""
+    desk.settings["organizations"] = {"edX": {"edx-staff": ["report"], "operators": ["hold"]}, "MITx": {}}
+    people = {
+        "staff": bearer(token(STRANGER, groups=["edx-staff"])),
+        "both": bearer(token(STRANGER, groups=["edx-staff", "operators"])),
+        "learner": bearer(learner_token(groups=["edx-staff"])),
+    }
+    places = ("organization?instance=edX", "organization?instance=MITx", "organization?instance=edx", "system")
+    async with desk.with_learners().open() as client:
+        found = {
+            person: [
+                (await client.get(f"{PERMISSIONS}/{each}", headers=headers)).json().get("actions") for each in places
+            ]
+            for person, headers in people.items()
+        }
+    system = ["view", "retire"]
+    assert found == {
+        "staff": [["report"], None, None, None],
+        "both": [["view", "retire", "hold", "report"], system, system, system],
+        "learner": [None] * 4,
+    }
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,21 @@ OPEN = {
     "POST /sign-out/back-channel": "is asked by the provider, with a token that it has signed",
 }
 #: What a path parameter is filled with.
-VALUES = {"domain": "system", "user_id": "17", "question": "1", "hold": "1", "receipt": "1", "service": "LMS"}
-ANYBODY, SIGNED_IN, OWN = "open", "signed in", "own or "
+VALUES = {
+    "domain": "system",
+    "user_id": "17",
+    "question": "1",
+    "hold": "1",
+    "receipt": "1",
+    "service": "LMS",
+    "run": "1",
+    "month": "2026-01",
+    "claim": "1",
+    "organization": "edX",
+}
+ANYBODY, SIGNED_IN, OWN, THERE = "open", "signed in", "own or ", " there"
+#: People who may do everything in an organisation: granted, by a group of the provider, and in another one.
+OF_IT, BY_GROUP, OF_ANOTHER = "of edX", "group of edX", "of MITx"
 
 
 def routes() -> Iterator[tuple[str, str, str]]:
@@ -34,18 +47,26 @@ def routes() -> Iterator[tuple[str, str, str]]:
     for route in (each for router in ROUTERS for each in router.routes):
         assert isinstance(route, APIRoute), "what is mounted has to be in a table of its own"
         checks = [each.call for each in route.dependant.dependencies if isinstance(each.call, Need)]
-        needs = {f"{OWN if isinstance(each, own_or) else ''}{each.action.value}" for each in checks}
+        needs = {named(each) for each in checks}
         if not needs:
             needs = {SIGNED_IN} if any(each.call is signed_in for each in route.dependant.dependencies) else {ANYBODY}
         for method in sorted(route.methods):
             yield method, route.path, needs.pop()
 
 
+def named(check: Need) -> str:
+    """A need in words."""
+    own, there = OWN if isinstance(check, own_or) else "", THERE if check.area is Area.ORGANIZATION else ""
+    return f"{own}{check.action.value}{there}"
+
+
 def people() -> Mapping[str, dict[str, str]]:
     """The header of each kind of person: one for each action, the administrator, and those who have none."""
     having = {each.value: bearer(token(f"only-{each.value}")) for each in EVERYTHING}
     others = {"administrator": bearer(token(ADMIN)), "stranger": bearer(token(STRANGER)), "no token": {}}
-    return {**having, **others, "learner": bearer(learner_token())}
+    there = {OF_IT: bearer(token("of-edX")), OF_ANOTHER: bearer(token("of-MITx"))}
+    there[BY_GROUP] = bearer(token("by-group", groups=["edx-staff"]))
+    return {**having, **there, **others, "learner": bearer(learner_token())}
 
 
 def expected(need: str, person: str) -> int | None:
@@ -55,17 +76,22 @@ def expected(need: str, person: str) -> int | None:
     if person == "no token":
         return 401
     is_own = person == "learner" and need.startswith(OWN)
-    return None if need.removeprefix(OWN) in (SIGNED_IN, person) or is_own or person == "administrator" else 403
+    is_there = person in (OF_IT, BY_GROUP) and need.endswith(THERE)
+    needed = need.removeprefix(OWN).removesuffix(THERE)
+    return None if needed in (SIGNED_IN, person) or is_own or is_there or person == "administrator" else 403
 
 
 async def test_every_route_lets_through_whom_it_says_and_refuses_all_others(desk: Desk) -> None:
     """A route without a check is open to all, and has to be known as such."""
     lines, wrong = [], []
+    desk.settings["organizations"] = {"edX": {"edx-staff": [each.value for each in EVERYTHING]}}
     async with desk.with_learners().open() as client, desk.ledger() as ledger:
         await desk.seed("ana")
         for action in EVERYTHING:
             holder = Holder(ISSUER, f"only-{action.value}")
             await ledger.permissions.set(holder, Area.SYSTEM, "", [action])
+        for instance in ("edX", "MITx"):
+            await ledger.permissions.set(Holder(ISSUER, f"of-{instance}"), Area.ORGANIZATION, instance, EVERYTHING)
         found = list(routes())
         for method, path, need in found:
             url = re.sub(r"{(\w+)}", lambda match: VALUES[match[1]], path)
@@ -76,8 +102,8 @@ async def test_every_route_lets_through_whom_it_says_and_refuses_all_others(desk
                 refused = answer.status_code if answer.status_code in (401, 403) else None
                 if refused != expected(need, person):
                     wrong.append((method, path, need, person, answer.status_code))
-            lines.append(f"{method:6} {path:32} {need:16} {' '.join(map(str, statuses.values()))}")
-    print("\n".join([f"{'':56} {' '.join(people())}", *lines]))  # noqa: T201 - the table is asked for
+            lines.append(f"{method:6} {path:46} {need:16} {' '.join(map(str, statuses.values()))}")
+    print("\n".join([f"{'':70} {' '.join(people())}", *lines]))  # noqa: T201 - the table is asked for
 
     assert wrong == []
     assert {f"{method} {path}" for method, path, need in found if need == ANYBODY} == set(OPEN)

@@ -43,6 +43,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("partners.sinks[].recipients.PARTNER.", MailRecipient),
 ]
 KINDS = {
+    "], dict[": "mapping of mappings",
     "Action": "mapping of lists of texts",
     "MailRecipient": "mapping of recipients",
     "], tuple[": "mapping of lists",

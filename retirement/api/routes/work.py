@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 
 from retirement.api.office import InOffice, Number, Typed, as_asked
@@ -11,9 +11,13 @@ from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.api.refusals import Missing
 from retirement.followup.confirming import confirm
 from retirement.followup.overview import overview, services
+from retirement.followup.questions import is_overdue
 from retirement.ledger import Action
+from retirement.reports import listed
 
 router = APIRouter(prefix="/api", tags=["work"])
+
+_UserId = Annotated[int, Query(ge=1, le=2**31 - 1, description="The LMS' number of a learner.")]
 
 
 class Breaker(BaseModel):
@@ -63,6 +67,15 @@ async def breaker(
         change = gate.ledger.breakers.open if given.breaker == "open" else gate.ledger.breakers.close
         await change(service, reason=given.reason, by=given.by)
     return {"service": service, "breaker": given.breaker}
+
+
+@router.get("/receipts", summary="What services have still to confirm")
+async def receipts(office: InOffice, _: Viewer, every: bool = False, user_id: _UserId | None = None) -> dict[str, Any]:
+    """With the words of `retirement verify --json`, and no service is asked; `every`: confirmed ones as well."""
+    async with office.opened() as site:
+        found = await site.ledger.receipts.find(user_id=user_id, open_only=not every)
+        rows = [listed.receipt(each, overdue=is_overdue(site, each)) for each in found if each.operation]
+    return {"receipts": rows}
 
 
 @router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")
