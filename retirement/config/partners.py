@@ -78,6 +78,11 @@ class SftpSettings(SinkSettings):
     passphrase: SecretStr | None = Field(default=None, description="What the private key is encrypted with.")
     password: SecretStr | None = Field(default=None, description="Password of the account; none: the private key.")
     folder: Text = Field(description="Folder on the server, below which each partner gets a folder of its own.")
+    file_mode: Literal["0600", "0640", "0644", "0660"] = Field(
+        default="0600",
+        description="Mode of the files on the server, in quotes; `0640` where partners read them as members of a "
+        "group. A folder that is made for a partner can be entered by the same accounts.",
+    )
 
 
 class MailRecipient(Settings):
@@ -86,6 +91,9 @@ class MailRecipient(Settings):
     to: tuple[MailAddress, ...] = Field(min_length=1, description="E-mail addresses of the partner.")
     age: Text | None = Field(
         default=None, description="Public key of the partner, as `age-keygen` prints it: `age1…`; the file is for it."
+    )
+    openpgp_file: Text | None = Field(
+        default=None, description="File with the OpenPGP public key of the partner, in the place of `age`."
     )
     allow_plain: Text | None = Field(
         default=None, description="Why the file may go unencrypted, such as `our own mail server`; none: it may not."

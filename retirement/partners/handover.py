@@ -13,7 +13,7 @@ from retirement.ledger import Ledger
 from retirement.ledger.deliveries import DeliveredFile
 from retirement.partners.claimed import Origin, Reported
 from retirement.partners.destination import Destination
-from retirement.partners.files import Naming, Report, index_of
+from retirement.partners.files import Naming, Report, index_of, slug_of
 from retirement.partners.sinks.kit import Allowed, Sink
 
 
@@ -35,6 +35,18 @@ class HandOver:
     ) -> None:
         self._ledger, self._destination, self._allowed = ledger, destination, allowed
         self._down = dict(down)
+
+    async def discard_drafts(self, platform: str) -> list[str]:
+        """Has the sinks delete what runs that died have left half written; why one could not, a line for each."""
+        found = HandedOver()
+        for sink in self._destination.sinks:
+            if sink.name in self._down:
+                continue
+            try:
+                await sink.discard_drafts(f"{slug_of(platform)}_", self._allowed)
+            except (ConfigError, ServiceError) as error:
+                self._note(sink, error, f"drafts, sink {sink.name}: {error}", found)
+        return found.problems
 
     async def deliver(self, origin: Origin, platform: str, rows: Sequence[Reported]) -> HandedOver:
         """Delivers these rows of a claim. Raises what ends a run: `LedgerError`, `LeaseLost`, `Interrupted`."""

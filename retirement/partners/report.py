@@ -109,6 +109,7 @@ class _Run:
 
     async def finish_earlier(self) -> None:
         """Closes claims whose run stopped before the answer, and delivers what was kept. No other run has the lease."""
+        self.delivery.problems += await self._hand_over.discard_drafts(self._destination.platform)
         for claim in await self.ledger.claims.find(state=BEGUN):
             await self.ledger.claims.lost(claim.id, "the process stopped between request and answer")
         for claim in await self.ledger.claims.find(state=WRITTEN):

@@ -56,9 +56,10 @@ OWNERS = {
     "platformdirs": ("retirement.process",),
     "prefect": ("retirement.flows",),
     "psutil": ("retirement.flows.kit.postgres", "retirement.flows.kit.server"),
-    "pyrage": ("retirement.partners.sinks.mail",),
+    "pyrage": ("retirement.partners.sinks.seals",),
     "pydantic": ("retirement",),
     "pydantic_core": ("retirement.config", "retirement.flows.kit.parameters"),
+    "pysequoia": ("retirement.partners.sinks.openpgp",),
     "rich": ("retirement.cli",),
     "sqlalchemy": (
         "retirement.ledger",

@@ -36,7 +36,7 @@ DELIVERY = (
         _held(
             "drive::test_an_answer_that_is_lost_after_the_upload_makes_no_second_file",
             "drive::test_what_drive_refuses_or_forgets_keeps_the_rows",
-            "drive::test_a_report_that_died_at_any_request_is_finished_by_the_next",
+            "partner_crashes::test_a_report_that_died_at_any_request_of_a_sink_is_finished_by_the_next",
         ),
     ),
     Row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,8 +21,11 @@ from .doubles import Died
 from .dying import Mortal
 from .reporting import told_below
 
-#: What changes something on a server, or begins to look: a client that died between two others is the same to it.
-REQUESTS = ("open", "write", "posix_rename", "mkdir")
+#: Every request of our client but CLOSE, since a server closes what a client that is gone has left open.
+REQUESTS = (
+    *("open", "read", "write", "setstat", "fsetstat", "stat", "lstat", "fstat", "scandir"),
+    *("remove", "mkdir", "rename", "posix_rename"),
+)
 
 
 class Login(asyncssh.SSHServer):
@@ -42,6 +46,7 @@ class Server:
     port: int
     host_key: str
     mortal: Mortal | None = None
+    lacks: tuple[str, ...] = ()  #: requests that it does not know
 
     def settings(self, **changes: Any) -> SftpSettings:
         given: dict[str, Any] = {
@@ -58,15 +63,16 @@ class Server:
 
 
 @asynccontextmanager
-async def sftp_server(root: Path) -> AsyncIterator[Server]:
-    """The server, until the block ends."""
+async def sftp_server(root: Path, written: Callable[[Path], object] = lambda _: None) -> AsyncIterator[Server]:
+    """The server, until the block ends; `written` is given each file when something is about to be written to it."""
     key = asyncssh.generate_private_key("ssh-ed25519")
     server = Server(root, 0, key.export_public_key().decode().strip())
 
     def files(channel: Any) -> asyncssh.SFTPServer:
         made = asyncssh.SFTPServer(channel, chroot=bytes(root))
         for name in REQUESTS:
-            vars(made)[name] = _mortal(server, getattr(made, name))
+            vars(made)[name] = _mortal(server, name, getattr(made, name))
+        vars(made)["write"] = _looked_at(written, vars(made)["write"])
         return made
 
     listener = await asyncssh.listen("127.0.0.1", 0, server_factory=Login, server_host_keys=[key], sftp_factory=files)
@@ -78,10 +84,20 @@ async def sftp_server(root: Path) -> AsyncIterator[Server]:
         await listener.wait_closed()
 
 
-def _mortal(server: Server, work: Callable[..., Any]) -> Callable[..., Any]:
+def _looked_at(written: Callable[[Path], object], work: Callable[..., Any]) -> Callable[..., Any]:
+    def write(file: Any, *args: Any) -> Any:
+        written(Path(os.fsdecode(file.name)))
+        return work(file, *args)
+
+    return write
+
+
+def _mortal(server: Server, name: str, work: Callable[..., Any]) -> Callable[..., Any]:
     """A request of a client that is dead fails; the client notices by its own next step."""
 
     def requested(*args: Any) -> Any:
+        if name in server.lacks:
+            raise asyncssh.SFTPOpUnsupported("")
         made: list[Any] = []
         try:
             kept = lambda *given: made.append(work(*given))  # noqa: E731 - what is opened for the dead is closed

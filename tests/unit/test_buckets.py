@@ -21,7 +21,6 @@ from retirement.partners.sinks.s3 import Bucket, s3_sink
 from .batches import batch_of
 from .buckets import InBucket, s3_server, settings
 from .doubles import PERSONAL, USERNAME, World
-from .dying import dies_anywhere
 from .reporting import CLEAN, TAKE, due, flags, queued, sent, told
 
 pytestmark = pytest.mark.anyio
@@ -59,19 +58,6 @@ async def test_each_partner_has_a_prefix_with_an_encrypted_object(world: World, 
     assert {each.file.place.split("/")[0] for each in receipts} == {"OrgA", "OrgB", "Zürich-U-4ce806dc"}
     assert not [secret for secret in PERSONAL if secret in f"{receipts}"]
     assert (await site.ledger.verify()).ok
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-async def test_a_report_that_died_at_any_request_is_finished_by_the_next(
-    world: World, tmp_path: Path, server: str, after: bool, every_nth: int
-) -> None:
-    """Each learner is in one object of each organisation, and the LMS' queue is empty."""
-    InBucket(settings(server)).made()
-
-    def make(deaths: int) -> InBucket:
-        return InBucket(settings(server, prefix=f"{after}-{deaths}"))
-
-    assert await dies_anywhere(world, tmp_path, make, after=after, every_nth=every_nth, of_sinks=True) >= 13
 
 
 async def test_an_organisation_without_a_partner_stops_no_other(world: World, bucket: InBucket) -> None:

@@ -15,8 +15,8 @@ from retirement.partners.sinks.drive import drive_sink
 
 from .batches import batch_of
 from .doubles import World
-from .drives import FOLDER, ORGS, DriveServer, error
-from .dying import Mortal, dies_anywhere
+from .drives import FOLDER, DriveServer, error
+from .dying import Mortal
 from .reporting import TAKE, due, flags, queued, sent
 
 pytestmark = pytest.mark.anyio
@@ -45,24 +45,6 @@ async def test_each_partner_has_a_file_and_its_people_are_told_once(world: World
     (said,) = [each["comments"] for each in drive.reports() if each["parents"] == ["id-1"]]
     assert [text.split(" campus")[0] for text in said] == ["+a@one.example +b@one.example"]
     assert not [each for each in drive.reports() if each["parents"] != ["id-1"] and each.get("comments")]
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-async def test_a_report_that_died_at_any_request_is_finished_by_the_next(
-    world: World, tmp_path: Path, after: bool, every_nth: int
-) -> None:
-    """Each learner is in one file of each organisation, no comment is there twice, and the LMS' queue is empty."""
-    drive = DriveServer(tmp_path)
-
-    def make(_deaths: int) -> DriveServer:
-        assert all(len(each["comments"]) == 1 for each in drive.reports())
-        drive.reset()
-        for file in ORGS:
-            ids = [each["id"] for each in drive.files.values() if each["name"] == file and not each["trashed"]]
-            drive.permissions[ids[0]] = [{"type": "user", "emailAddress": "dpo@one.example"}]
-        return drive
-
-    assert await dies_anywhere(world, tmp_path, make, after=after, every_nth=every_nth, of_sinks=True) >= 20
 
 
 async def test_an_answer_that_is_lost_after_the_upload_makes_no_second_file(world: World, drive: DriveServer) -> None:

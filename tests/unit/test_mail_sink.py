@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
-import email
 import io
-import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyrage
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
+from pysequoia import Tsk, decrypt
 
-from retirement.config.partners import MailSettings
+from retirement.config.partners import MailRecipient
 from retirement.errors import ConfigError, Misconfigured, RetirementError, Transient
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination
@@ -33,108 +21,11 @@ from retirement.partners.expiry import Ages, ExpiryFinding, ExpiryResult, expire
 from retirement.partners.sinks.mail import mail_sink
 
 from .batches import batch_of
-from .doubles import PERSONAL, World
-from .dying import Mortal, dies_anywhere
+from .doubles import PERSONAL, USERNAME, World
+from .mailboxes import ORGS, Mailbox, mail_server
 from .reporting import TAKE, due, flags, queued, sent
 
 pytestmark = pytest.mark.anyio
-
-ORGS = ("OrgA", "OrgB", "Zürich U.")
-
-
-@dataclass
-class Mailbox:
-    """A server that keeps what it accepts, and answers what a test wants."""
-
-    folder: Path
-    port: int = 0
-    answers: dict[str, str] = field(default_factory=dict)
-    accepted: list[email.message.Message] = field(default_factory=list)
-    key: pyrage.x25519.Identity = field(default_factory=pyrage.x25519.Identity.generate)
-
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd looks for this name
-        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
-    ) -> str:
-        if answer := self.answers.get(address):
-            return answer
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - as well
-        if answer := self.answers.get("DATA"):
-            return answer
-        self.accepted.append(email.message_from_bytes(envelope.content))
-        return "250 OK"
-
-    def settings(self, **changes: Any) -> MailSettings:
-        age = str(self.key.to_public())
-        given: dict[str, Any] = {
-            "name": "mail",
-            "kind": "mail",
-            "host": "localhost",
-            "port": self.port,
-            "ca_file": str(self.folder / "server.pem"),
-            "username": "campus",
-            "password": SecretStr("hunter2"),
-            "sender": "retirement@campus.example",
-            "recipients": {org: {"to": [f"dpo-{number}@x.example"], "age": age} for number, org in enumerate(ORGS)},
-        }
-        return MailSettings(**given | changes)
-
-    def destination(self, mortal: Mortal | None) -> Destination:
-        sink = mail_sink(self.settings())
-        if mortal:
-            vars(sink)["_converse"] = mortal.doing(sink._converse)
-        return Destination(None, "campus.example", (sink,))
-
-    def told(self) -> Counter[tuple[str, str]]:
-        """How often each learner is in a message of each organisation; one that came again is the same message."""
-        found: Counter[tuple[str, str]] = Counter()
-        for message in {str(each["Message-ID"]): each for each in self.accepted}.values():
-            (attached,) = [part for part in message.walk() if part.get_filename()]
-            content = pyrage.decrypt(attached.get_payload(decode=True), [self.key])
-            for row in csv.DictReader(io.StringIO(content.decode("utf-8"), newline="")):
-                found[row["original_username"], str(attached.get_filename()).split("_")[1]] += 1
-        return found
-
-
-def _login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
-    return AuthResult(success=data.password == b"hunter2", handled=False)
-
-
-def _certificate(folder: Path) -> Path:
-    """A file with a key and a certificate for this machine, by nobody."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = folder / "server.pem"
-    path.write_bytes(pem + made.public_bytes(Encoding.PEM))
-    return path
-
-
-@asynccontextmanager
-async def mail_server(folder: Path) -> AsyncIterator[Mailbox]:
-    """The server, on a port of its own, with a certificate that is in no machine's store."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(_certificate(folder))
-    box = Mailbox(folder)
-
-    def smtp() -> SMTP:
-        return SMTP(box, tls_context=context, require_starttls=True, authenticator=_login, auth_required=True)
-
-    server = await asyncio.get_running_loop().create_server(smtp, "127.0.0.1", 0)
-    async with server:
-        box.port = server.sockets[0].getsockname()[1]
-        yield box
 
 
 @pytest.fixture
@@ -156,20 +47,6 @@ async def test_each_partner_gets_a_message_that_only_its_key_opens(world: World,
     assert {each.file.place for each in await site.ledger.deliveries.find()} == {
         str(each["Message-ID"]) for each in box.accepted
     }
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-async def test_a_report_that_died_at_any_message_is_finished_by_the_next(
-    world: World, tmp_path: Path, after: bool, every_nth: int
-) -> None:
-    """A message that was accepted and not entered comes again as the same message."""
-    async with mail_server(tmp_path) as box:
-
-        def make(_deaths: int) -> Mailbox:
-            box.accepted.clear()
-            return box
-
-        assert await dies_anywhere(world, tmp_path, make, after=after, every_nth=every_nth, of_sinks=True) >= 4
 
 
 @pytest.mark.parametrize(
@@ -218,6 +95,16 @@ async def test_a_refusal_keeps_the_rows_and_is_told_without_its_words(
     assert (second.problems, box.told(), flags(world)) == ([], due(), {})
 
 
+async def test_an_answer_to_the_farewell_is_no_reason_to_send_twice(world: World, box: Mailbox) -> None:
+    """The message was accepted before."""
+    site = await queued(world)
+    box.answers["QUIT"] = "421 too busy"
+
+    delivery = await partners.deliver(site, batch_of(site), box.destination(None))
+
+    assert (delivery.problems, len(box.accepted), flags(world)) == ([], 3, {})
+
+
 async def test_a_refused_address_of_several_is_no_reason_to_send_twice(world: World, box: Mailbox) -> None:
     """The partner has the file."""
     site = await queued(world)
@@ -234,11 +121,45 @@ async def test_a_refused_address_of_several_is_no_reason_to_send_twice(world: Wo
 async def test_a_partner_without_a_key_gets_nothing_unless_a_reason_is_given(box: Mailbox) -> None:
     """Said before anything is claimed, as is a key that is none."""
     to = ["dpo@x.example"]
-    for recipient, text in (({"to": to}, "has no key"), ({"to": to, "age": "age1x"}, "is no public key of age")):
-        with pytest.raises(ConfigError, match=text):
-            mail_sink(box.settings(recipients={"OrgA": recipient}))
+    none, both = str(box.folder / "none.asc"), {"age": "age1x", "openpgp_file": "x"}
+    for recipient, text in (
+        ({"to": to}, "has no key"),
+        ({"to": to, "age": "age1x"}, "is no public key of age"),
+        ({"to": to, **both}, "has two keys"),
+        ({"to": to, "openpgp_file": none}, r"recipients\.OrgA\.openpgp_file: .*none.asc cannot be read: No such file"),
+        ({"to": to, "openpgp_file": str(box.folder / "server.pem")}, "is no public key of OpenPGP"),
+    ):
+        with pytest.raises(ConfigError, match=text) as refused:
+            mail_sink(box.settings(recipients={"OrgA": recipient, "OrgB": {"to": to}}))
+        assert [line.split(": ")[1].split()[0].split(".")[1] for line in refused.value.args] == ["OrgA", "OrgB"]
 
     assert mail_sink(box.settings(recipients={"OrgA": {"to": to, "allow_plain": "our own mail server"}}))
+
+
+async def test_a_key_of_openpgp_seals_as_well_until_it_is_revoked(world: World, box: Mailbox) -> None:
+    """Then this partner waits, with one line that names the file; the others have theirs."""
+    site, tsk = await queued(world), Tsk.generate("dpo@one.example")
+    given, path = box.settings(), box.folder / "a.asc"
+    old = tsk.extract_certificate().revoke(tsk.certifier())
+    to = MailRecipient(to=("dpo@one.example",), openpgp_file=str(path))
+    recipients = given.recipients | {"OrgA": to}
+
+    runs = []
+    for content in (bytes(tsk.extract_certificate()) + bytes(old), bytes(tsk.extract_certificate())):
+        path.write_bytes(content)
+        place = Destination(None, "x", (mail_sink(given.model_copy(update={"recipients": recipients})),))
+        runs.append(await partners.deliver(site, batch_of(site), place))
+    (line,) = runs[0].problems
+    names = [str(part.get_filename()) for each in box.accepted for part in each.walk() if part.get_filename()]
+    (sealed,) = [part for part in box.accepted[-1].walk() if part.get_filename()]
+
+    assert "recipients.OrgA.openpgp_file: " in line
+    assert "was revoked; ask the partner for the new one" in line
+    assert (runs[1].problems, flags(world)) == ([], {})
+    assert [name.split("_")[1] + name[-4:] for name in names] == ["OrgB.age", "Zürich-U.age", "OrgA.pgp"]
+    content = decrypt(sealed.get_payload(decode=True), decryptor=tsk.decryptor()).bytes
+    assert content is not None
+    assert {row["original_username"] for row in csv.DictReader(io.StringIO(content.decode()))} == {"bo", USERNAME}
 
 
 async def test_a_partner_without_an_address_stops_no_other(world: World, box: Mailbox) -> None:

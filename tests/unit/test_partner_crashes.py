@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from retirement.partners.destination import Destination, destination
-from retirement.partners.sinks import folder as of_folders
+from retirement.config.partners import KINDS
 
 from .doubles import World
-from .dying import Mortal, dies_anywhere
-from .reporting import told
+from .dying import dies_anywhere
+from .every_sink import SINKS
 
 pytestmark = pytest.mark.anyio
 
-
-@dataclass
-class Folder:
-    """The operator's folder; the operations on its files die with the process."""
-
-    path: Path
-    patch: pytest.MonkeyPatch
-
-    def destination(self, mortal: Mortal | None) -> Destination:
-        self.patch.undo()
-        if mortal:
-            for name in ("_write_private", "_renamed", "sync_folder"):
-                self.patch.setattr(of_folders, name, mortal.doing(vars(of_folders)[name]))
-        return destination(self.path, "https://campus.example")
-
-    def told(self) -> Counter[tuple[str, str]]:
-        assert not list(self.path.glob(".*.partial"))
-        return told(self.path)
+BEFORE_AND_AFTER = pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-@pytest.mark.parametrize("lost", [False, True], ids=["in-peace", "after-a-lost-claim"])
-async def test_a_report_that_died_anywhere_is_finished_by_the_next(
-    world: World, tmp_path: Path, lost: bool, after: bool, every_nth: int
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_report_that_died_at_any_request_of_a_sink_is_finished_by_the_next(
+    world: World, tmp_path: Path, kind: str, after: bool, every_nth: int
 ) -> None:
-    """Everybody is in one file of each organisation, no name is left in the LMS' queue, rows are where they were."""
+    """Each learner is in one delivered file of each organisation, no draft is left, and the LMS' queue is empty."""
+    opened, least = SINKS[kind]
+    async with opened(tmp_path) as make:
+        deaths = await dies_anywhere(world, tmp_path, make, after=after, every_nth=every_nth, of_sinks=True)
 
-    def make(deaths: int) -> Folder:
-        (tmp_path / f"reports-{deaths}").mkdir()
-        return Folder(tmp_path / f"reports-{deaths}", patch)
+    assert deaths >= least
 
-    with pytest.MonkeyPatch.context() as patch:
+
+@BEFORE_AND_AFTER
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        ("folder", True),
+        *(pytest.param(kind, False, marks=pytest.mark.nightly) for kind in KINDS),
+    ],
+)
+async def test_a_report_that_died_anywhere_is_finished_by_the_next(
+    world: World, tmp_path: Path, kind: str, lost: bool, after: bool, every_nth: int
+) -> None:
+    """At requests to the LMS and entries of the ledger as well, and after a claim whose answer was lost."""
+    opened, least = SINKS[kind]
+    async with opened(tmp_path) as make:
         deaths = await dies_anywhere(world, tmp_path, make, lost=lost, after=after, every_nth=every_nth)
 
-    assert deaths >= (60 if lost else 30)
+    assert deaths >= least + 15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from retirement.partners.sinks.sftp import SftpFolder, sftp_sink
 
 from .batches import batch_of
 from .doubles import World
-from .dying import dies_anywhere
 from .reporting import TAKE, due, flags, queued, sent
 from .sftp_servers import OnServer, Server, sftp_server
 
@@ -36,20 +37,79 @@ async def test_each_partner_has_a_folder_on_the_server(world: World, tmp_path: P
     assert len(list((tmp_path / "reports").glob("*.index.json"))) == 1
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
-async def test_a_report_that_died_at_any_request_is_finished_by_the_next(
-    world: World, tmp_path: Path, after: bool, every_nth: int
+@pytest.mark.parametrize(
+    ("changes", "file", "folder"),
+    [({}, 0o600, 0o700), ({"file_mode": "0640"}, 0o640, 0o750), ({"file_mode": "0644"}, 0o644, 0o755)],
+)
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+async def test_modes_are_those_of_the_settings_whatever_mask_the_server_has(
+    tmp_path: Path, changes: dict[str, Any], file: int, folder: int, mask: int
 ) -> None:
-    """Each learner is in one file of each organisation, and the LMS' queue is empty."""
-    (tmp_path / "served").mkdir()
-    async with sftp_server(tmp_path / "served") as server:
+    """A draft is for the account only, also where a run that died has left another one; a folder keeps its mode."""
+    seen: list[int] = []
+    async with sftp_server(tmp_path, lambda path: seen.append(_mode(path))) as server:
+        (tmp_path / "reports" / "Kept").mkdir(parents=True, mode=0o711)
+        before = os.umask(mask)
+        try:
+            store = SftpFolder(server.settings(**changes))
+            for name in ("OrgA/a.csv", "Kept/a.csv"):
+                draft = tmp_path / "reports" / posixpath.dirname(name) / ".a.csv.partial"
+                if draft.parent.is_dir():
+                    draft.write_text("of another run")
+                    draft.chmod(0o666)
+                await store.write(name, b"1")
+            await store.close()
+        finally:
+            os.umask(before)
 
-        def make(deaths: int) -> OnServer:
-            return OnServer(server, f"reports-{deaths}")
+    assert set(seen) == {0o600}
+    assert {_mode(path) for path in tmp_path.rglob("a.csv")} == {file}
+    assert (_mode(tmp_path / "reports" / "OrgA"), _mode(tmp_path / "reports" / "Kept")) == (folder, 0o711)
 
-        deaths = await dies_anywhere(world, tmp_path, make, after=after, every_nth=every_nth, of_sinks=True)
 
-    assert deaths >= 15
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+async def test_a_server_without_modes_takes_files_as_well(tmp_path: Path) -> None:
+    """Such as one before an object store."""
+    async with sftp_server(tmp_path) as server:
+        store = await _store(server)
+        server.lacks = ("setstat", "fsetstat")
+        await store.write("OrgA/a.csv", b"1")
+        assert await store.read("OrgA/a.csv") == b"1"
+        await store.close()
+
+
+async def test_drafts_of_runs_that_died_are_deleted_by_the_next(world: World, tmp_path: Path) -> None:
+    """Whichever claim and partner they were for; those of another site stay, which may be writing them."""
+    async with sftp_server(tmp_path) as server:
+        site, place = await queued(world), OnServer(server, "reports")
+        for name in (
+            "OrgZ/.campus.example_OrgZ_2026-01-01_claim-1.csv.partial",
+            ".campus.example_x.index.json.partial",
+        ):
+            (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "reports" / name).write_text("CanaryName")
+        other = tmp_path / "reports" / "OrgZ" / ".other.example_OrgZ_2026-01-01_claim-1.csv.partial"
+        other.write_text("1")
+
+        delivery = await partners.deliver(site, batch_of(site), place.destination(None))
+
+    assert delivery.problems == []
+    assert list((tmp_path / "reports").rglob(".*")) == [other]
+
+
+async def test_a_file_that_found_no_room_leaves_no_draft(tmp_path: Path) -> None:
+    """It would name learners, and take the room that is left."""
+    async with sftp_server(tmp_path) as server:
+        store = await _store(server)
+        server.lacks = ("write",)
+        with pytest.raises(RetirementError):
+            await store.write("OrgA/a.csv", b"1")
+        await store.close()
+
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def _other_key() -> str:
@@ -100,7 +160,7 @@ async def test_what_a_server_refuses_is_told_without_its_words(
         async def fail(*_args: Any, **_options: Any) -> None:
             raise error("CanaryName")
 
-        vars(client)["makedirs"] = fail
+        vars(client)["isdir"] = fail
         with pytest.raises(RetirementError, match=text) as refused:
             await store.write("OrgA/a.csv", b"1")
         assert "Canary" not in str(refused.value)

@@ -72,6 +72,9 @@ class Drive(Sink):
         """Lists the folders."""
         await self._every_folder()
 
+    async def discard_drafts(self, begin: str, allowed: Allowed) -> None:
+        """A file is there as a whole or not at all."""
+
     async def deliver(self, report: Report, allowed: Allowed) -> str:
         """Finds or creates the file, and tells the partner's people; returns the id of the file."""
         folder = await self._folder_of(report.partner)

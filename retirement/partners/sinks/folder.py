@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retirement.errors import ConfigError
 from retirement.ledger.files import sync_folder
-from retirement.partners.sinks.kit import StoreSink
+from retirement.partners.sinks.kit import StoreSink, draft_of, is_draft
 
 
 class Folder:
@@ -35,7 +35,7 @@ class Folder:
 
     async def write(self, name: str, content: bytes) -> None:
         """By a draft, of which nothing is left where a disk was full: it holds names as well."""
-        draft = self._folder / f".{name}.partial"
+        draft = self._folder / draft_of(name)
         with self._writing():
             try:
                 _write_private(draft, content)
@@ -43,6 +43,13 @@ class Folder:
                 sync_folder(self._folder)
             finally:
                 draft.unlink(missing_ok=True)
+
+    async def discard_drafts(self, begin: str) -> None:
+        """Looks at the folder itself, which has no others below."""
+        with self._writing():
+            for path in sorted(self._folder.iterdir()):
+                if is_draft(path.name, begin):
+                    path.unlink()
 
     async def stored(self, name: str) -> bytes | None:
         """What `read` gives."""

@@ -17,6 +17,16 @@ from retirement.partners.files import Report, digest
 Allowed = Callable[[], None]
 
 
+def draft_of(name: str) -> str:
+    """The name that a file has until it is complete."""
+    return f".{name}.partial"
+
+
+def is_draft(name: str, begin: str) -> bool:
+    """Whether it is the draft of a file whose name begins so."""
+    return name.startswith(f".{begin}") and name.endswith(".partial")
+
+
 class Sink(ABC):
     """One sink. `place` says where it is, without a secret; `only` are the partners whose files it gets, None: all.
 
@@ -35,6 +45,13 @@ class Sink(ABC):
     @abstractmethod
     async def require(self) -> None:
         """Raises `ConfigError` where the settings cannot work, and `ServiceError` where the sink does not answer."""
+
+    @abstractmethod
+    async def discard_drafts(self, begin: str, allowed: Allowed) -> None:
+        """Deletes what runs that died have left half written, of files whose names begin so.
+
+        It names learners, and no later file has to have its name. Raises `ConfigError` and `ServiceError`.
+        """
 
     @abstractmethod
     async def deliver(self, report: Report, allowed: Allowed) -> str:
@@ -72,6 +89,9 @@ class Store(Protocol):
     def write(self, name: str, content: bytes) -> Awaitable[None]:
         """Writes a file, whole or not at all, in the place of one of that name."""
 
+    def discard_drafts(self, begin: str) -> Awaitable[None]:
+        """Deletes the drafts of files whose names begin so, in the folders of partners as well."""
+
     def stored(self, name: str) -> Awaitable[bytes | None]:
         """The content of a file, also of one that `read` would not take for delivered; None where there is none."""
 
@@ -94,6 +114,11 @@ class StoreSink(Sink):
     async def require(self) -> None:
         """Asks the store."""
         await self._store.require()
+
+    async def discard_drafts(self, begin: str, allowed: Allowed) -> None:
+        """By the store, which has given them their names."""
+        allowed()
+        await self._store.discard_drafts(begin)
 
     async def deliver(self, report: Report, allowed: Allowed) -> str:
         """The file of a run that died is found by its name, and is not written again."""

@@ -9,16 +9,16 @@ import asyncio
 import logging
 import smtplib
 import ssl
+from contextlib import suppress
 from datetime import date
 from email.message import EmailMessage
 from hashlib import sha256
-
-import pyrage
 
 from retirement.config.partners import MailRecipient, MailSettings
 from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
 from retirement.partners.files import Report
 from retirement.partners.sinks.kit import Allowed, Sink
+from retirement.partners.sinks.seals import Seal, seal_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,30 +41,30 @@ class Mail(Sink):
     def __init__(self, settings: MailSettings) -> None:
         super().__init__(settings.name, f"smtp://{settings.host}:{settings.port}", settings.only)
         self._settings = settings
+        wrong: list[str] = []
+        #: How the file of each partner is sealed.
+        self._seals: dict[str, Seal | None] = {}
         for partner, recipient in settings.recipients.items():
-            self._require_key(partner, recipient)
-
-    def _require_key(self, partner: str, recipient: MailRecipient) -> None:
-        place = f"partners.sinks {self.name}: recipients.{partner}"
-        if recipient.age is None and recipient.allow_plain is None:
-            text = "has no key, so all mail servers on the way could read the learners; give age: age1…"
-            raise ConfigError(f"{place} {text}, or say why that is no harm, as allow_plain")
-        try:
-            if recipient.age is not None:
-                pyrage.x25519.Recipient.from_str(recipient.age)
-        except pyrage.RecipientError:
-            raise ConfigError(f"{place}.age is no public key of age; it begins with age1") from None
+            try:
+                self._seals[partner] = seal_of(recipient, f"partners.sinks {settings.name}: recipients.{partner}")
+            except ConfigError as error:
+                wrong += map(str, error.args)
+        if wrong:
+            raise ConfigError(*wrong)
 
     async def require(self) -> None:
         """Signs in, and sends nothing."""
         await self._ask("EHLO", None)
+
+    async def discard_drafts(self, begin: str, allowed: Allowed) -> None:
+        """A message is accepted whole or not at all."""
 
     async def deliver(self, report: Report, allowed: Allowed) -> str:
         """Sends one message; returns its Message-ID."""
         recipient = self._settings.recipients.get(report.partner)
         if recipient is None:
             raise ConfigError(f"recipients has no entry for {report.partner}; add it, or leave the partner out by only")
-        message = self._message(report, recipient)
+        message = self._message(report, recipient, self._seals[report.partner])
         allowed()
         await self._ask("DATA", message)
         return str(message["Message-ID"])
@@ -90,15 +90,15 @@ class Mail(Sink):
     async def close(self) -> None:
         """Each message has a connection of its own."""
 
-    def _message(self, report: Report, recipient: MailRecipient) -> EmailMessage:
+    def _message(self, report: Report, recipient: MailRecipient, seal: Seal | None) -> EmailMessage:
         subject, key = f"Learners to delete: {report.name}", f"{report.name}\n{report.sha256}"
         message = self._addressed(recipient, subject, key)
         message.set_content(_TEXT.format(organisations=", ".join(report.orgs)))
-        if recipient.age is None:
+        if seal is None:
             message.add_attachment(report.content, maintype="text", subtype="csv", filename=report.name)
         else:
-            content = pyrage.encrypt(report.content, [pyrage.x25519.Recipient.from_str(recipient.age)])
-            message.add_attachment(content, maintype="application", subtype="age", filename=f"{report.name}.age")
+            content, name = seal.sealed(report.content), f"{report.name}.{seal.ending}"
+            message.add_attachment(content, maintype="application", subtype=seal.subtype, filename=name)
         return message
 
     def _addressed(self, recipient: MailRecipient, subject: str, key: str) -> EmailMessage:
@@ -130,12 +130,18 @@ class Mail(Sink):
             client = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_SECONDS, context=context)
         else:
             client = smtplib.SMTP(settings.host, settings.port, timeout=_SECONDS)
-        with client:
+        try:
             if settings.tls == "starttls":
                 client.starttls(context=context)
             if settings.username is not None:
                 client.login(settings.username, settings.password.get_secret_value() if settings.password else "")
-            return len(client.send_message(message)) if message else 0
+            refused = len(client.send_message(message)) if message else 0
+            # What it answers to the farewell changes nothing of what it has accepted.
+            with suppress(smtplib.SMTPException):
+                client.quit()
+            return refused
+        finally:
+            client.close()
 
 
 def mail_sink(settings: MailSettings) -> Mail:

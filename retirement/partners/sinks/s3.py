@@ -67,6 +67,9 @@ class Bucket:
         found = await self._ask("GET object", lambda: self._object(name))
         return found[0] if found and self._is_encrypted(found[1]) else None
 
+    async def discard_drafts(self, begin: str) -> None:
+        """An object is whole or not there."""
+
     async def stored(self, name: str) -> bytes | None:
         """Reads the whole object, however it is encrypted."""
         found = await self._ask("GET object", lambda: self._object(name))

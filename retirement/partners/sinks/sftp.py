@@ -10,17 +10,20 @@ from contextlib import suppress
 from typing import TypeVar
 
 import asyncssh
+from asyncssh.constants import FILEXFER_TYPE_DIRECTORY
 from pydantic import SecretStr
 
 from retirement.config.partners import SftpSettings
 from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
-from retirement.partners.sinks.kit import StoreSink
+from retirement.partners.sinks.kit import StoreSink, draft_of, is_draft
 
 T = TypeVar("T")
 
 #: Seconds until a connection is there, and until the server has done one thing.
 _CONNECT_SECONDS, _SECONDS = 20, 120
 _GONE = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath)
+#: The mode of a draft.
+_PRIVATE = 0o600
 #: What passes by itself.
 _PASSES = (
     *(asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.ConnectionLost, asyncssh.DisconnectError),
@@ -32,7 +35,7 @@ class SftpFolder:
     """The store of one folder of a server; it connects when it is asked for the first time."""
 
     def __init__(self, settings: SftpSettings) -> None:
-        self._settings = settings
+        self._settings, self._mode = settings, int(settings.file_mode, 8)
         self._connection: asyncssh.SSHClientConnection | None = None
         self._client: asyncssh.SFTPClient | None = None
         try:
@@ -63,22 +66,56 @@ class SftpFolder:
         return await self._ask("READ file", read)
 
     async def write(self, name: str, content: bytes) -> None:
-        """By a draft, which gets the name when it is complete."""
+        """By a draft, which gets the name when it is complete, and of which nothing is left where that fails."""
         path = self._path(name)
-        draft = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.partial")
+        folder, last = posixpath.split(path)
+        draft = posixpath.join(folder, draft_of(last))
 
         async def write(client: asyncssh.SFTPClient) -> None:
-            await client.makedirs(posixpath.dirname(path), exist_ok=True)
-            async with client.open(draft, "wb") as file:
-                await file.write(content)
+            await self._make(client, folder)
             try:
-                await client.posix_rename(draft, path)
-            except asyncssh.SFTPOpUnsupported:
-                with suppress(*_GONE):
-                    await client.remove(path)
-                await client.rename(draft, path)
+                await self._fill(client, draft, content)
+                await _renamed(client, draft, path)
+            except asyncssh.SFTPError:
+                with suppress(asyncssh.Error):
+                    await client.remove(draft)
+                raise
 
         await self._ask("WRITE file", write)
+
+    async def _make(self, client: asyncssh.SFTPClient, folder: str) -> None:
+        """Makes the folder of a partner that is new; one that is there keeps the mode that its people gave it."""
+        if await client.isdir(folder):
+            return
+        mode = self._mode | (self._mode & 0o444) >> 2
+        await client.mkdir(folder, asyncssh.SFTPAttrs(permissions=mode))
+        await _where_modes_are(client.chmod(folder, mode))
+
+    async def _fill(self, client: asyncssh.SFTPClient, draft: str, content: bytes) -> None:
+        """A new file, which only the account reads before it is complete, whatever mask the server has."""
+        # What another run has left may have another mode, or be a link to another file.
+        with suppress(*_GONE):
+            await client.remove(draft)
+        async with client.open(draft, "xb", asyncssh.SFTPAttrs(permissions=_PRIVATE)) as file:
+            await _where_modes_are(file.chmod(_PRIVATE))
+            await file.write(content)
+            if self._mode != _PRIVATE:
+                await _where_modes_are(file.chmod(self._mode))
+
+    async def discard_drafts(self, begin: str) -> None:
+        """Looks at the folder and at those of the partners; one that cannot be listed has no file of ours."""
+        top = self._settings.folder
+
+        async def discard(client: asyncssh.SFTPClient) -> None:
+            entries = await client.readdir(top)
+            below = [str(each.filename) for each in entries if each.attrs.type == FILEXFER_TYPE_DIRECTORY]
+            for folder in (top, *(self._path(name) for name in below if name not in (".", ".."))):
+                with suppress(asyncssh.SFTPPermissionDenied, *_GONE):
+                    for name in await client.listdir(folder):
+                        if is_draft(str(name), begin):
+                            await client.remove(posixpath.join(folder, str(name)))
+
+        await self._ask("LIST folder", discard)
 
     async def stored(self, name: str) -> bytes | None:
         """What `read` gives."""
@@ -134,6 +171,21 @@ class SftpFolder:
             # The next thing begins with a connection of its own.
             await self.close()
             raise _ours(self._settings.name, request, error) from None
+
+
+async def _renamed(client: asyncssh.SFTPClient, draft: str, path: str) -> None:
+    try:
+        await client.posix_rename(draft, path)
+    except asyncssh.SFTPOpUnsupported:
+        with suppress(*_GONE):
+            await client.remove(path)
+        await client.rename(draft, path)
+
+
+async def _where_modes_are(change: Awaitable[None]) -> None:
+    # A server of an object store has none.
+    with suppress(asyncssh.SFTPOpUnsupported):
+        await change
 
 
 def _revealed(secret: SecretStr | None) -> str | None:
