@@ -54,7 +54,7 @@ OF_FLOWS: Mapping[str, Action] = {
     **dict.fromkeys(("retire-learner", "retire-queue", "request", "replace-usernames"), Action.RETIRE),
     **dict.fromkeys(("redrive", "bulk-update", "replay", "backfill"), Action.REDRIVE),
     "hold": Action.HOLD,
-    "cleanup": Action.ARCHIVE,
+    **dict.fromkeys(("cleanup", "expire-texts"), Action.ARCHIVE),
     **dict.fromkeys(("partner-report", "expire-reports"), Action.REPORT),
     "manual-task": Action.CONFIRM,
     **dict.fromkeys(("reconcile", "verify-erasure", "breaker", "doctor", "digest"), Action.MONITOR),

@@ -1,5 +1,6 @@
 """Is a certificate true? Compares it with a ledger, offline: no LMS, no service, no key, nothing written."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from retirement.certificate.sealing import NO_CERTIFICATE, check_seal, is_sealed
 from retirement.certificate.statements import FORMAT, Certificate, as_format_1, certificate_of
 from retirement.errors import ConfigError
 from retirement.ledger import LedgerLocation
-from retirement.ledger.chain import canonical
+from retirement.ledger.chain import REDACTED, canonical
 from retirement.ledger.extract import Evidence
 
 
@@ -45,7 +46,11 @@ def compare(document: object, place: LedgerLocation) -> Comparison:
     evidence = Evidence.of(place)
     today = _told(evidence, document, user_id, retirement_id)
     changed = (
-        sorted(key for key in today if _is_statement(key) and _differs(document.get(key), today[key])) if today else []
+        sorted(
+            key for key in today if _is_statement(key) and _differs(_as_today(document, key, today[key]), today[key])
+        )
+        if today
+        else []
     )
     return Comparison(_wrong(document, evidence, user_id, retirement_id, seq), today, changed)
 
@@ -58,7 +63,28 @@ def _wrong(document: Mapping[str, Any], evidence: Evidence, user_id: int, retire
         return [f"the ledger has no retirement of learner {user_id} to certify"]
     if not is_sealed(document):
         return _differences(document, told)
-    return check_seal(document, evidence.keys) + _differences(without_seal(document), told)
+    given = without_seal(document)
+    # Its texts are what the ledger said where its signature is genuine; the ledger may not have them any more.
+    given = {key: _as_taken_out(value, told.get(key)) for key, value in given.items()}
+    return check_seal(document, evidence.keys) + _differences(given, told)
+
+
+def _as_today(document: Mapping[str, Any], key: str, told: Any) -> Any:
+    """A statement, where it is signed without the texts that the ledger does not have any more."""
+    return _as_taken_out(document.get(key), told) if is_sealed(document) else document.get(key)
+
+
+def _as_taken_out(given: Any, told: Any) -> Any:
+    """A statement with "(redacted)" for each text that the ledger tells so, wherever else it says the same."""
+    if isinstance(given, dict) and isinstance(told, dict):
+        return {name: _as_taken_out(value, told.get(name)) for name, value in given.items()}
+    if isinstance(given, list) and isinstance(told, list) and len(given) == len(told):
+        return [_as_taken_out(*both) for both in zip(given, told, strict=True)]
+    if isinstance(given, str) and isinstance(told, str) and REDACTED in told:
+        # Such a text may be a part of a sentence.
+        pattern = ".*".join(map(re.escape, told.split(REDACTED)))
+        return told if re.fullmatch(pattern, given, re.DOTALL) else given
+    return given
 
 
 def _told(

@@ -71,6 +71,7 @@ EXAMPLES = {
         "ledger verify",
         "ledger acts --days 7",
         "ledger redact --entry 812 --by dpo --reason 'names a person' --dry-run",
+        "ledger expire-texts --dry-run",
     ),
     "config": ("config show", "config import tubular.yml", "config states"),
 }

@@ -12,7 +12,19 @@ from retirement.cli.command import Call, command
 from retirement.cli.options import ByOption, DryRunOption, require_keepable, within_ids
 from retirement.cli.output import table
 from retirement.errors import ConfigError
-from retirement.ledger import Act, Redaction, Rotation, Verdict, opened, pem_of, public_key_of, sign_head, signer_of
+from retirement.followup import expire_texts as followup
+from retirement.ledger import (
+    Act,
+    Redaction,
+    Rotation,
+    TakenOut,
+    Verdict,
+    opened,
+    pem_of,
+    public_key_of,
+    sign_head,
+    signer_of,
+)
 from retirement.ledger import migrate as migrate_ledger
 from retirement.ledger import redact as take_out
 from retirement.ledger import rotate_key as rotate
@@ -20,6 +32,7 @@ from retirement.ledger import verify as verify_ledger
 from retirement.ledger.anchor import line_of
 from retirement.reports import DONE, SOME_FAILED
 from retirement.site import ledger_location
+from retirement.site.stopping import Stop, finish_or_stop
 
 app = typer.Typer(help="The evidence: create, upgrade, sign and verify it.", no_args_is_help=True)
 
@@ -125,6 +138,33 @@ async def redact(
 
 def _redaction(done: Redaction) -> str:
     return f"texts: {done.texts}; entries that have one of them: {', '.join(map(str, done.entries))}"
+
+
+@app.command("expire-texts")
+@command()
+async def expire_texts(
+    call: Call,
+    days: Annotated[
+        int | None, typer.Option(min=30, max=36_500, help="Days since a text was entered; default ledger.text_days.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> int:
+    """Take out what was typed longer ago, where nothing in force needs it; the chain stays whole; asks first."""
+
+    async def done(*, dry: bool) -> list[TakenOut]:
+        found, stop = list[TakenOut](), Stop()
+        work = followup.expire_texts(call.configuration, stop, found.append, days=days, dry_run=dry)
+        await finish_or_stop(work, stop)
+        return found
+
+    found = await done(dry=True)
+    if not dry_run and any(each.texts for each in found):
+        if not (yes or agreed("take them out for good?", followup.summary(found), dry_run_shows="how many")):
+            return DONE
+        found = await done(dry=False)
+    call.show(followup.document(found), followup.summary(found))
+    return DONE
 
 
 @app.command()

@@ -107,6 +107,7 @@ class _Writer:
             "digest_schedule": self.line(configuration.digest_schedule),
             "engine_retention_days": configuration.engine_retention_days,
             "expire_schedule": self.line(configuration.expire_schedule),
+            "expire_texts_schedule": self.line(configuration.expire_texts_schedule),
             "partner_reports": self.line(configuration.partner_reports),
             "username_replacements": self.line(configuration.username_replacements),
             "timezone": self.line(configuration.timezone),
@@ -151,7 +152,7 @@ class _Writer:
             name: list(map(self.text, getattr(ledger, name))) or None
             for name in ("keys", "sign_command", "head_command")
         }
-        data = {"url": url} | lines | lists
+        data = {"url": url} | lines | lists | {"text_days": ledger.text_days}
         return {name: value for name, value in data.items() if value is not None} or None
 
     def databases(self, stores: DatabaseSettings) -> dict[str, str] | None:

@@ -33,6 +33,7 @@ SCHEDULED = {
     "verify": "verify_schedule",
     "cleanup": "cleanup_schedule",
     "expire-reports": "expire_schedule",
+    "expire-texts": "expire_texts_schedule",
     "digest": "digest_schedule",
 }
 #: Keys whose values are cron lines.
@@ -140,6 +141,13 @@ class LedgerSettings(Settings):
         default=(),
         description="Command that gets each signed head as a line on standard input, for a time stamp or a copy "
         "elsewhere.",
+    )
+    text_days: int | None = Field(
+        default=None,
+        ge=30,
+        le=36_500,
+        description="Days after which reasons, bases of holds and evidence that people gave are taken out of the "
+        "ledger, where nothing is in force any more that needs them; none: they stay.",
     )
 
 
@@ -286,6 +294,11 @@ class GeneralSettings(Settings):
         description="Cron line by which `serve` deletes delivered partner reports; none: only `retirement "
         "expire-reports` does.",
     )
+    expire_texts_schedule: Text | None = Field(
+        default=None,
+        description="Cron line by which `serve` takes old texts out of the ledger; none: only `retirement ledger "
+        "expire-texts` does.",
+    )
     partner_reports: Text | None = Field(
         default=None,
         description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
@@ -342,6 +355,7 @@ class Configuration:
     cleanup_days: int
     cleanup_schedule: str | None
     expire_schedule: str | None
+    expire_texts_schedule: str | None
     digest_schedule: str | None
     engine_retention_days: int | None
     partner_reports: str | None

@@ -21,6 +21,7 @@ from retirement.flows.cleanup import cleanup
 from retirement.flows.digest import digest
 from retirement.flows.doctor import doctor
 from retirement.flows.expire_reports import expire_reports
+from retirement.flows.expire_texts import expire_texts
 from retirement.flows.hold import hold
 from retirement.flows.kit.loss import loss_told
 from retirement.flows.kit.names import TAG
@@ -53,6 +54,7 @@ class Schedules:
     verify: Timed | None
     cleanup: Timed | None
     expire_reports: Timed | None = None
+    expire_texts: Timed | None = None
     digest: Timed | None = None
 
     @classmethod
@@ -108,6 +110,7 @@ OFFERS = (
     Offer("cleanup", cleanup, "Has the LMS delete what it keeps of learners whose certificate is complete."),
     Offer("partner-report", partner_report, "Writes a file for each organisation with its learners who were retired."),
     Offer("expire-reports", expire_reports, "Deletes delivered files of partner reports; tells partners days before."),
+    Offer("expire-texts", expire_texts, "Takes old reasons, bases and evidence out of the ledger; the proofs stay."),
     Offer("learner", retire_learner, "Retires one learner on request: finds, shows and confirms the learner first."),
     Offer("request", request, "Has the LMS make a request to retire for accounts; shows them first."),
     Offer("redrive", redrive, "Brings ERRORED learners back to the last proved state; shows them first."),

@@ -24,6 +24,7 @@ from retirement.ledger.permissions import Holder
 from retirement.ledger.permitted import EVERYTHING, Action, Area
 from retirement.ledger.receipts import Given
 from retirement.ledger.redaction import Redaction, redact
+from retirement.ledger.retention import TakenOut, take_out_older
 from retirement.ledger.runs import RETIRED
 from retirement.ledger.signing import Signing, pem_of, public_key_of, signer_of
 from retirement.ledger.tables import (
@@ -89,6 +90,7 @@ __all__ = [
     "Said",
     "SignedHead",
     "Signing",
+    "TakenOut",
     "Transaction",
     "Unreported",
     "Verdict",
@@ -104,5 +106,6 @@ __all__ = [
     "rotate_key",
     "sign_head",
     "signer_of",
+    "take_out_older",
     "verify",
 ]

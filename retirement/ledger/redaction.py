@@ -20,7 +20,7 @@ from retirement.ledger.chain import Head
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.maintenance import in_a_transaction, require_idle
 from retirement.ledger.schema import require_schema, schema_of
-from retirement.ledger.transaction import opened_transaction
+from retirement.ledger.transaction import Transaction, opened_transaction
 from retirement.ledger.verification import TEXT_REDACTED, require_whole
 
 
@@ -46,15 +46,10 @@ def redact(
     `dry_run` changes nothing. Raises `ConfigError` for an entry that is not there or has no text that can be taken
     out, `BusyElsewhere` while a run is under way, which may have a text in its memory, and `LedgerError`.
     """
-    if location.file and not location.file.is_file():
-        raise ConfigError(f"{location}: there is no ledger")
-    anchor = read_anchor(location.anchor)
+    require_there(location)
 
     def work(connection: Connection) -> tuple[Redaction, Head]:
-        require_schema(schema_of(connection) or "", str(location))
-        require_whole(connection, anchor, str(location))
-        require_site(connection, location)
-        tx = opened_transaction(connection, clock_of(location, clock), writable=True)
+        tx = opened_whole(connection, location, clock)
         require_idle(tx, location, "take texts out")
         texts = _texts_of(connection, location, seq)
         entries = tuple(_taken_out(connection, texts))
@@ -68,12 +63,26 @@ def redact(
     return done
 
 
+def require_there(location: LedgerLocation) -> None:
+    """Raises `ConfigError` for a SQLite file that is missing, which opening it would make."""
+    if location.file and not location.file.is_file():
+        raise ConfigError(f"{location}: there is no ledger")
+
+
+def opened_whole(connection: Connection, location: LedgerLocation, clock: Callable[[], datetime] | None) -> Transaction:
+    """The transaction that takes texts out of a ledger which is whole. Raises `ConfigError` and `LedgerError`."""
+    require_schema(schema_of(connection) or "", str(location))
+    require_whole(connection, read_anchor(location.anchor), str(location))
+    require_site(connection, location)
+    return opened_transaction(connection, clock_of(location, clock), writable=True)
+
+
 def _texts_of(connection: Connection, location: LedgerLocation, seq: int) -> set[str]:
     """Its free texts; raises `ConfigError` where there is none."""
     body = connection.scalar(select(tables.event.c.body).where(tables.event.c.seq == seq))
     if body is None:
         raise ConfigError(f"{location}: has no entry {seq}")
-    if texts := set(_salted(json.loads(body))):
+    if texts := set(salted(json.loads(body))):
         return texts
     raise ConfigError(
         f"{location}: entry {seq} has no text that can be taken out: it has none, it is taken out already, or a "
@@ -81,7 +90,7 @@ def _texts_of(connection: Connection, location: LedgerLocation, seq: int) -> set
     )
 
 
-def _salted(value: Any) -> Iterator[str]:
+def salted(value: Any) -> Iterator[str]:
     """Every free text in a body."""
     if isinstance(value, dict):
         if value.keys() == {"salt", "text"}:
@@ -90,7 +99,7 @@ def _salted(value: Any) -> Iterator[str]:
         value = list(value.values())
     if isinstance(value, list):
         for each in value:
-            yield from _salted(each)
+            yield from salted(each)
 
 
 def _taken_out(connection: Connection, texts: set[str]) -> Iterator[int]:
@@ -101,13 +110,18 @@ def _taken_out(connection: Connection, texts: set[str]) -> Iterator[int]:
     )
     for seq, body in found.all():
         parsed = json.loads(body)
-        if texts.isdisjoint(_salted(parsed)):
+        if texts.isdisjoint(salted(parsed)):
             continue
-        stored = chain.canonical(_without(parsed, texts))
-        connection.execute(update(event).where(event.c.seq == seq).values(body=stored))
+        store_without(connection, seq, parsed, texts)
         for table, key, row in parsed["rows"]:
-            _out_of_row(connection, table, key, row or {}, texts)
+            out_of_row(connection, table, key, row or {}, texts)
         yield seq
+
+
+def store_without(connection: Connection, seq: int, body: Any, texts: Collection[str]) -> None:
+    """Stores the body of an entry with the hashes of these texts in their place."""
+    stored = chain.canonical(_without(body, texts))
+    connection.execute(update(tables.event).where(tables.event.c.seq == seq).values(body=stored))
 
 
 def _without(value: Any, texts: Collection[str]) -> Any:
@@ -118,7 +132,7 @@ def _without(value: Any, texts: Collection[str]) -> Any:
     return [_without(each, texts) for each in value] if isinstance(value, list) else value
 
 
-def _out_of_row(connection: Connection, name: str, key: list[Any], row: dict[str, Any], texts: Collection[str]) -> None:
+def out_of_row(connection: Connection, name: str, key: list[Any], row: dict[str, Any], texts: Collection[str]) -> None:
     """A row that still has the text was written last by an entry of which it is taken out."""
     table = tables.EVIDENCE[name]
     mine = [column == value for column, value in zip(table.primary_key.columns, key, strict=True)]

@@ -20,6 +20,7 @@ FLOWS = {
     "cleanup": "Previewed",
     "partner-report": "Reported",
     "expire-reports": "Previewed",
+    "expire-texts": "Previewed",
     "redrive": "Previewed",
     "bulk-update": "Previewed",
     "replace-usernames": "Previewed",

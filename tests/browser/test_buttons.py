@@ -189,6 +189,7 @@ def stage(page: Page) -> Iterator[Stage]:
             lease_seconds=15,
             **dict.fromkeys(("partner_reports", "username_replacements"), str(reports)),
             partners={"expire_days": 90},
+            ledger={"text_days": 365},
             schedule="0 4 * * *",
             reconcile_schedule=None,
             verify_schedule=None,

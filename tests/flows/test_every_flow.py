@@ -102,6 +102,7 @@ def place(
             cool_off_days=7,
             partner_reports=str(reports),
             partners={"expire_days": 90},
+            ledger={"text_days": 365},
             username_replacements=str(reports),
         )
         run = forks_with_prefect.start(

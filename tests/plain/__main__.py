@@ -46,7 +46,7 @@ def played(database: str, timeline: Timeline) -> list[str]:
             (home / "reports").mkdir(mode=0o700)
             (home / "reports" / "usernames.csv").write_text("current,desired\n", encoding="utf-8")
             folders = dict.fromkeys(("partner_reports", "username_replacements"), str(home / "reports"))
-            platform.configure(cleanup_days=0, partners={"expire_days": 90}, **folders)
+            platform.configure(cleanup_days=0, partners={"expire_days": 90}, ledger={"text_days": 365}, **folders)
             with plain_server(home, platform.config, database, timeline) as plain:
                 errored(plain, platform)
                 watch = Watch(plain.api, timeline)

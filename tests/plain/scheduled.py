@@ -69,6 +69,7 @@ def plans(ids: Callable[[str], int]) -> dict[str, Plan]:
         "breaker": Plan(2, {"service": "CREDENTIALS", "stop_calling": False}, form=BASIS),
         "partner-report": Plan(2),
         "expire-reports": Plan(2),
+        "expire-texts": Plan(2),
         "verify": Plan(2),
         "cleanup": Plan(3),
     }

@@ -24,6 +24,7 @@ JOBS = {
             "hold",
             "breaker",
             "doctor",
+            "expire-texts",
             "digest",
         )
     ),

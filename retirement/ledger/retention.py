@@ -1,0 +1,177 @@
+"""Taking free texts out of the ledger once they are as old as the settings say, by the means of `redaction`.
+
+A text counts as old when every row that its entry tells of was last written before that time: so an entry and its row
+say the same afterwards. What is in force keeps its text: holds, pauses, open breakers and open receipts. So does a
+reason that names a hold, for certificates find the holds of an organisation by it.
+
+Everything else of an entry stays, and is the evidence: learner, step, service, outcome, receipt, times, who and how.
+"""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, or_, select
+
+from retirement.ledger import chain, tables
+from retirement.ledger.anchor import write_anchor
+from retirement.ledger.chain import Head
+from retirement.ledger.location import LedgerLocation
+from retirement.ledger.maintenance import in_a_transaction
+from retirement.ledger.redaction import opened_whole, out_of_row, require_there, salted, store_without
+from retirement.ledger.transaction import Transaction
+from retirement.ledger.verification import TEXT_REDACTED
+
+#: Entries of one transaction, whose numbers stand in its entry.
+AT_ONCE = 500
+#: The setting by which texts are taken out, as the entries name it.
+RULE = "ledger.text_days"
+_NAMES_A_HOLD = re.compile(r"\bby hold \d+\b")
+
+#: A row, by its table and its key in canonical form.
+_Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOut:
+    """What one transaction came to: entries of which texts were taken out, how many texts, and old entries left.
+
+    `last` is the number of the last entry that was looked at.
+    """
+
+    entries: int
+    texts: int
+    in_use: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where a row was written last, when, and what it is since; None: it was deleted."""
+
+    seq: int
+    at: str
+    row: Mapping[str, Any] | None
+
+
+def take_out_older(
+    location: LedgerLocation, age: timedelta, *, dry_run: bool = False, clock: Callable[[], datetime] | None = None
+) -> Iterator[TakenOut]:
+    """Takes out every text that is as old as `age`, a transaction for each step of the iteration.
+
+    Each enters what it has taken out, so the next run goes on where one ended. `dry_run` changes nothing. Other runs
+    may be under way: a row that one of them writes meanwhile is young, with the text that it has. Raises `ConfigError`
+    and `LedgerError`.
+    """
+    require_there(location)
+    after = 0
+    while True:
+        done = _some(location, age, after, dry_run=dry_run, clock=clock)
+        if done is None:
+            return
+        yield done
+        after = done.last
+
+
+def _some(
+    location: LedgerLocation,
+    age: timedelta,
+    after: int,
+    *,
+    dry_run: bool,
+    clock: Callable[[], datetime] | None,
+) -> TakenOut | None:
+    """The next entries; None where there are no more."""
+
+    def work(connection: Connection) -> tuple[TakenOut | None, Head]:
+        tx = opened_whole(connection, location, clock)
+        before = chain.written(tx.now - age)
+        old = _old(connection, before, after)
+        done = _taken_out(tx, old, before) if old else None
+        return done, tx.append()
+
+    done, head = in_a_transaction(location, work, rolled_back=dry_run, empties_log=not dry_run)
+    if done and done.entries and not dry_run:
+        write_anchor(location.anchor, head)
+    return done
+
+
+def _old(connection: Connection, before: str, after: int) -> Sequence[Row[Any]]:
+    """The next entries that are old and have a text."""
+    event = tables.event.c
+    wanted = (event.seq > after, event.at < before, event.body.contains('"salt":'))
+    statement = select(event.seq, event.user_id, event.body).where(*wanted).order_by(event.seq).limit(AT_ONCE)
+    return connection.execute(statement).all()
+
+
+def _taken_out(tx: Transaction, old: Sequence[Row[Any]], before: str) -> TakenOut:
+    bodies = {each.seq: json.loads(each.body) for each in old}
+    written, today = _last_written(tx.connection, old, bodies), tx.now.date().isoformat()
+    texts: dict[int, list[str]] = {}
+    in_use = 0
+    for seq, body in bodies.items():
+        mine = [written[_key(table, key)] for table, key, _ in body["rows"]]
+        if any(each.at >= before or _is_in_force(each.row, today) for each in mine):
+            in_use += 1
+        elif found := [text for text in salted(body) if not _NAMES_A_HOLD.search(text)]:
+            texts[seq] = found
+    for seq, found in texts.items():
+        _out_of(tx.connection, seq, bodies[seq], found, written)
+    if texts:
+        tx.enter(TEXT_REDACTED, facts={"entries": list(texts), "rule": RULE, "before": before})
+    return TakenOut(len(texts), sum(map(len, texts.values())), in_use, old[-1].seq)
+
+
+def _out_of(
+    connection: Connection, seq: int, body: Mapping[str, Any], texts: list[str], written: Mapping[_Key, _Written]
+) -> None:
+    """Takes texts out of an entry, and out of the rows that it wrote last."""
+    store_without(connection, seq, body, texts)
+    for table, key, row in body["rows"]:
+        if written[_key(table, key)].seq == seq:
+            out_of_row(connection, table, key, row or {}, texts)
+
+
+def _last_written(
+    connection: Connection, old: Sequence[Row[Any]], bodies: Mapping[int, Mapping[str, Any]]
+) -> dict[_Key, _Written]:
+    """For each row that these entries tell of, the entry that wrote it last."""
+    wanted = {_key(table, key) for body in bodies.values() for table, key, _ in body["rows"]}
+    found: dict[_Key, _Written] = {}
+    for entry in _later(connection, old[0].seq, {each.user_id for each in old}):
+        for table, key, row in json.loads(entry.body)["rows"]:
+            if (known := _key(table, key)) in wanted:
+                found[known] = _Written(entry.seq, entry.at, row and {"": table, **row})
+    return found
+
+
+def _later(connection: Connection, seq: int, user_ids: Collection[int | None]) -> Iterator[Row[Any]]:
+    """The entries from one on that may tell of the same rows: of these learners, or of no learner."""
+    event = tables.event.c
+    of_them = or_(event.user_id.is_(None), event.user_id.in_([each for each in user_ids if each is not None]))
+    # Facts alone write no row.
+    wanted = (event.seq >= seq, of_them, ~event.body.endswith('"rows":[]}'))
+    statement = select(event.seq, event.at, event.body).where(*wanted).order_by(event.seq)
+    yield from connection.execution_options(yield_per=AT_ONCE).execute(statement)
+
+
+def _key(table: str, key: list[Any]) -> _Key:
+    return table, chain.canonical(key)
+
+
+def _is_in_force(row: Mapping[str, Any] | None, today: str) -> bool:
+    """Whether people still act on what the row says; its table stands in it under the empty name."""
+    if row is None:
+        return False
+    match row[""]:
+        case "hold":
+            return row["released_at"] is None and bool(row["until"] >= today)
+        case "breaker":
+            return bool(row["state"] != "closed")
+        case "receipt":
+            return row["result"] is None
+        case table:
+            return bool(table == "pause")
