@@ -13,6 +13,7 @@ from retirement.cli.options import DryRunOption, require_keepable
 from retirement.cli.output import console, errors, show_errors, tables
 from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.followup import cleanup as followup
+from retirement.followup.archive import archiving
 from retirement.followup.cleanup_run import AT_ONCE, Choice
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
 from retirement.site import opened
@@ -97,11 +98,15 @@ def _collecting(found: list[CleanupFinding]) -> Callable[[CleanupFinding], None]
 
 
 async def _clean_up(call: Call, choice: Choice, tell: Callable[[CleanupFinding], None], *, dry_run: bool) -> None:
-    # Only the LMS is asked.
+    # Only the LMS is asked, and the bucket of an archive.
     configuration = call.configuration
-    async with opened(configuration) as site, followed(call, site.ledger):
-        batch = site.batch()
-        run = followup.clean_up(site, batch, choice, tell, states=candidates(configuration), dry_run=dry_run)
+    async with (
+        opened(configuration) as site,
+        followed(call, site.ledger),
+        archiving(configuration.archive) as archive,
+    ):
+        batch, states = site.batch(), candidates(configuration)
+        run = followup.clean_up(site, batch, choice, tell, states=states, archive=archive, dry_run=dry_run)
         await finish_or_stop(run, batch.stop)
 
 

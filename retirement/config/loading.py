@@ -12,12 +12,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from retirement.config import cron, databases, dialects, document, rules
+from retirement.config.buckets import ArchiveSettings
 from retirement.config.channels import ChannelSettings
 from retirement.config.document import Node
 from retirement.config.door import DoorSettings, door_problems
 from retirement.config.draft import Draft
 from retirement.config.order import Order
-from retirement.config.partner_section import PartnerSection
+from retirement.config.partner_section import PartnerSection, url_checks
 from retirement.config.partners import PartnerSettings
 from retirement.config.problems import Problems
 from retirement.config.references import References, SecretBlock
@@ -131,7 +132,7 @@ class _Loader:
             "databases": self._databases(),
             "partners": self._partners(),
         }
-        channels, door = self._notifications(), self._door()
+        channels, door, archive = self._notifications(), self._door(), self._archive()
         general = self._general()
         steps, services = self._pipeline(lms)
         if self._problems or not (lms and general and steps and all(sections.values())):
@@ -144,6 +145,7 @@ class _Loader:
             **sections,
             notifications=channels,
             door=door,
+            archive=archive,
             services=services,
             connectors=self._meant(steps),
             pipeline=steps,
@@ -261,6 +263,13 @@ class _Loader:
     def _partners(self) -> PartnerSettings | None:
         section = PartnerSection(self._section("partners"), self._sections, self._problems, self._placed)
         return section.read(self._draft.insecure_remedy)
+
+    def _archive(self) -> ArchiveSettings | None:
+        """The archive as the reference wrote it; without the section no name is written anywhere."""
+        if "archive" not in self._root:
+            return None
+        checks = url_checks(self._draft.insecure_remedy)
+        return self._sections.read(ArchiveSettings, self._section("archive"), "archive", checks)
 
     def _door(self) -> DoorSettings | None:
         """Who may come in by the network; without the section no address is listened at."""

@@ -58,14 +58,16 @@ class PartnerSection:
             text = f"must be one of {', '.join(KINDS)}{close_to(shown(kind.text), KINDS)}"
             self._problems.add(kind.line, kind.key, text)
             return None
-        read = self._sections.read(model, node, "partners.sinks", _checks(insecure_remedy))
+        read = self._sections.read(model, node, "partners.sinks", url_checks(insecure_remedy))
         if read is None:
             return None
         paths = _PATHS.get(kind.text, ())
         return read.model_copy(update={name: self._placed(path) for name in paths if (path := getattr(read, name))})
 
 
-def _checks(insecure_remedy: str) -> dict[str, Check]:
+def url_checks(insecure_remedy: str) -> dict[str, Check]:
+    """What is looked at in addresses of stores; the remedy says what permits http://."""
+
     def address(name: str, values: Mapping[str, Any]) -> str | None:
         permitted = values.get("allow_insecure") is True
         return urls.problem_of(values[name], allow_insecure=permitted, remedy=insecure_remedy)

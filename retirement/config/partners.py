@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
+from retirement.config.buckets import BucketSettings
 from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Domain, Settings, Text
 
 Age = Annotated[int, Field(ge=1, le=3650)]
@@ -32,31 +33,13 @@ class FolderSettings(SinkSettings):
     folder: Text = Field(description="Folder for the files, which name learners: close it to all others.")
 
 
-class S3Settings(SinkSettings):
+class S3Settings(BucketSettings, SinkSettings):
     """A bucket of Amazon S3, or of a store that speaks its language."""
 
     kind: Literal["s3"] = Field(description="`s3`: Amazon S3 or a store that speaks its language.")
-    bucket: Text = Field(description="The bucket; only those may read it who may know the learners.")
     prefix: Text | None = Field(
         default=None, description="What all names of objects begin with; below it each partner has a prefix of its own."
     )
-    endpoint_url: Address | None = Field(
-        default=None, description="Address of a store that is not Amazon's; none: Amazon's."
-    )
-    allow_insecure: bool = Field(
-        default=False, description="Permit an http:// endpoint that is not on this machine. For closed networks only."
-    )
-    region: Text | None = Field(default=None, description="Region of the bucket; none: what boto3 finds.")
-    access_key_id: Text | None = Field(
-        default=None, description="Access key; none: what boto3 finds, such as the role of the machine."
-    )
-    secret_access_key: SecretStr | None = Field(
-        default=None, description="Secret of the access key: `${NAME}`, `file:PATH` or `block:NAME`."
-    )
-    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] = Field(
-        default="AES256", description="How the store has to encrypt each object; an object that is not is no delivery."
-    )
-    kms_key: Text | None = Field(default=None, description="Key of `aws:kms`; none: the bucket's own.")
     unencrypted: Text | None = Field(
         default=None, description="Why the store need not encrypt, such as `the disks are encrypted`; none: it has to."
     )

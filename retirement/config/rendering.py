@@ -113,6 +113,7 @@ class _Writer:
             "timezone": self.line(configuration.timezone),
             "ui_url": self.line(configuration.ui_url),
             "partners": self.partners(configuration.partners),
+            "archive": configuration.archive and self.plain(configuration.archive, "archive", "archive"),
             "notifications": [self.channel(each) for each in configuration.notifications] or None,
             "door": configuration.door and self.plain(configuration.door, "door"),
             "services": self.services(configuration),

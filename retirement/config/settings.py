@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr
 
+from retirement.config.buckets import ArchiveSettings
 from retirement.config.channels import ChannelSettings
 from retirement.config.cron import Timed, timed
 from retirement.config.door import DoorSettings
@@ -366,6 +367,8 @@ class Configuration:
     #: None: no door, nothing listens beside Prefect's server.
     door: DoorSettings | None
     partners: PartnerSettings
+    #: None: who the learners were is written nowhere.
+    archive: ArchiveSettings | None
     services: Mapping[str, ServiceSettings]
     connectors: Mapping[str, type[Connector]]
     pipeline: Pipeline

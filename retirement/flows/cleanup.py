@@ -16,6 +16,7 @@ from retirement.flows.kit.parameters import DryRun
 from retirement.flows.kit.paused import is_planned, unless_paused
 from retirement.flows.kit.served import served_configuration
 from retirement.followup import cleanup as followup
+from retirement.followup.archive import archiving
 from retirement.followup.cleanup_run import Choice
 from retirement.followup.clearance import CleanupFinding
 from retirement.site import opened
@@ -38,10 +39,11 @@ async def cleanup(dry_run: DryRun = None) -> State[Any]:
 async def _clean_up(found: list[CleanupFinding], *, dry_run: bool) -> State[Any]:
     configuration = served_configuration()
     choice = Choice(configuration.cleanup_days)
-    # No service but the LMS is asked anything.
-    async with opened(configuration) as site:
+    # No service but the LMS is asked anything, and the bucket of an archive.
+    async with opened(configuration) as site, archiving(configuration.archive) as archive:
         batch = site.batch()
-        run = followup.clean_up(site, batch, choice, found.append, states=candidates(configuration), dry_run=dry_run)
+        states = candidates(configuration)
+        run = followup.clean_up(site, batch, choice, found.append, states=states, archive=archive, dry_run=dry_run)
         await finish_or_stop(run, batch.stop)
         await keep_up(site.ledger)
     summary = await _show(found) or reports.cleanup_summary(found)

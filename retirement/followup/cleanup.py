@@ -3,7 +3,7 @@
 The LMS keeps username, e-mail and name of each learner in COMPLETE until it is told to clean up. After that no
 receipt can be related to a learner, and nothing can be erased again (contract of the LMS, 2.12 and 4.12): so only
 learners whose certificate is complete are cleaned up, unless an operator says otherwise. What remains of a
-retirement is the ledger, which holds no name; the originals are written nowhere.
+retirement is the ledger, which holds no name; the originals are written nowhere, unless the site has an archive.
 
 The LMS refuses a second clean-up, and says neither whose row was missing nor whether an unanswered one was done.
 So every learner is in the ledger before a request names them, and a row that may be deleted is looked for.
@@ -14,11 +14,12 @@ from contextlib import aclosing
 from datetime import UTC, date, datetime
 
 from retirement.errors import LedgerError, Misconfigured, Transient
+from retirement.followup.archive import Archive, Filing
 from retirement.followup.cleanup_run import Choice, CleanupRun, RowId, row_id
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Clearance, judge
 from retirement.followup.complete_rows import DAY, in_other_states, listed, of_days, windows_until
 from retirement.learner import Learner
-from retirement.ledger import AskedCleanups, CleanupIntent, Hold
+from retirement.ledger import CLEANUP_ASKED, AskedCleanups, CleanupIntent, Hold
 from retirement.pipeline import COMPLETE
 from retirement.site import Batch, Site
 
@@ -36,10 +37,12 @@ async def clean_up(
     tell: Callable[[CleanupFinding], None],
     *,
     states: Sequence[str],
+    archive: Archive | None = None,
     dry_run: bool = False,
 ) -> None:
     """Has the LMS delete the rows of learners, oldest request first, and tells of each; `dry_run` only looks.
 
+    Who they were goes to the `archive` first, if there is one, whose old files are deleted in the end.
     `states` are those that the LMS may have, the pipeline's among them: a learner in one of them is not cleaned up.
     Raises `BusyElsewhere` while another run does the same, `LedgerError` where the ledger is not what was written,
     `ServiceError`, and `Interrupted` once `batch` is told to stop. The next run goes on from where this one ended.
@@ -48,14 +51,17 @@ async def clean_up(
         raise LedgerError(problem.sentence)
     # "archive" is the name of the lease in every ledger: a run of an older release must meet it.
     lease = await site.ledger.leases.take("archive", what="the cleanup")
-    run = CleanupRun(site, batch, choice, lease, tell)
+    run = CleanupRun(site, batch, choice, lease, tell, archive)
     try:
+        if archive:
+            await archive.require()
         now = await _now(site)
         if dry_run:
             await _through(run, now, _would_delete)
         else:
             await _settle_earlier(run, states, now.date())
             await _through(run, now, _delete)
+            await run.expire()
     finally:
         await site.ledger.leases.release(lease)
 
@@ -92,6 +98,9 @@ async def _settle(run: CleanupRun, row: RowId, state: str | None, *, is_sure: bo
     """What became of a row that is not in COMPLETE; `state` None: it is in no list, `is_sure`: nor was left out."""
     if state is not None:
         run.moved(row[0], state)
+        if run.archive:
+            files = await run.site.ledger.archives.of(CLEANUP_ASKED, {row})
+            await run.withdraw(files.get(row[0]), row[0])
     elif is_sure:
         await run.deleted(row, text="an earlier run had asked for it")
     else:
@@ -170,21 +179,26 @@ async def _would_delete(run: CleanupRun, batch: Sequence[_Cleared]) -> None:
 
 
 async def _delete(run: CleanupRun, batch: Sequence[_Cleared]) -> None:
-    """Enters the intents, and names the learners that are still free to the LMS; a refused list is halved."""
+    """Enters the intents, and names the learners that are still free to the LMS; a refused list is halved.
+
+    The archive, if there is one, has their rows by then.
+    """
     run.ensure_allowed()
     cleanups = run.site.ledger.cleanups
-    asked = await cleanups.asked(run.lease, [_intent(run, *each) for each in batch])
+    filing = await run.filing([row for row, _ in batch])
+    asked = await cleanups.asked(run.lease, [_intent(run, filing, *each) for each in batch], filing.named)
     try:
         _tell_left_out(run, asked)
         rest = [each for each in batch if each[0].user_id not in asked.left_out]
-        refused = await _refused(run, rest) if rest else ()
+        await run.keep(filing, [row for row, _ in rest])
+        refused = await _refused(run, rest, filing) if rest else ()
     finally:
         await cleanups.answered(asked)
     for part in _halves(refused):
         await _delete(run, part)
 
 
-def _intent(run: CleanupRun, row: Learner, found: Clearance) -> CleanupIntent:
+def _intent(run: CleanupRun, filing: Filing, row: Learner, found: Clearance) -> CleanupIntent:
     return CleanupIntent(
         user_id=row.user_id,
         retirement_id=row.retirement_id,
@@ -193,6 +207,7 @@ def _intent(run: CleanupRun, row: Learner, found: Clearance) -> CleanupIntent:
         seq=found.seq,
         orgs=run.batch.orgs.get(row.user_id),
         override=found.override.facts if found.override else None,
+        file=filing.names.get(row.user_id),
     )
 
 
@@ -202,16 +217,16 @@ def _tell_left_out(run: CleanupRun, asked: AskedCleanups) -> None:
         run.tell(user_id, CleanupResult.HELD if hold else CleanupResult.WAITING, text)
 
 
-async def _refused(run: CleanupRun, batch: Sequence[_Cleared]) -> Sequence[_Cleared]:
+async def _refused(run: CleanupRun, batch: Sequence[_Cleared], filing: Filing) -> Sequence[_Cleared]:
     """One request, and what became of each learner in it; returns a batch of several that the LMS refuses."""
     rows = [row for row, _ in batch]
     what, why = await _sent(run, rows)
     if what is CleanupResult.CLEARED:
-        await run.deleted(*map(row_id, rows))
+        await run.deleted(*map(row_id, rows), files=filing.names)
     elif what is CleanupResult.REFUSED and len(rows) > 1:
         return batch
     else:
-        await _look_for(run, rows, what, why)
+        await _look_for(run, rows, filing, what, why)
     return ()
 
 
@@ -232,7 +247,7 @@ def _halves(batch: Sequence[_Cleared]) -> list[Sequence[_Cleared]]:
     return [part for part in (batch[:half], batch[half:]) if part]
 
 
-async def _look_for(run: CleanupRun, rows: Sequence[Learner], what: CleanupResult, text: str) -> None:
+async def _look_for(run: CleanupRun, rows: Sequence[Learner], filing: Filing, what: CleanupResult, text: str) -> None:
     """Reads each row, since no answer has said whether it is deleted; where it is not, tells `what` and `text`."""
     for row in rows:
         try:
@@ -243,8 +258,12 @@ async def _look_for(run: CleanupRun, rows: Sequence[Learner], what: CleanupResul
             continue
         run.note_answer()
         if now is None:
-            await run.deleted(row_id(row))
-        elif now.state != COMPLETE:
+            await run.deleted(row_id(row), files=filing.names)
+            continue
+        if now.state != COMPLETE:
             run.moved(row.user_id, now.state)
         else:
             run.tell(row.user_id, what, text)
+            if what is not CleanupResult.REFUSED:
+                continue  # it may be deleted yet
+        await run.withdraw(filing.names.get(row.user_id), row.user_id)

@@ -1,10 +1,12 @@
 """One run of the cleanup: its choice, its lease, what it tells of each learner, and when it has to stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from types import MappingProxyType
 
 from retirement.errors import Transient
+from retirement.followup.archive import Archive, Filing
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
 from retirement.learner import Learner
 from retirement.ledger import Lease
@@ -15,6 +17,10 @@ from retirement.site.lost_answers import LostAnswers
 AT_ONCE = 100
 #: So many lost answers one after another, and a run ends: one more than it takes to halve a window to a day.
 LOST_IN_A_ROW = 7
+
+#: Why a person has to look where there is no archive any more.
+NO_END = "give the section archive back, so that they are deleted, until each has expired"
+_NOWHERE: Mapping[int, str] = MappingProxyType({})
 
 #: User id and retirement id: a learner and one retirement of theirs.
 RowId = tuple[int, int]
@@ -39,9 +45,15 @@ class CleanupRun:
     """What the parts of one run share. `left` is how many learners it may still clean up, None without a limit."""
 
     def __init__(
-        self, site: Site, batch: Batch, choice: Choice, lease: Lease, tell: Callable[[CleanupFinding], None]
+        self,
+        site: Site,
+        batch: Batch,
+        choice: Choice,
+        lease: Lease,
+        tell: Callable[[CleanupFinding], None],
+        archive: Archive | None = None,
     ) -> None:
-        self.site, self.batch, self.choice = site, batch, choice
+        self.site, self.batch, self.choice, self.archive = site, batch, choice, archive
         self.lease = lease  #: of the cleanup; under it the ledger takes the intents
         self.left = choice.limit
         self._tell = tell
@@ -72,6 +84,30 @@ class CleanupRun:
         """Before each thing that cannot be undone; raises `LeaseLost` and `Interrupted`."""
         self.batch.ensure_allowed(lambda: self.site.ledger.leases.check(self.lease))
 
+    async def filing(self, rows: Sequence[Learner]) -> Filing:
+        """Where the rows are in the archive, or will be; nowhere without one."""
+        return await self.archive.filing(self.site.ledger, rows) if self.archive else Filing()
+
+    async def keep(self, filing: Filing, rows: Sequence[Learner]) -> None:
+        """The archive has the rows, or raises `ServiceError`; nothing without one."""
+        if self.archive:
+            await self.archive.keep(filing, rows, self.site.ledger.now(), self.ensure_allowed)
+
+    async def withdraw(self, file: str | None, user_id: int) -> None:
+        """Takes a row that the LMS keeps out of the archive."""
+        if self.archive and file:
+            await self.archive.withdraw(file, user_id, self.site.ledger.now(), self.ensure_allowed)
+
+    async def expire(self) -> None:
+        """Deletes files of the archive whose days are over; what cannot be deleted is told."""
+        if self.archive:
+            problems = await self.archive.expire(self.site.ledger, self.site.ledger.now(), self.ensure_allowed)
+        else:
+            kept = await self.site.ledger.archives.kept()
+            problems = [f"{len(kept)} files of an archive name learners; {NO_END}"] if kept else []
+        for text in problems:
+            self.tell(None, CleanupResult.KEPT, text)
+
     def tell(self, user_id: int | None, what: CleanupResult, text: str) -> None:
         """Says what came of one learner; None: of rows that cannot be listed or read."""
         self._tell(CleanupFinding(user_id, what, text))
@@ -89,12 +125,13 @@ class CleanupRun:
         """The LMS has answered."""
         self._lost.answered("LMS")
 
-    async def deleted(self, *rows: RowId, text: str = "") -> None:
-        """The LMS has deleted the rows: each is entered, counted and told."""
+    async def deleted(self, *rows: RowId, text: str = "", files: Mapping[int, str] = _NOWHERE) -> None:
+        """The LMS has deleted the rows: each is entered, counted and told, with its file of the archive."""
         for row in rows:
             await self.site.ledger.cleanups.cleared(*row)
             self.take(1)
-            self.tell(row[0], CleanupResult.CLEARED, text)
+            file = files.get(row[0])
+            self.tell(row[0], CleanupResult.CLEARED, f"archived in {file}" if file else text)
 
     def moved(self, user_id: int, state: str) -> None:
         """The learner is in COMPLETE no more."""

@@ -33,6 +33,7 @@ REDACTED = "(redacted)"
 ACTS = frozenset(
     {
         "archive.asked",
+        "archive.expired",
         "backfill.asked",
         "breaker.closed",
         "breaker.opened",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from retirement.ledger.access import Access
+from retirement.ledger.archives import ARCHIVE_NAMED, FILE
 from retirement.ledger.events import Event, event_of
 from retirement.ledger.holds import active_holds
 from retirement.ledger.leases import Lease, give_back, is_live, learner_scope, require_ours, take
@@ -23,6 +24,7 @@ class CleanupIntent:
     """One learner whose row the LMS `lms` is to delete, judged by the ledger as of its entry `seq`.
 
     `orgs` None: the learner's organisations are not known yet. `override`: who decided and why, without a proof.
+    `file`: where an archive has the row, or is about to have it; None: nowhere.
     """
 
     user_id: int
@@ -32,6 +34,7 @@ class CleanupIntent:
     seq: int
     orgs: Collection[str] | None
     override: Mapping[str, str] | None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,13 @@ class Cleanups:
     def __init__(self, access: Access) -> None:
         self._access = access
 
-    async def asked(self, lease: Lease, intents: Sequence[CleanupIntent]) -> AskedCleanups:
+    async def asked(self, lease: Lease, intents: Sequence[CleanupIntent], named: str | None = None) -> AskedCleanups:
         """Enters that the LMS is about to be asked for these learners, and leases them; durable when this returns.
 
         A learner is left out who is held as of this transaction or leased to another run, and one with entries that
         are newer than the judgement. Where the organisations of a learner are not known, a hold on any
-        organisation counts as theirs. The leases on learners are not renewed; `answered` gives them back. Raises
-        `LeaseLost`.
+        organisation counts as theirs. `named` is a file that is about to be written for some of them. The leases
+        on learners are not renewed; `answered` gives them back. Raises `LeaseLost`.
         """
 
         def ask(tx: Transaction) -> AskedCleanups:
@@ -62,6 +65,8 @@ class Cleanups:
             holds = active_holds(tx)
             leases: list[Lease] = []
             left_out: dict[int, Hold | None] = {}
+            if named:
+                tx.enter(ARCHIVE_NAMED, facts={FILE: named})
             for intent in intents:
                 hold = _first_on(holds, intent)
                 scope = learner_scope(intent.user_id)
@@ -98,7 +103,7 @@ class Cleanups:
 
 def _facts(intent: CleanupIntent) -> dict[str, object]:
     about = {"retirement": intent.retirement_id, "requested": intent.requested.isoformat(), "lms": intent.lms}
-    return about | dict(intent.override or {})
+    return about | dict(intent.override or {}) | ({FILE: intent.file} if intent.file else {})
 
 
 def _is_outdated(tx: Transaction, intent: CleanupIntent) -> bool:

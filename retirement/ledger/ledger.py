@@ -14,6 +14,7 @@ from retirement.errors import RetirementError
 from retirement.ledger.access import Access, Patience, clock_of
 from retirement.ledger.acts import Acts
 from retirement.ledger.anchor import read_anchor, write_anchor
+from retirement.ledger.archives import Archives
 from retirement.ledger.belonging import settle
 from retirement.ledger.breakers import Breakers
 from retirement.ledger.claims import Claims
@@ -72,6 +73,7 @@ class Ledger:
         self.claims = Claims(access)
         self.deliveries = Deliveries(access)
         self.cleanups = Cleanups(access)
+        self.archives = Archives(access)
         self.jobs = Jobs(access)
         self.renames = Renames(access)
 

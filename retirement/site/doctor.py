@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 from retirement.config import Configuration
+from retirement.config.buckets import ArchiveSettings
 from retirement.connectors import ServiceSettings
 from retirement.errors import (
     ConfigError,
@@ -80,6 +81,8 @@ async def examine(configuration: Configuration, site: Site) -> AsyncIterator[Che
     for check in _accounts(site):
         yield check
     yield _anchor(configuration)
+    if configuration.archive:
+        yield await _archive(configuration.archive)
     token = await _token(site)
     yield token
     if token.verdict is not Verdict.FAILURE:
@@ -158,6 +161,23 @@ def _anchor(configuration: Configuration) -> Check:
         text = "none: a ledger that was lost or cut short would not be missed, and its holds with it"
         return Check("anchor", Verdict.WARNING, text, "set ledger.anchor to a file on other storage")
     return Check("anchor", Verdict.OK, str(configuration.ledger.anchor))
+
+
+async def _archive(settings: ArchiveSettings) -> Check:
+    """Whether the bucket of the archive answers; and that it will hold names."""
+    fix = "see the section archive in docs/configuration.md; the cleanup deletes no row until the bucket answers"
+    try:
+        from retirement.site.bucket import archive_bucket
+    except ModuleNotFoundError:
+        return Check("archive", Verdict.FAILURE, "needs what is not installed", "install the extra s3")
+    try:
+        bucket = archive_bucket(settings)
+        await bucket.require()
+        await bucket.close()
+    except RetirementError as error:
+        return Check("archive", Verdict.FAILURE, str(error), fix)
+    text = f"bucket {settings.bucket} answers; files name learners, and are deleted after {settings.expire_days} days"
+    return Check("archive", Verdict.OK, text)
 
 
 def proxies(services: Mapping[str, ServiceSettings]) -> Iterator[Check]:

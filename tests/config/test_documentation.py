@@ -20,6 +20,7 @@ from retirement.config import (
     RetrySettings,
     StepSettings,
 )
+from retirement.config.buckets import ArchiveSettings
 from retirement.config.partners import KINDS as SINKS
 from retirement.config.partners import MailRecipient
 from retirement.connectors import Connector, registry
@@ -39,6 +40,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("notifications[].", ChannelSettings),
     ("door.", DoorSettings),
     ("pipeline[].", StepSettings),
+    ("archive.", ArchiveSettings),
     *(("partners.sinks[].", kind) for kind in SINKS.values()),
     ("partners.sinks[].recipients.PARTNER.", MailRecipient),
 ]

@@ -9,8 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from docs import generate
+from retirement.config import buckets, settings
 from retirement.config import partners as of_partners
-from retirement.config import settings
 from retirement.connectors import registry
 from retirement.errors import Ending, ExitCode, RetirementError
 
@@ -44,7 +44,7 @@ def test_every_command_is_met_in_the_prose() -> None:
 
 def _settings() -> Iterator[tuple[str, type[BaseModel]]]:
     """Found and not listed, so that a new class of settings cannot be forgotten."""
-    for module in (settings, of_partners):
+    for module in (settings, of_partners, buckets):
         for name, kind in vars(module).items():
             if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == module.__name__:
                 yield name, kind

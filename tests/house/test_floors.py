@@ -38,8 +38,8 @@ OWNERS = {
     "alembic": ("retirement.ledger",),
     "apprise": ("retirement.flows.kit.channels",),
     "asyncssh": ("retirement.partners.sinks.sftp",),
-    "boto3": ("retirement.partners.sinks.s3",),
-    "botocore": ("retirement.partners.sinks.s3",),
+    "boto3": ("retirement.site.bucket",),
+    "botocore": ("retirement.site.bucket",),
     "cronsim": ("retirement.config",),
     "cryptography": (
         "retirement.api.keys",

@@ -16,6 +16,7 @@ from .desk import START, Desk, live_through
 #: Entries that follow from an act: they hold the fence of a run, the number of what was entered, or the run's id.
 FOLLOW = {
     "archive.cleared": "of the run that asked for it",
+    "archive.named": "of the run that asks for the rows in it",
     "breaker.counted": "of the run whose call failed",
     "breaker.probing": "of the run that probes",
     "breaker.reset": "of the run whose call succeeded",

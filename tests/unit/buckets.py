@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from retirement.config.partners import S3Settings
 from retirement.partners.destination import Destination
 from retirement.partners.sinks.kit import StoreSink
-from retirement.partners.sinks.s3 import Bucket
+from retirement.site.bucket import Bucket
 
 from .dying import Mortal
 
@@ -59,7 +59,7 @@ class InBucket:
     _bucket: Bucket = field(init=False)
 
     def __post_init__(self) -> None:
-        self._bucket = Bucket(self.settings)
+        self._bucket = Bucket(self.settings, "partners.sinks bucket")
 
     def made(self) -> InBucket:
         """With its bucket."""
@@ -67,7 +67,7 @@ class InBucket:
         return self
 
     def destination(self, mortal: Mortal | None) -> Destination:
-        store = Bucket(self.settings)
+        store = Bucket(self.settings, "partners.sinks bucket")
         if mortal:
             store.client.meta.events.register_first("before-send.s3", lambda **_: mortal.may_live())
             store.client.meta.events.register_first("response-received.s3", lambda **_: mortal.may_go_on())

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from retirement.certificate import Certificate, certificate_of
+from retirement.followup.archive import Archive
 from retirement.followup.cleanup import clean_up
 from retirement.followup.cleanup_run import Choice
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
@@ -39,10 +40,13 @@ async def retired(world: World, *names: str, days: int = 31) -> Site:
     return site
 
 
-async def cleaned_up(site: Site, dry_run: bool = False, **choice: Any) -> list[CleanupFinding]:
+async def cleaned_up(
+    site: Site, dry_run: bool = False, archive: Archive | None = None, **choice: Any
+) -> list[CleanupFinding]:
     found: list[CleanupFinding] = []
     chosen = Choice(**{"days": 30} | choice)
-    await clean_up(site, batch_of(site), chosen, found.append, states=STATES, dry_run=dry_run)
+    batch = batch_of(site)
+    await clean_up(site, batch, chosen, found.append, states=STATES, archive=archive, dry_run=dry_run)
     return found
 
 

@@ -16,7 +16,8 @@ from retirement.partners import report as partners
 from retirement.partners.destination import Destination
 from retirement.partners.mapping import Partners
 from retirement.partners.sinks.folder import folder_sink
-from retirement.partners.sinks.s3 import Bucket, s3_sink
+from retirement.partners.sinks.s3 import s3_sink
+from retirement.site.bucket import Bucket
 
 from .batches import batch_of
 from .buckets import InBucket, s3_server, settings
@@ -174,15 +175,15 @@ async def test_a_sink_that_accepts_and_forgets_has_delivered_nothing(world: Worl
 async def test_an_object_that_is_not_encrypted_is_no_delivery(bucket: InBucket) -> None:
     """It is written again; a store that cannot encrypt needs a reason in the settings."""
     kms = InBucket(bucket.settings.model_copy(update={"sse": "aws:kms"}))
-    plain = Bucket(bucket.settings.model_copy(update={"unencrypted": "the disks are encrypted"}))
-    store = Bucket(kms.settings)
+    plain = Bucket(bucket.settings.model_copy(update={"unencrypted": "the disks are encrypted"}), "x")
+    store = Bucket(kms.settings, "partners.sinks bucket")
     await plain.write("a.csv", b"1")
 
     assert await plain.read("a.csv") == b"1"
     assert await store.read("a.csv") is None
     await store.write("a.csv", b"1")
     assert await store.read("a.csv") == b"1"
-    deaf = Bucket(kms.settings)
+    deaf = Bucket(kms.settings, "partners.sinks bucket")
 
     def without(**given: Any) -> dict[str, Any]:
         return {}

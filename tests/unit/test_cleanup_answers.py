@@ -48,12 +48,12 @@ def between(site: Site, work: Callable[[], Awaitable[Any]]) -> None:
     """Does something between the judgement of a batch and the transaction of its intents, once."""
     asked, begun = site.ledger.cleanups.asked, False
 
-    async def late(lease: Lease, meant: Sequence[CleanupIntent]) -> Any:
+    async def late(lease: Lease, meant: Sequence[CleanupIntent], named: str | None) -> Any:
         nonlocal begun
         if not begun:
             await work()
         begun = True
-        return await asked(lease, meant)
+        return await asked(lease, meant, named)
 
     site.ledger.cleanups.asked = late  # type: ignore[method-assign]  # the moment between two transactions
 

@@ -7,6 +7,7 @@ from retirement.config.settings import SCHEDULES, GeneralSettings
 
 SECTIONS = (
     *("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "notifications", "partners", "door"),
+    "archive",
     "services",
     "pipeline",
 )

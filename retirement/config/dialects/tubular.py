@@ -7,7 +7,7 @@ Which of them are settings of a vendor says its connector (`Connector.reference_
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from retirement.config.dialects import tubular_partners
+from retirement.config.dialects import tubular_archive, tubular_partners
 from retirement.config.document import Node
 from retirement.config.draft import ROW, Draft, chosen, moved, renamed, warn_of_unused
 from retirement.config.problems import Problems, nearest, shown
@@ -23,7 +23,7 @@ _QUEUE = {"max_user_batch_size": "limit", "user_count_error_threshold": "thresho
 _OURS = ("allow_insecure", "cool_off_days", "timezone", *_QUEUE)
 #: The switch by which Segment is told the learner's tracking id in ecommerce as well.
 _TRACKING = "fetch_ecommerce_segment_id"
-#: Partner reports, the archive, an alert mail that is not sent here, and what older releases called them.
+#: An alert mail that is not sent here, names of older releases, and what partner reports and archive lack the rest of.
 _NO_USE_YET = (
     "blacklisted_notification_domains",
     "denied_notification_domains",
@@ -50,6 +50,7 @@ _NAMES = {
     "pipeline": "retirement_pipeline",
     "queue.limit": "max_user_batch_size",
     "queue.threshold": "user_count_error_threshold",
+    **tubular_archive.NAMES,
 }
 _ENDS_WITH_PATH = re.compile(r"^[^/]+://[^/]+/+[^/]")
 _PATH = "has a path, which the calls bring themselves; write the address alone, https://HOST"
@@ -90,6 +91,8 @@ class _File:
         }
         if tubular_partners.is_given(root):
             entries["partners"] = tubular_partners.section(root)
+        if tubular_archive.is_given(root):
+            entries["archive"] = tubular_archive.section(root)
         if "retirement_pipeline" in root.entries:
             entries["pipeline"] = _pipeline(root.entries["retirement_pipeline"])
         warn_of_unused(sorted(self._unused.values(), key=lambda node: node.line), self._problems)
@@ -97,7 +100,7 @@ class _File:
 
     def _look_over(self) -> None:
         """Keys of the top level that are none, or that have no use."""
-        known = [*SIGNATURE, *_OURS, _TRACKING, *self._keys, *tubular_partners.KEYS]
+        known = [*SIGNATURE, *_OURS, _TRACKING, *self._keys, *tubular_partners.KEYS, tubular_archive.KEY]
         for name, node in self._root.entries.items():
             if self._has_no_use(name):
                 self._unused[node.key] = node
@@ -107,6 +110,8 @@ class _File:
 
     def _has_no_use(self, name: str) -> bool:
         if name in tubular_partners.KEYS and tubular_partners.is_given(self._root):
+            return False
+        if name == tubular_archive.KEY and tubular_archive.is_given(self._root):
             return False
         without = (f"{vendor.lower()}_" for vendor in _VENDORS if vendor not in self._connectors)
         return name in _NO_USE_YET or (name.startswith((*_NO_USE_PREFIXES, *without)) and name not in self._keys)

@@ -6,12 +6,12 @@ Errors of a sink name the sink and the partner, and never what is in a file.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import date
-from typing import Protocol
 
 from retirement.errors import Refused
 from retirement.partners.files import Report, digest
+from retirement.site.stores import Store
 
 #: Called before each thing that changes something; raises where the run may do nothing more.
 Allowed = Callable[[], None]
@@ -74,31 +74,6 @@ class Sink(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Ends connections."""
-
-
-class Store(Protocol):
-    """Files by name in one place; every method raises `ConfigError` and `ServiceError`."""
-
-    def require(self) -> Awaitable[None]:
-        """Says what would keep files from being written."""
-
-    def read(self, name: str) -> Awaitable[bytes | None]:
-        """The content of a file as the store has it now, None where there is none."""
-
-    def write(self, name: str, content: bytes) -> Awaitable[None]:
-        """Writes a file, whole or not at all, in the place of one of that name."""
-
-    def discard_drafts(self, begin: str) -> Awaitable[None]:
-        """Deletes the drafts of files whose names begin so, in the folders of partners as well."""
-
-    def stored(self, name: str) -> Awaitable[bytes | None]:
-        """The content of a file, also of one that `read` would not take for delivered; None where there is none."""
-
-    def delete(self, name: str) -> Awaitable[None]:
-        """Deletes a file for good; one that is gone is no error."""
-
-    def close(self) -> Awaitable[None]:
         """Ends connections."""
 
 
