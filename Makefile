@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c const
 TEST_ARGS ?=
 #: Of two cores: tests of processes wait for them often, which leaves time for two more workers.
 JOBS ?= 4
-#: Anything: `make check` also runs what is marked nightly, and each case of the sweeps instead of every fourth.
+#: Anything: `make check` also runs what is marked nightly, each case of the sweeps, and all files that are marked dear.
 NIGHTLY ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
@@ -16,8 +16,11 @@ PLAIN_ARGS ?=
 HOSTILE_ARGS ?=
 REFERENCE_ARGS ?=
 SEEDS ?= 1000
-#: Each so many cases of a sweep are tried, where not all of them are.
-SHARE := --every-nth 4
+#: Where not everything is run: a sweep tries each Nth case, and of the files marked dear each commit runs another Nth.
+#: What was run before is run again by TURN, the number that the tests print first.
+FEW := --every-nth 16
+SHARE := --every-nth 8 --turns 4
+TURN ?=
 # Hundreds of processes of a run of the tests import our code, which the first one compiles for all of them.
 unexport PYTHONDONTWRITEBYTECODE
 #: The test that sees a scheduled run: Prefect's scheduler fails silently with a SQLAlchemy that it does not know.
@@ -59,14 +62,14 @@ install: $(VENV)/.installed ## install the console script .venv/bin/retirement
 demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends with an exit code
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps every fourth case; JOBS, TEST_ARGS
-	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) $(SHARE) $(TEST_ARGS)
+test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps a few cases; JOBS, TEST_ARGS
+	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) $(FEW) $(TEST_ARGS)
 
-check: lint browser ## what CI runs before a short night: format, lint, types, all tests; NIGHTLY=1 adds the rest of the sweeps and what takes long
+check: lint browser ## what CI runs before a short night: format, lint, types, tests; NIGHTLY=1 runs all of them, TURN=N another quarter of what is dear
 	@$(MAKE) --no-print-directory --jobs=2 types every-test
 
 every-test: $(VENV)/.installed-dev # of make check, beside the types: mypy has use for one core only
-	@$(PYTEST) $(if $(NIGHTLY),--nightly,$(SHARE)) $(TEST_ARGS)
+	@$(PYTEST) $(if $(NIGHTLY),--nightly,$(SHARE) $(if $(TURN),--turn $(TURN))) $(TEST_ARGS)
 
 lint: $(VENV)/.installed-dev ## formatting and lint
 	@$(BIN)/ruff format --check .

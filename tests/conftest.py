@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--every-nth", type=int, default=1, metavar="N", help="sweeps, crash loops among them, try every Nth case only"
     )
+    group.addoption(
+        "--turns", type=int, default=1, metavar="N", help="of the tests that are marked dear, every Nth file only"
+    )
+    group.addoption(
+        "--turn", type=int, default=None, metavar="N", help="which share it is (default: the number of commits)"
+    )
     group.addoption("--images", action="store_true", help="keep the pictures of pages in docs/images (make images)")
     group.addoption("--nightly", action="store_true", help="run the tests that are marked nightly, too")
 
@@ -38,6 +47,26 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("patient")
     config.addinivalue_line("markers", "nightly: takes many minutes; skipped without --nightly (make check NIGHTLY=1)")
     config.addinivalue_line("markers", "sweep: its cases are one table, of which --every-nth takes a share (make test)")
+    config.addinivalue_line(
+        "markers", "dear(seconds): processes for so long; its file is run by every Nth commit (--turns)"
+    )
+    if config.option.turn is None:
+        config.option.turn = _commits(config.rootpath)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Which share is run, for who wants to run the same again."""
+    step, turns, turn = (config.getoption(each) for each in ("every_nth", "turns", "turn"))
+    return f"share: --every-nth {step} --turns {turns} --turn {turn}"
+
+
+def _commits(root: Path) -> int:
+    """How many there are below HEAD, so that one commit after the other has the next share; 0 outside a repository."""
+    if (git := shutil.which("git")) is None:
+        return 0
+    command = [git, "-C", str(root), "rev-list", "--count", "HEAD"]
+    counted = subprocess.run(command, capture_output=True, text=True, check=False)
+    return int(counted.stdout) if counted.returncode == 0 else 0
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -54,8 +83,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     A group goes to one worker. A test that shares nothing is a group of its own, so no long file ends last.
     """
-    left_out = _left_out(items, config.getoption("every_nth"))
-    items[:] = [item for item in items if item not in left_out]
+    turn = config.getoption("turn")
+    left_out = cases_of_others(items, config.getoption("every_nth"), turn)
+    left_out |= files_of_others(items, config.getoption("turns"), turn)
+    # What takes longest begins first, so that no worker is left alone with it in the end.
+    items[:] = sorted((item for item in items if item not in left_out), key=lambda item: -_seconds(item))
     config.hook.pytest_deselected(items=list(left_out))
     for item in items:
         if (group := _group(item)) is not None:
@@ -70,13 +102,41 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _left_out(items: Iterable[pytest.Item], step: int) -> set[pytest.Item]:
-    """The cases of sweeps that no share has; of each table the first one stays."""
-    cases: dict[str, list[pytest.Item]] = {}
+def cases_of_others(items: Iterable[pytest.Item], step: int, turn: int) -> set[pytest.Item]:
+    """The cases of sweeps that another share has; each share has one of each table, however short that is."""
+    tables = _by(items, "sweep", lambda item: item.nodeid.partition("[")[0])
+    return {
+        item for table in tables for place, item in enumerate(table) if place % step != turn % min(step, len(table))
+    }
+
+
+def files_of_others(items: Iterable[pytest.Item], turns: int, turn: int) -> set[pytest.Item]:
+    """The dear tests that another share has: by file, since the tests of a file share what is dear.
+
+    The longest file goes to the share that has least, so that shares take as long as one another.
+    """
+    files = sorted(_by(items, "dear", lambda item: item.path), key=lambda file: -_seconds(file[0]))
+    shares: list[list[list[pytest.Item]]] = [[] for _ in range(turns)]
+    for file in files:
+        min(shares, key=lambda share: sum(_seconds(each[0]) for each in share)).append(file)
+    del shares[turn % turns]
+    return {item for share in shares for each in share for item in each}
+
+
+def _seconds(item: pytest.Item) -> int:
+    """What a test's file takes one of four workers on two cores, about."""
+    marker = item.get_closest_marker("dear")
+    return int(marker.kwargs["seconds"]) if marker else 0
+
+
+def _by(
+    items: Iterable[pytest.Item], marker: str, key: Callable[[pytest.Item], Hashable]
+) -> Iterable[list[pytest.Item]]:
+    found: dict[Hashable, list[pytest.Item]] = {}
     for item in items:
-        if item.get_closest_marker("sweep"):
-            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    return {item for table in cases.values() for place, item in enumerate(table) if place % step}
+        if item.get_closest_marker(marker):
+            found.setdefault(key(item), []).append(item)
+    return found.values()
 
 
 def _group(item: pytest.Item) -> str | None:

@@ -18,6 +18,8 @@ from tests.flows.conftest import HOLD_AN_ENGINE
 from tests.flows.runs import shows_a_form
 from tests.patient import PATIENCE, until
 
+pytestmark = pytest.mark.dear(seconds=50)
+
 SCREENSHOTS = Path("build-output")
 NAME = "asks-in-the-ui"
 

@@ -40,6 +40,8 @@ from tests.flows.test_watchdog import serving
 from tests.patient import PATIENCE, until
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=330)
+
 Result = TypeVar("Result")
 
 ENDS = {each.name: each for each in BUTTONS}
@@ -81,9 +83,8 @@ class Stage:
                 self.signs(run)
         if flow == "learner":
             self._asked(run, "which-learner")
-            self.ui.page.get_by_role("dialog").get_by_role("textbox").first.fill(
-                str(self.platform.user_id("canary-11"))
-            )
+            user_id = self.platform.user_id("canary-11")
+            self.ui.page.get_by_role("dialog").get_by_role("textbox").first.fill(str(user_id))
             self.ui.confirm("Submit")
             self._asked(run, "confirm-learner")
             switch_on(self.ui.page.get_by_role("dialog"))
@@ -104,9 +105,8 @@ class Stage:
         self.ui.asks(run, form)
         self.ui.open_run(run)
         self.ui.button("Resume").click()
-        self.ui.page.get_by_role("dialog").get_by_role("textbox").or_(
-            self.ui.page.get_by_role("dialog").get_by_text("learner")
-        ).first.wait_for()
+        dialog = self.ui.page.get_by_role("dialog")
+        dialog.get_by_role("textbox").or_(dialog.get_by_text("learner")).first.wait_for()
 
     def quick_run(self, name: str) -> str:
         """The run that *Quick run* starts."""

@@ -18,6 +18,8 @@ from tests.ledger.desk import KEY
 from tests.unit.doubles import Calendar, World, names_nobody
 from tests.unit.test_today import busy
 
+pytestmark = pytest.mark.dear(seconds=20)
+
 Scheme = Literal["light", "dark"]
 #: Where `--images` keeps the pictures that the documents have.
 IMAGES = Path(__file__).parents[2] / "docs" / "images"

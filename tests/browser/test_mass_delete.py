@@ -21,6 +21,8 @@ from tests.flows.runs import Runs, queue_runs
 from tests.flows.test_guard import is_untouched
 from tests.patient import PATIENCE
 
+pytestmark = pytest.mark.dear(seconds=130)
+
 SCREENSHOTS = Path("build-output")
 
 

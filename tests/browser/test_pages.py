@@ -29,6 +29,8 @@ from tests.flows.runs import learners_runs
 from tests.flows.test_watchdog import serving
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=230)
+
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 NAMES = (
     "runs",

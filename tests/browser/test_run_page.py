@@ -16,6 +16,8 @@ from retirement.sandbox.pipelines import PIPELINES
 from tests import databases, locks, patient
 from tests.browser.pages import painted, signed_in
 
+pytestmark = pytest.mark.dear(seconds=140)
+
 SCREENSHOTS = Path("build-output")
 
 

@@ -13,6 +13,8 @@ from tests.chaos.rounds import COMMAND, WORKER, found, kill, kills, kills_of_the
 from tests.chaos.stage import SHAPES
 from tests.chaos.theatre import Theatre
 
+pytestmark = pytest.mark.dear(seconds=310)
+
 #: Every so many requests are tried here, from another first one in each combination; `make chaos` tries all.
 EVERY = 12
 COMBINATIONS = [(shape, database) for shape in SHAPES for database in DATABASES]

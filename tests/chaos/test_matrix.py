@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.chaos.matrix import CASES, matrix
 from tests.chaos.theatre import Theatre
+
+pytestmark = pytest.mark.dear(seconds=30)
 
 
 def test_every_fault_of_the_archived_driver_ends_well(whole: Theatre) -> None:

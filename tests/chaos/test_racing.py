@@ -7,6 +7,8 @@ import pytest
 from tests.chaos.racing import HOLD_SECONDS, race, race_of_commands
 from tests.chaos.theatre import Theatre
 
+pytestmark = pytest.mark.dear(seconds=80)
+
 
 @pytest.mark.parametrize(("database", "shape"), [("sqlite", "line"), ("postgresql", "dag")])
 def test_two_workers_retire_everybody_between_their_deaths(engine_alone: Theatre, database: str, shape: str) -> None:

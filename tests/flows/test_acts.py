@@ -13,6 +13,8 @@ from tests.flows.conftest import Command, Flow, Platform, sandbox
 from tests.flows.pages import Page, begun
 from tests.forks import ForkServer
 
+pytestmark = pytest.mark.dear(seconds=60)
+
 WHO = {"by": "night shift", "reason": "a court asks"}
 
 

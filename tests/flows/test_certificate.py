@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from retirement.cli.followed import LATER
@@ -11,6 +12,8 @@ from retirement.ledger import opened
 from retirement.sandbox.planting.remains import PLANTED, RESPONSES
 from tests import patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
+
+pytestmark = pytest.mark.dear(seconds=60)
 
 #: What the contract lets survive of whom the sandbox' own seed makes, at services that the pipeline does not ask too.
 SURVIVORS = {"credit-eligibility", "pending-enterprise-user", "credentials-user"}

@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import patient
 from tests.flows.conftest import sandbox
 from tests.flows.pages import Page, begun
 from tests.forks import ForkServer
+
+pytestmark = pytest.mark.dear(seconds=50)
 
 
 def test_the_learner_is_typed_shown_and_confirmed_and_no_name_stays(

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests import patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
+
+pytestmark = pytest.mark.dear(seconds=50)
 
 NAMES = ["zoe-canary", "yan-canary"]
 CANARIES = ("canary",)

@@ -22,6 +22,8 @@ from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.patient import until
 
+pytestmark = pytest.mark.dear(seconds=130)
+
 LATER = timedelta(hours=1)
 
 

@@ -14,6 +14,8 @@ import yaml
 from tests import locks, patient
 from tests.flows.conftest import without_ours
 
+pytestmark = pytest.mark.dear(seconds=40)
+
 ROOT = Path(__file__).parents[2]
 DECLARED = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 

@@ -15,6 +15,8 @@ from tests import databases
 from tests.flows.conftest import Answer, Command, Platform, sandbox
 from tests.patient import until
 
+pytestmark = pytest.mark.dear(seconds=60)
+
 
 def verified(platform: Platform, retirement: Command) -> Answer:
     return retirement("ledger", "verify", "--json", "--config", platform.config)

@@ -5,9 +5,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from retirement.ledger import opened
 from tests.flows.conftest import Answer, Command, Platform, sandbox
 from tests.ledger.desk import Clock
+
+pytestmark = pytest.mark.dear(seconds=50)
 
 BASIS = ("--basis", "Art. 17(3)(e): a claim in court", "--by", "legal")
 

@@ -22,6 +22,8 @@ from retirement.site import Stop
 from tests.flows.conftest import Platform, sandbox, the_server, without_ours
 from tests.patient import PATIENCE, until
 
+pytestmark = pytest.mark.dear(seconds=180)
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -19,6 +19,8 @@ from tests.flows.conftest import Command, Platform, Start, sandbox
 from tests.flows.runs import Runs, learners_runs
 from tests.patient import until
 
+pytestmark = pytest.mark.dear(seconds=210)
+
 #: The shortest that the configuration takes.
 LEASE_SECONDS = 15
 

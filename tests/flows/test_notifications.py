@@ -27,6 +27,8 @@ from tests.ledger.desk import Clock, begin
 from tests.patient import until
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=60)
+
 UI = "https://prefect.example.com"
 NOW = datetime.now(UTC)
 

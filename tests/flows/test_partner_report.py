@@ -11,6 +11,8 @@ import pytest
 
 from .conftest import Command, Flow, Platform, sandbox
 
+pytestmark = pytest.mark.dear(seconds=10)
+
 NAMES = ("quill-canary", "reed-canary")
 CANARIES = ("quill", "reed", "canary")
 TAKE = "retirement_partner_report/"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from retirement.errors import BusyElsewhere
 from retirement.ledger import Lease, Ledger, opened, question_scope
 from tests import locks, patient
@@ -27,6 +29,8 @@ from tests.flows.conftest import (
 )
 from tests.flows.runs import Runs
 from tests.patient import PATIENCE, until
+
+pytestmark = pytest.mark.dear(seconds=220)
 
 WHO = ("--approver", "Ada Operator", "--reason", "the campus closed a programme")
 

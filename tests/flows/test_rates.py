@@ -19,6 +19,8 @@ from retirement.wire.limits import Limits, Rate, SharedGate, shared_turns
 from tests import locks, patient
 from tests.patient import PATIENCE
 
+pytestmark = pytest.mark.dear(seconds=30)
+
 #: Passes the gate of a service so many times and prints when; `hold` is how long each request takes.
 PASS = """
 import asyncio, json, sys, time

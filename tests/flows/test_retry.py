@@ -6,9 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from retirement.ledger import opened
 from tests import patient
 from tests.flows.conftest import Command, Platform, sandbox
+
+pytestmark = pytest.mark.dear(seconds=30)
 
 #: What a worker does with a run that waits for its retry.
 TRY_AGAIN = """

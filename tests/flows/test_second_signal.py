@@ -18,6 +18,8 @@ from tests.flows.conftest import WITH_SIGNALS, without_ours
 from tests.ledgers import place_file
 from tests.patient import PATIENCE, until
 
+pytestmark = pytest.mark.dear(seconds=240)
+
 #: Seconds that the manual promises, on a machine that may be ten times slower.
 PROMISED = 50.0
 

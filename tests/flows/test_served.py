@@ -21,6 +21,8 @@ from tests.flows.test_watchdog import serving
 from tests.patient import until
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=60)
+
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 

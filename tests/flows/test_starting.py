@@ -21,6 +21,8 @@ from tests.flows.conftest import Answer, without_ours
 from tests.patient import PATIENCE
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=40)
+
 #: Starts an engine, asks it nothing, and stops it.
 START_AN_ENGINE = """
 import asyncio

@@ -20,6 +20,8 @@ from tests.flows.conftest import RUN_A_FLOW, WITH_SIGNALS, Command, Platform, sa
 from tests.flows.runs import Runs
 from tests.patient import PATIENCE
 
+pytestmark = pytest.mark.dear(seconds=210)
+
 WAITING = "_COMPLETE"
 
 

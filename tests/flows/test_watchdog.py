@@ -21,6 +21,8 @@ from tests.flows.conftest import Platform, sandbox, without_ours
 from tests.patient import until
 from tests.ports import free_port
 
+pytestmark = pytest.mark.dear(seconds=170)
+
 
 @pytest.fixture
 def own_home() -> Iterator[Path]:
