@@ -10,6 +10,7 @@ JOBS ?= 4
 NIGHTLY ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+SCALE_ARGS ?=
 CHAOS_ARGS ?=
 NIGHT_ARGS ?=
 PLAIN_ARGS ?=
@@ -41,7 +42,7 @@ install_oldest = $(VENV)-lock/bin/python -m pip --disable-pip-version-check --qu
   "$$(sed -n 's/.*"\($(1)\)>=\([0-9.]*\),.*/\1==\2/p' pyproject.toml)"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check every-test lint types format docs images bench chaos night plain contract reference hostile simulate mutants measure browser lock hashes clean
+.PHONY: help install demo test check every-test lint types format docs images bench scale chaos night plain contract reference hostile simulate mutants measure browser lock hashes clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -90,6 +91,9 @@ images: $(VENV)/.installed-dev browser ## write the pictures of docs/images agai
 
 bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)
+
+scale: $(VENV)/.installed-dev ## queue runs of 100, 1,000 and 10,000 learners: what one more learner costs; SCALE_ARGS are other sizes
+	@$(BIN)/python -m tests.benchmarks.scale $(SCALE_ARGS)
 
 chaos: $(VENV)/.installed-dev ## the fault matrix, then kills before, during and after every request; CHAOS_ARGS
 	@$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

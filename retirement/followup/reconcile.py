@@ -12,10 +12,11 @@ from retirement.followup.elsewhere import elsewhere
 from retirement.followup.move_back import Finding, Verdict, move_back, retired_or_not
 from retirement.followup.selection import Selection
 from retirement.followup.unproved import asked_again
+from retirement.learner import Learner
 from retirement.ledger import LearnerRecord, Said
 from retirement.pipeline import COMPLETE
 from retirement.site import Site
-from retirement.site.watch import Watched, locate, watch
+from retirement.site.watch import Watched, by_account, locate_all, watch
 
 
 async def reconcile(
@@ -50,8 +51,12 @@ async def _working(site: Site, chosen: Selection) -> AsyncGenerator[Finding, Non
 
 async def _open_runs(site: Site, chosen: Selection) -> AsyncGenerator[Finding, None]:
     """Closes what the ledger has open of runs that died."""
-    for record in await site.ledger.learners.open_runs():
-        if chosen.is_left(record.user_id) and (finding := await _close(site, record, dry_run=chosen.dry_run)):
+    open_ones = [each for each in await site.ledger.learners.open_runs() if chosen.is_left(each.user_id)]
+    # Listed once: each list of the LMS has every learner.
+    rows = await locate_all(site, {each.user_id for each in open_ones}) if open_ones else {}
+    for record in open_ones:
+        row = rows.get(record.user_id) or await by_account(site, record.user_id)
+        if chosen.is_left(record.user_id) and (finding := await _close(site, record, row, dry_run=chosen.dry_run)):
             yield finding
 
 
@@ -76,9 +81,8 @@ async def _expire(site: Site, decision: int, *, dry_run: bool) -> bool:
     return True
 
 
-async def _close(site: Site, record: LearnerRecord, *, dry_run: bool) -> Finding | None:
+async def _close(site: Site, record: LearnerRecord, row: Learner | None, *, dry_run: bool) -> Finding | None:
     """A run that the ledger never saw end, of a learner who stands in no working state: it died at the very end."""
-    row = await locate(site, record.user_id)
     if row and row.retirement_id != record.retirement_id:
         row = None  # a later request, which says nothing of how this one ended
     state = row.state if row else "gone"

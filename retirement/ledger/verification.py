@@ -7,7 +7,7 @@ was signed and fits no more; and, with an anchor, a tail that was cut off or a c
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,7 @@ from retirement.ledger.heads import HeadCheck, SignedHead, signed_head
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.schema import require_schema, schema_of
 from retirement.ledger.tables import SignedRow
+from retirement.ledger.told import Told
 from retirement.ledger.transaction import head_of, rows_of
 
 #: The entry that texts were taken out of others, which its facts number.
@@ -31,8 +32,6 @@ TEXT_REDACTED = "text.redacted"
 #: Entries and rows that are in memory at a time.
 _AT_ONCE = 1000
 
-#: What an evidence row is known by: its table and its key as it stands in the chain.
-_Key = tuple[str, str]
 #: The heads that stand in an anchor, None where there is no anchor.
 Anchor = Iterator[Head | SignedHead] | None
 
@@ -129,9 +128,12 @@ def verify_connection(
     connection: Connection, location: LedgerLocation, anchor: Anchor, trusted: Collection[str] = ()
 ) -> Verdict:
     """Verifies the ledger that a connection reads, in one transaction."""
-    heads = HeadCheck({}, trusted)
-    replay = _Replay(anchor, heads)
-    problem = None
+    with closing(Told()) as told:
+        return _verified(connection, location, _Replay(anchor, HeadCheck({}, trusted), told), trusted)
+
+
+def _verified(connection: Connection, location: LedgerLocation, replay: "_Replay", trusted: Collection[str]) -> Verdict:
+    problem, heads = None, replay.heads
     try:
         _require_soundness(connection)
         _require_our_schema(connection, location)
@@ -142,7 +144,7 @@ def verify_connection(
         replay.require_redactions()
         if sentence := heads.missing(replay.head.seq):
             raise _Broken(Problem(None, sentence))
-        _compare(connection, replay)
+        _compare(connection, replay.told)
     except _Broken as broken:
         problem = broken.problem
     return Verdict(replay.head.seq, replay.head, problem, heads.signed, tuple(heads.keys), replay.redacted)
@@ -186,12 +188,11 @@ def _stream(connection: Connection, table: Table) -> Iterator[Row[Any]]:
 
 
 class _Replay:
-    """What the entries so far say; of each row only a hash, so that much fits into memory."""
+    """What the entries so far say; of each row only a hash, outside of memory."""
 
-    def __init__(self, anchor: Anchor, heads: HeadCheck) -> None:
+    def __init__(self, anchor: Anchor, heads: HeadCheck, told: Told) -> None:
         self.head = _NOTHING
-        self.rows: dict[_Key, tuple[bytes, int]] = {}
-        self.deleted: dict[_Key, int] = {}
+        self.told = told
         self.heads = heads
         self.redacted = 0  #: texts that were taken out
         self._without_text: set[int] = set()
@@ -252,12 +253,7 @@ class _Replay:
 
     def _keep_rows(self, rows: list[Any], seq: int) -> None:
         for table, key, row in rows:
-            known = (table, chain.canonical(key))
-            if row is None:
-                self.rows.pop(known, None)
-                self.deleted[known] = seq
-            else:
-                self.rows[known] = (_summary(row), seq)
+            self.told.keep(table, key, None if row is None else _summary(row), seq)
 
     def require_anchor(self, *, wanted: bool) -> None:
         """Raises `_Broken` where the anchor holds more than the chain, or is gone."""
@@ -285,37 +281,42 @@ def _summary(row: Any) -> bytes:
     return hashlib.sha256(chain.canonical(row).encode("ascii")).digest()
 
 
-def _compare(connection: Connection, replay: _Replay) -> None:
+def _compare(connection: Connection, told: Told) -> None:
     """Compares every row of evidence; names the earliest entry that its row does not agree with."""
-    left = replay.rows
-    wrong: list[Problem] = []
     there = set(inspect(connection).get_table_names())
-    for name, table in tables.EVIDENCE.items():
-        if name not in there:
-            continue  # the ledger is older than the table; rows that entries tell of are missed below
-        for found in _stream(connection, table):
-            row = dict(found._mapping)
-            _check(name, table, row, replay, wrong)
-    for (name, key), (_, seq) in left.items():
+    # A ledger may be older than a table; rows that entries tell of are missed below.
+    wrong = [
+        problem
+        for name, table in tables.EVIDENCE.items()
+        if name in there and (problem := _first(_wrong(name, table, row, told) for row in _stream(connection, table)))
+    ]
+    if left := told.first_left():
+        name, key, seq = left
         wrong.append(Problem(seq, f"the row {key} of {name}, which entry {seq} wrote, is missing"))
-    if wrong:
-        first = min(wrong, key=lambda problem: (problem.seq is None, problem.seq or 0))
+    if first := _first(wrong):
         raise _Broken(first)
 
 
-def _check(name: str, table: Table, row: dict[str, Any], replay: _Replay, wrong: list[Problem]) -> None:
+def _first(problems: Iterable[Problem | None]) -> Problem | None:
+    """The problem of the earliest entry; those of none come last."""
+    return min(filter(None, problems), key=lambda each: (each.seq is None, each.seq or 0), default=None)
+
+
+def _wrong(name: str, table: Table, found: Row[Any], told: Told) -> Problem | None:
+    """What is wrong with a row of evidence; None where it is what the last entry told of it."""
+    key: Any
     try:
-        told = chain.content(row)
-        key = chain.canonical([told[column.name] for column in table.primary_key.columns])
-        summary = _summary(told)
+        content = chain.content(dict(found._mapping))
+        key = [content[column.name] for column in table.primary_key.columns]
+        shown, summary = chain.canonical(key), _summary(content)
     except (TypeError, ValueError):
-        key, summary = "?", b""
-    expected = replay.rows.pop((name, key), None)
-    if expected is None:
-        seq = replay.deleted.get((name, key))
-        wrong.append(Problem(seq, f"no entry tells of the row {key} of {name}"))
-    elif expected[0] != summary:
-        wrong.append(Problem(expected[1], f"the row {key} of {name} is not what entry {expected[1]} wrote"))
+        key, shown, summary = None, "?", b""
+    last, seq = told.take(name, key) or (None, None)
+    if last is None:
+        return Problem(seq, f"no entry tells of the row {shown} of {name}")
+    if last != summary:
+        return Problem(seq, f"the row {shown} of {name} is not what entry {seq} wrote")
+    return None
 
 
 def require_whole(connection: Connection, anchor: Head | None, name: str) -> Head:

@@ -98,8 +98,14 @@ async def locate(site: Site, user_id: int) -> Learner | None:
 
     Raises `ServiceError` and `LedgerError`.
     """
-    if row := (await locate_all(site, {user_id})).get(user_id):
-        return row
+    return (await locate_all(site, {user_id})).get(user_id) or await by_account(site, user_id)
+
+
+async def by_account(site: Site, user_id: int) -> Learner | None:
+    """The row of a learner whom no list has shown, by the account; None where there is none, as far as it can be told.
+
+    Raises `ServiceError`.
+    """
     try:
         return await _of_account(site, user_id)
     except (Misconfigured, Refused):
@@ -173,7 +179,8 @@ async def _lacking(
     over = [each for each in open_ones if (each.user_id, each.retirement_id) in rows]
     known = await site.ledger.learners.retirements([each.user_id for each in over]) if over else []
     ended = [(each, row) for each in known if (row := rows.get((each.user_id, each.retirement_id)))]
-    return [each for each in open_ones if each not in over], ended
+    there = {(each.user_id, each.retirement_id) for each in over}
+    return [each for each in open_ones if (each.user_id, each.retirement_id) not in there], ended
 
 
 def _ended_by_others(site: Site, record: LearnerRecord, row: Learner) -> Unseen | None:

@@ -1,4 +1,4 @@
-"""Where the CPU time of a queue run goes: our process, Prefect's server, PostgreSQL; user and system time."""
+"""Where the CPU time and the memory of a queue run go: our process, Prefect's server, PostgreSQL."""
 
 import threading
 from collections import defaultdict
@@ -15,12 +15,13 @@ EVERY = 0.2
 
 
 class Parts:
-    """The CPU seconds of one queue run's processes, by part, while it runs. `home` is its RETIREMENT_HOME."""
+    """CPU seconds, user and system, and memory of one queue run's processes. `home` is its RETIREMENT_HOME."""
 
     def __init__(self, command: int, home: Path) -> None:
         self._command = psutil.Process(command)
         self._database = home / "engine" / "postgres"
         self._used: dict[tuple[str, int], float] = {}
+        self._largest: dict[str, int] = defaultdict(int)
         self._over = threading.Event()
 
     @contextmanager
@@ -41,6 +42,10 @@ class Parts:
             found[part] += used
         return dict(found)
 
+    def memory(self) -> dict[str, int]:
+        """Most bytes in memory at one moment of a process, by part; what PostgreSQL's processes share is in each."""
+        return dict(self._largest)
+
     def _watch(self) -> None:
         while not self._over.wait(EVERY):
             with suppress(psutil.Error):
@@ -59,3 +64,4 @@ class Parts:
         with suppress(psutil.Error):
             times = process.cpu_times()
             self._used[part, process.pid] = times.user + times.system
+            self._largest[part] = max(self._largest[part], process.memory_info().rss)

@@ -84,8 +84,8 @@ def sequential(config: Path, where: dict[str, Any], learners: int) -> float:
     return learners / (time.perf_counter() - began) * 60
 
 
-def ours(config: Path, learners: int) -> tuple[float, dict[str, Any], dict[str, float]]:
-    """Learners a minute, what the command answered, and its CPU seconds by part."""
+def ours(config: Path, learners: int) -> tuple[float, dict[str, Any], Parts]:
+    """Learners a minute, what the command answered, and what its processes used."""
     command = [*RETIREMENT, "retire-queue", "--json", "--config", str(config)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         parts = Parts(process.pid, Path(os.environ["RETIREMENT_HOME"]).resolve())
@@ -96,7 +96,7 @@ def ours(config: Path, learners: int) -> tuple[float, dict[str, Any], dict[str, 
     document: dict[str, Any] = json.loads(answer)
     if document["outcomes"] != {"retired": learners} or document["records"]["task_runs_lost"]:
         raise SystemExit(f"not all were retired or recorded: {document['outcomes']} {document['records']}")
-    return learners / document["seconds"] * 60, document, parts.seconds()
+    return learners / document["seconds"] * 60, document, parts
 
 
 async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
@@ -139,10 +139,12 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> Non
         of_process = (_children() - before) / options.sequential
         all_complete(where, options.sequential)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
-        b, document, parts = ours(config, options.learners)
+        b, document, used = ours(config, options.learners)
+        parts = used.seconds()
         all_complete(where, options.learners)
     with sandbox(options.learners, latency_ms, config, options.at_once, Moves.MERGED) as where:
-        merged, _, merged_parts = ours(config, options.learners)
+        merged, _, used = ours(config, options.learners)
+        merged_parts = used.seconds()
         all_complete(where, options.learners)
     with sandbox(options.learners, latency_ms, config, options.at_once) as where:
         began = time.process_time()

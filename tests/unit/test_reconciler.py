@@ -282,6 +282,23 @@ async def test_a_run_whose_learner_is_gone_is_closed(world: World) -> None:
     assert [(each.verdict, each.state) for each in await found(site)] == [(Verdict.CLOSED, "gone")]
 
 
+@pytest.mark.parametrize("learners", [1, 5])
+async def test_runs_that_died_cost_no_list_each(world: World, learners: int) -> None:
+    """Every list of the LMS has all of its learners, so it is asked as often for many as for one."""
+    names = [f"learner{number}" for number in range(learners)]
+    world.seed(*(holder(name) for name in names), states=LINE.lms_states)
+    site = world.site(LINE)
+    for name in names:
+        learner = await world.learner(site, name)
+        await world.ledger.learners.lease(learner, due_at=site.due_at(learner), pipeline=LINE.digest)
+    world.calendar.pass_by(minutes=10)
+    before = len(world.sandbox.requests)
+
+    assert [each.verdict for each in await found(site)] == [Verdict.CLOSED] * learners
+    asked = [each["path"] for each in world.sandbox.requests[before:]]
+    assert sum("retirement_queue" in path or "by_status_and_date" in path for path in asked) == 4
+
+
 async def test_one_learner_can_be_asked_for(world: World) -> None:
     """The others stay as they are."""
     world.seed(holder("bo"), holder("cy"), states=LINE.lms_states)
