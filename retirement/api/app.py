@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -13,14 +13,14 @@ from fastapi.responses import JSONResponse, Response
 
 from retirement.api.around import App, Around
 from retirement.api.gate import Gate
-from retirement.api.keys import Keys
+from retirement.api.issuers import issuers_of
 from retirement.api.logout import Logouts
 from retirement.api.office import Office
 from retirement.api.pace import People
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import as_shown
 from retirement.api.prefect import PrefectBehind
-from retirement.api.provider import Pools, Provider, keys_of_the_lms
+from retirement.api.provider import Pools, Provider
 from retirement.api.refusals import NOT_UNDERSTOOD, DoorError
 from retirement.api.retirements import Retirements, Sites, Start
 from retirement.api.routes import (
@@ -37,8 +37,7 @@ from retirement.api.routes import (
 )
 from retirement.api.sessions import Sessions
 from retirement.api.sign_in import SignIn
-from retirement.api.tokens import Issuer, for_us, of_learner
-from retirement.config import Configuration, DoorSettings
+from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError, RetirementError, SamePerson, StateConflict
 from retirement.flows.kit.behind import Behind, behind
 from retirement.flows.kit.starting import start_learner
@@ -66,8 +65,6 @@ ROUTERS: Sequence[APIRouter] = (
 )
 #: Requests to the provider at the same time.
 _AT_ONCE = 4
-#: How the LMS signs what it does not sign with a shared secret (contract, section 3).
-_OF_THE_LMS = ("RS512", "RS256")
 _pool = partial(pool, at_once=_AT_ONCE)
 
 
@@ -93,17 +90,17 @@ async def door(
     async with AsyncExitStack() as stack:
         provider = Provider(settings, pools)
         stack.push_async_callback(provider.aclose)
+        issuers = issuers_of(configuration, settings, provider, clock)
         try:
             ledger = await stack.enter_async_context(opened(ledger_location(configuration)))
-            await _grant_administrators(ledger, settings)
+            await _grant_administrators(ledger, issuers.people.name, settings.administrators)
         except LedgerError as error:
             raise ConfigError(f"the door cannot work without the ledger: {error}") from None
         gate = Gate(
             settings,
             ledger,
             Sessions(settings.session_minutes * 60, clock),
-            _issuer(settings, provider, clock),
-            _learners(configuration, settings, provider, clock),
+            issuers,
             People(settings.requests_per_minute, clock),
         )
         passing = passing or Passing()
@@ -114,37 +111,11 @@ async def door(
         yield Around(app, settings)
 
 
-def _issuer(settings: DoorSettings, provider: Provider, clock: Callable[[], float]) -> Issuer:
-    return Issuer(
-        settings.issuer,
-        Keys(provider.keys, settings.keys_hours * 3600, clock),
-        settings.algorithms,
-        for_us(settings.audience, settings.client_id),
-    )
-
-
-def _learners(
-    configuration: Configuration, settings: DoorSettings, provider: Provider, clock: Callable[[], float]
-) -> Issuer | None:
-    """The LMS as the issuer of learners' tokens, where the configuration has its keys. Raises `ConfigError`."""
-    if settings.learners_keys is None or settings.learners_audience is None:
-        return None
-    fetch = keys_of_the_lms(settings.learners_keys, provider)
-    name = settings.learners_issuer or f"{configuration.lms.url.rstrip('/')}/oauth2"
-    if name == settings.issuer:
-        raise ConfigError(
-            f"{configuration.source}: door.learners_issuer: {name} is door.issuer as well, so operators cannot be told"
-            " from learners; give operators another provider, or take door.learners_keys out"
-        )
-    keys = Keys(fetch, settings.keys_hours * 3600, clock)
-    return Issuer(name, keys, _OF_THE_LMS, of_learner(settings.learners_audience))
-
-
-async def _grant_administrators(ledger: Ledger, settings: DoorSettings) -> None:
+async def _grant_administrators(ledger: Ledger, issuer: str, subjects: Iterable[str]) -> None:
     """As the permission model has it: they are granted when the server starts, whatever was revoked before."""
     with acting("console"):
-        for subject in settings.administrators:
-            holder = Holder(settings.issuer, as_shown(subject))
+        for subject in subjects:
+            holder = Holder(issuer, as_shown(subject))
             await ledger.permissions.set(holder, Area.SYSTEM, "", EVERYTHING)
 
 

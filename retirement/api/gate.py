@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi.requests import HTTPConnection
 
 from retirement.api.around import SAFE
+from retirement.api.issuers import Issuers
 from retirement.api.pace import People
 from retirement.api.people import Person, opaque
 from retirement.api.refusals import Forbidden, Unauthenticated, Unavailable
@@ -16,20 +17,19 @@ from retirement.ledger import Action, Area, Ledger, Permission
 
 
 class Gate:
-    """Finds out who asks, and what they may do. `learners` is the issuer of the LMS' tokens, where they are taken."""
+    """Finds out who asks, and what they may do. `provider` signs people in, `learners` is the LMS, if any."""
 
     def __init__(
         self,
         settings: DoorSettings,
         ledger: Ledger,
         sessions: Sessions,
-        provider: Issuer,
-        learners: Issuer | None,
+        issuers: Issuers,
         people: People,
     ) -> None:
         self.settings, self.ledger, self.sessions = settings, ledger, sessions
-        self.provider, self.learners, self._people = provider, learners, people
-        self.issuers: Mapping[str, Issuer] = {each.name: each for each in (learners, provider) if each}
+        self.provider, self.learners, self._people = issuers.people, issuers.learners, people
+        self.issuers: Mapping[str, Issuer] = {each.name: each for each in (issuers.learners, issuers.people) if each}
         prefix = "__Host-" if settings.is_secure else ""
         self.cookie = f"{prefix}retirement"
 
@@ -84,14 +84,19 @@ class Gate:
 
     def of_groups(self, person: Person, area: Area, instance: str = "") -> set[str]:
         """What a person may do in one place as a member of groups of the provider."""
-        if person.issuer != self.settings.issuer:
+        if person.issuer != self.provider.name:
             return set()
         there = self.settings.organizations.get(instance, {}) if area is Area.ORGANIZATION else {}
         given = [groups.get(each, ()) for groups in (self.settings.groups, there) for each in person.groups]
         return {action.value for actions in given for action in actions}
 
     async def may(self, person: Person, area: Area, instance: str = "") -> set[str]:
-        """The actions that a person may do in one place; what holds for the system holds for each organisation."""
+        """The actions that a person may do in one place; what holds for the system holds for each organisation.
+
+        None by a token of the LMS: it names no client, so every application of the LMS could give one here.
+        """
+        if person.lms_user_id is not None and person.channel != "session":
+            return set()
         places = {(Area.SYSTEM.value, ""), (area.value, instance)}
         granted = await self.granted(person)
         named = {action for each in granted if (each.domain, each.instance) in places for action in each.actions}

@@ -34,7 +34,7 @@ class Logouts:
         if not self._given.is_first(number if isinstance(number, str) else token.rpartition(".")[0]):
             raise DoorError("this logout token was given before")
         return self._gate.sessions.end_of_provider(
-            self._gate.settings.issuer, None if subject is None else opaque(subject), session
+            self._gate.provider.name, None if subject is None else opaque(subject), session
         )
 
     def _require_news(self, claims: Claims) -> None:

@@ -56,11 +56,13 @@ def front(person: Person | None, actions: Iterable[str], form_to: str) -> HTMLRe
     """The front page: who is signed in and what they may do, or where to sign in."""
     if person is None:
         return page("Retirement of learners", '<p><a href="/sign-in">Sign in</a></p>')
+    own = f"/api/learners/{person.lms_user_id}"
+    request = f'<p><a href="{own}">My request to be retired</a></p>' if person.lms_user_id is not None else ""
     may = ", ".join(actions) or "nothing: ask an administrator, and tell them the number above"
     return page(
         "Retirement of learners",
         f"<p>Signed in as <code>{escape(person.subject)}</code> of {escape(person.issuer)}.</p>"
-        f"<p>You may: {escape(may)}.</p>"
+        f"<p>You may: {escape(may)}.</p>{request}"
         '<p><a href="/dashboard">Runs and schedules</a>: the pages of Prefect</p>'
         '<p><a href="/api">What can be asked</a></p>'
         '<form method="post" action="/sign-out"><button>Sign out</button></form>',

@@ -48,10 +48,12 @@ class Provider:
         self._endpoints: Endpoints | None = None
 
     async def endpoints(self) -> Endpoints:
-        """What discovery says, asked until it has been answered once.
+        """What discovery says, asked until it has been answered once; those of an LMS are known.
 
         Raises `ServiceError` where it cannot be had or does not fit the issuer.
         """
+        if self._endpoints is None and self._settings.is_of_the_lms:
+            self._endpoints = endpoints_of_the_lms(self._settings)
         if self._endpoints is None:
             base = self._settings.issuer.rstrip("/")
             reply = await self._api(base).get(DISCOVERY, patience=Patience.KEYS)
@@ -121,6 +123,18 @@ class Provider:
         if parts.hostname not in (home.hostname, *self._settings.endpoint_hosts):
             raise reply.misconfigured(f"its {name} is on another host than the issuer; see door.endpoint_hosts")
         return found
+
+
+def endpoints_of_the_lms(settings: DoorSettings) -> Endpoints:
+    """Where the LMS signs people in and out (contract, section 3); it has no discovery that its releases share."""
+    base = settings.issuer.rstrip("/")
+    return Endpoints(
+        authorization=f"{base}/authorize",
+        token=f"{base}/access_token",
+        keys=settings.learners_keys or "",
+        end_session=f"{_host(urlsplit(base))}/logout",
+        secret_in=["client_secret_post"],
+    )
 
 
 def keys_of_the_lms(place: str, provider: Provider) -> Fetch:

@@ -1,7 +1,7 @@
 """Signing in: the provider says who a person is, in answer to a question that only this browser has asked.
 
-OpenID Connect's authorisation code with PKCE (RFC 7636): `state` is good once and for the browser that began, `nonce`
-ties the ID token to it, and the code is of no use without the verifier, which never leaves this process.
+Authorisation code with PKCE (RFC 7636): `state` is good once and for the browser that began, and the code is of no use
+without the verifier, which never leaves this process. What the answer has to be is in `retirement.api.answers`.
 """
 
 import base64
@@ -12,16 +12,15 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
+from retirement.api.answers import Answers, OfOpenId, OfTheLms, is_same
 from retirement.api.gate import Gate
 from retirement.api.once import Once
-from retirement.api.people import Person
 from retirement.api.provider import Provider
 from retirement.api.refusals import DoorError, Forbidden, Unauthenticated, Unavailable
-from retirement.api.tokens import Claims, audiences
 from retirement.errors import Refused, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -69,10 +68,10 @@ class Begun:
     def answered(self, cookie: str, state: str) -> Pending:
         """The sign-in of a browser that comes back with this state, once. Raises `DoorError`."""
         told, _, signature = cookie.rpartition(".")
-        if not _same(signature, self._made("cookie", told)):
+        if not is_same(signature, self._made("cookie", told)):
             raise DoorError("this sign-in has not begun in this browser: begin anew")
         pending = self._pending(told)
-        if not _same(pending.state, state):
+        if not is_same(pending.state, state):
             raise DoorError("this sign-in has begun in another browser: begin anew")
         if pending.ends_at <= self._clock() or not self._answered.is_first(pending.state):
             raise DoorError("this sign-in has ended already: begin anew")
@@ -101,6 +100,7 @@ class SignIn:
 
     def __init__(self, gate: Gate, provider: Provider, clock: Callable[[], float] = time.monotonic) -> None:
         self._gate, self._provider = gate, provider
+        self._answers: Answers = OfTheLms(gate) if gate.settings.is_of_the_lms else OfOpenId(gate)
         self._begun = Begun(clock)
         self.cookie = f"{gate.cookie}-sign-in"
 
@@ -116,9 +116,8 @@ class SignIn:
             "response_type": "code",
             "client_id": self._gate.settings.client_id,
             "redirect_uri": self._callback,
-            "scope": "openid",
+            **self._answers.query(pending.nonce),
             "state": pending.state,
-            "nonce": pending.nonce,
             "code_challenge": challenge(pending.verifier),
             "code_challenge_method": "S256",
         }
@@ -131,45 +130,13 @@ class SignIn:
         Raises `DoorError`: whatever is wrong, the sign-in has to begin anew.
         """
         pending = self._begun.answered(browser, answer.get("state", ""))
-        if answer.get("iss", self._gate.settings.issuer) != self._gate.settings.issuer:
+        if answer.get("iss", self._gate.provider.name) != self._gate.provider.name:
             raise DoorError("the answer is of another provider")
         if "code" not in answer:
             raise Forbidden("the provider has not let this person in")
-        person, session = await self._person(answer["code"], pending)
+        told = await self._tokens(answer["code"], pending.verifier)
+        person, session = await self._answers.person(told, pending.nonce)
         return SignedIn(self._gate.sessions.open(person, session), pending.page)
-
-    async def _person(self, code: str, pending: Pending) -> tuple[Person, str | None]:
-        told = await self._tokens(code, pending.verifier)
-        id_token = told.get("id_token")
-        if not isinstance(id_token, str):
-            raise Unauthenticated("the provider has answered without saying who signed in")
-        _, claims = await self._gate.provider.verified(id_token)
-        self._require_ours(claims, pending.nonce)
-        person = self._gate.of_claims(claims, "session")
-        session = claims.get("sid")
-        groups = person.groups or await self._groups_of_access(told.get("access_token"), claims)
-        return replace(person, groups=groups), session if isinstance(session, str) else None
-
-    def _require_ours(self, claims: Claims, nonce: str) -> None:
-        """Raises `Unauthenticated` for an ID token that is not the answer to this sign-in (Core, 3.1.3.7)."""
-        ours, told = self._gate.settings.client_id, audiences(claims)
-        if claims.get("typ") not in (None, "ID") or ours not in told:
-            raise Unauthenticated("the provider's answer is no ID token for the door")
-        if claims.get("azp", ours) != ours or (len(told) > 1 and "azp" not in claims):
-            raise Unauthenticated("the provider's answer was given to another client")
-        found = claims.get("nonce")
-        if not isinstance(found, str) or not _same(found, nonce):
-            raise Unauthenticated("the provider's answer is to another sign-in")
-
-    async def _groups_of_access(self, token: object, claims: Claims) -> frozenset[str]:
-        """The groups in the access token that came beside: some providers have them there only."""
-        if not isinstance(token, str) or token.count(".") != 2:
-            return frozenset()
-        try:
-            beside = await self._gate.provider.claims(token)
-        except Unauthenticated:  # it is for another audience, or of a kind that says nothing to us
-            return frozenset()
-        return self._gate.of_claims(beside, "session").groups if beside["sub"] == claims["sub"] else frozenset()
 
     async def _tokens(self, code: str, verifier: str) -> Mapping[str, Any]:
         """What the provider gives for a code. Raises `Unauthenticated` or `Unavailable`."""
@@ -181,6 +148,7 @@ class SignIn:
             "redirect_uri": self._callback,
             "client_id": settings.client_id,
             "code_verifier": verifier,
+            **self._answers.form,
         }
         headers: dict[str, str] = {}
         if settings.client_secret is not None:
@@ -204,11 +172,6 @@ class SignIn:
             return None
         asked = {"client_id": self._gate.settings.client_id, "post_logout_redirect_uri": self._gate.settings.url}
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}"
-
-
-def _same(first: str, second: str) -> bool:
-    """Whether two texts are one, in a time that does not tell where they differ."""
-    return hmac.compare_digest(first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass"))
 
 
 def challenge(verifier: str) -> str:

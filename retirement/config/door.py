@@ -39,9 +39,15 @@ class DoorSettings(Settings):
         description="Addresses or networks of the proxies whose `X-Forwarded-For` and `X-Forwarded-Host` count; of "
         "others they do not.",
     )
+    provider: Literal["openid", "lms"] = Field(
+        default="openid",
+        description="What signs people in: `openid`, an OpenID Connect provider, or `lms`, the LMS' own OAuth2 "
+        "provider, for a site that has no other.",
+    )
     issuer: Text = Field(
         description="OpenID Connect provider, as it stands in `iss` of its tokens, such as "
-        "`https://sso.example.com/realms/site`."
+        "`https://sso.example.com/realms/site`; of an LMS the address of its OAuth2, such as "
+        "`https://courses.example.com/oauth2`."
     )
     client_id: Text = Field(description="Client of the door at the provider.")
     client_secret: SecretStr | None = Field(
@@ -91,7 +97,9 @@ class DoorSettings(Settings):
         "LMS is taken for what is their own; none: no token of the LMS is.",
     )
     learners_issuer: Text | None = Field(
-        default=None, description="`iss` of the LMS' tokens (`JWT_ISSUER`); none: `/oauth2` below `lms.url`."
+        default=None,
+        description="`iss` of the LMS' tokens (`JWT_ISSUER`); none: `door.issuer` where that is of the LMS, else "
+        "`/oauth2` below `lms.url`.",
     )
     learners_audience: Text | None = Field(
         default=None, description="`aud` of the LMS' tokens (`JWT_AUDIENCE`). Needed with `door.learners_keys`."
@@ -101,6 +109,11 @@ class DoorSettings(Settings):
     def is_secure(self) -> bool:
         """Whether browsers reach the door by https."""
         return urlsplit(self.url).scheme == "https"
+
+    @property
+    def is_of_the_lms(self) -> bool:
+        """Whether the LMS signs people in."""
+        return self.provider == "lms"
 
     @property
     def has_keys_in_a_file(self) -> bool:
@@ -119,8 +132,18 @@ def door_problems(door: DoorSettings) -> Iterator[tuple[str, str]]:
     yield from _problems_of_addresses(door)
     yield from _problems_of_listening(door)
     yield from _problems_of_people(door)
+    if door.is_of_the_lms:
+        yield from _problems_of_the_lms(door)
     if door.learners_keys is not None and door.learners_audience is None:
         yield "learners_keys", "needs door.learners_audience: a token of the LMS is for one audience"
+
+
+def _problems_of_the_lms(door: DoorSettings) -> Iterator[tuple[str, str]]:
+    if door.learners_keys is None:
+        yield "provider", "needs door.learners_keys and door.learners_audience where it is lms: to check its tokens"
+    if door.groups or door.organizations:
+        key = "groups" if door.groups else "organizations"
+        yield key, "is of no use with door.provider: lms, which tells no groups; grant permissions to people"
 
 
 def _problems_of_addresses(door: DoorSettings) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from retirement.sandbox import report, residue
 from retirement.sandbox.platform import Platform, Snapshot
-from retirement.sandbox.world.identity import CLIENTS, NOTES_CLIENT
+from retirement.sandbox.world.identity import CLIENTS, DOOR_CLIENT, NOTES_CLIENT
 from retirement.sandbox.world.tokens import access_token
 
 _EXPIRED_S = -3600
@@ -50,14 +50,14 @@ class Controls:
             },
             "clients": {
                 name: {"client_id": client.client_id, "client_secret": client.client_secret}
-                for name, client in {**CLIENTS, "notes": NOTES_CLIENT}.items()
+                for name, client in {**CLIENTS, "notes": NOTES_CLIENT, "door": DOOR_CLIENT}.items()
             },
             "tokens": {"expired": access_token(CLIENTS["worker"], _EXPIRED_S, "read write email profile")},
         }
 
     @property
     def clients(self) -> dict[str, dict[str, str]]:
-        """OAuth credentials by client: `worker`, `plain`, `support`, `notes`."""
+        """OAuth credentials by client: `worker`, `plain`, `support`, `notes`, `door`."""
         clients: dict[str, dict[str, str]] = self._seeded["clients"]
         return clients
 

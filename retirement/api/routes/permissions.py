@@ -105,8 +105,8 @@ async def grant(
     """The person has these actions there from now on, and no others; 409 where none could set permissions then."""
     instance = wanted.instance_id or ""
     _require_instance(wanted.domain_id, instance)
-    holder = Holder(wanted.issuer or gate.settings.issuer, as_shown(wanted.user_id))
-    if holder.issuer not in gate.issuers:
+    holder = Holder(wanted.issuer or gate.provider.name, as_shown(wanted.user_id))
+    if holder.issuer != gate.provider.name:
         raise DoorError("issuer: is no provider of this door")
     with person.acting():
         await gate.ledger.permissions.set(holder, wanted.domain_id, instance, wanted.actions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retirement.sandbox.lms import (
     accounts,
+    browser_sign_in,
     enrollments,
     learning,
     partner,
@@ -18,6 +19,7 @@ from retirement.sandbox.routing import Route
 
 ROUTES: list[Route] = [
     *token.ROUTES,
+    *browser_sign_in.ROUTES,
     *queue.ROUTES,
     *status.ROUTES,
     *steps.ROUTES,

@@ -7,22 +7,15 @@ import binascii
 import hashlib
 import secrets
 
-from sqlalchemy import bindparam, func, select
-
 from retirement.sandbox import gates
+from retirement.sandbox.lms.browser_sign_in import SCOPES, SCOPES_OF_PEOPLE, account_of, by_code, refused
 from retirement.sandbox.routing import Call, Route
 from retirement.sandbox.wire import Answer, Request, as_json, empty, html
-from retirement.sandbox.world import schema
-from retirement.sandbox.world.database import folded
-from retirement.sandbox.world.identity import CLIENTS, Client
+from retirement.sandbox.world.identity import CLIENTS, DOOR_CLIENT, Client
 from retirement.sandbox.world.tokens import access_token, learner_token
 
-SCOPES = ("read", "write", "email", "profile")
-#: Of a token for a person, who may be named by number.
-SCOPES_OF_PEOPLE = (*SCOPES, "user_id")
-_ACCOUNT = select(schema.user).where(func.folded(schema.user.c.username) == bindparam("name"))
 OPAQUE_LIFETIME_S = 36000
-_BY_ID = {client.client_id: client for client in CLIENTS.values()}
+_BY_ID = {client.client_id: client for client in (*CLIENTS.values(), DOOR_CLIENT)}
 _TOO_MANY = html(429, "Too Many Requests")
 
 
@@ -35,18 +28,20 @@ def token(call: Call) -> Answer:
     form = request.form
     grant = form.get("grant_type")
     if grant not in ("client_credentials", "password", "authorization_code", "refresh_token"):
-        return _refused("unsupported_grant_type")
-    client = _client(request)
+        return refused("unsupported_grant_type")
+    client = client_of(request)
     if client is None:
         challenge = (("www-authenticate", 'Bearer error="invalid_client"'),)
         return as_json({"error": "invalid_client"}, 401, challenge)
-    if grant == "password":
+    if grant == "password" and client is not DOOR_CLIENT:
         return _signed_in(call)
-    if grant != "client_credentials":
-        return _refused("unauthorized_client")
+    if grant == "authorization_code" and client is DOOR_CLIENT:
+        return by_code(call)
+    if grant != "client_credentials" or client is DOOR_CLIENT:
+        return refused("unauthorized_client")
     scope = form.get("scope", "").split() or list(SCOPES)
     if not set(scope) <= set(SCOPES):
-        return _refused("invalid_scope")
+        return refused("invalid_scope")
     return _granted(call, client, " ".join(scope))
 
 
@@ -64,12 +59,12 @@ def _granted(call: Call, client: Client, scope: str) -> Answer:
 def _signed_in(call: Call) -> Answer:
     """The token of an account by its password; who has asked for retirement has none any more."""
     form, lifetime = call.request.form, call.world.settings.token_lifetime_s
-    account = call.db.execute(_ACCOUNT, {"name": folded(form.get("username", ""))}).first()
-    if account is None or account.password != form.get("password") or not account.is_active:
+    account = account_of(call)
+    if account is None:
         return as_json({"error": "invalid_grant", "error_description": "Invalid credentials given."}, 400)
     scopes = form.get("scope", "").split() or list(SCOPES)
     if not set(scopes) <= set(SCOPES_OF_PEOPLE):
-        return _refused("invalid_scope")
+        return refused("invalid_scope")
     scope, refresh = " ".join(scopes), secrets.token_hex(15)
     jwt = learner_token(
         account.id, account.username, account.email, lifetime, scope, asymmetric=form.get("asymmetric_jwt") == "true"
@@ -78,11 +73,7 @@ def _signed_in(call: Call) -> Answer:
     return as_json(said)
 
 
-def _refused(error: str) -> Answer:
-    return as_json({"error": error}, 400)
-
-
-def _client(request: Request) -> Client | None:
+def client_of(request: Request) -> Client | None:
     """The client by HTTP Basic, else by form fields."""
     named = [(request.form.get("client_id", ""), request.form.get("client_secret", ""))]
     word, _, encoded = request.headers.get("authorization", "").partition(" ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from retirement.sandbox.world.codes import Code
 from retirement.sandbox.world.database import Database
 from retirement.sandbox.world.faults import Faults
 from retirement.sandbox.world.journal import Journal, Subjects
@@ -34,6 +35,7 @@ class World:
         self.token_rate = RateLimit(settings.token_rate_per_minute)
         self.enrollment_throttle = Throttle(settings.enrollment_throttle)
         self.authenticator.worker_is_staff = settings.worker_is_staff
+        self.codes: dict[str, Code] = {}
         self._ahead = timedelta()
 
     def now(self) -> datetime:

@@ -54,5 +54,7 @@ CLIENTS = {
     "plain": Client("sandbox-plain", "plain-secret-9a77d2", 2, "sandbox_plain"),
     "support": Client("sandbox-support", "support-secret-c40e18", 3, "sandbox_support", is_superuser=True),
 }
+#: An application by which people sign in with a browser (`authorization-code`).
+DOOR_CLIENT = Client("sandbox-door", "door-secret-4e82c1", 0, "")
 #: The notes client signs tokens for the notes service only; it gets none from the LMS.
 NOTES_CLIENT = Client("sandbox-notes", "notes-secret-1d93ab-of-32-bytes-or-more", 0, "sandbox_notes")

@@ -86,9 +86,11 @@ def _claims(username: str, grant: str, lifetime_s: int, scope: str) -> dict[str,
     }
 
 
-def learner_token(user_id: int, username: str, email: str, lifetime_s: int, scope: str, *, asymmetric: bool) -> str:
-    """The token of an account that has signed in by its password."""
-    claims = _claims(username, "password", lifetime_s, scope)
+def learner_token(
+    user_id: int, username: str, email: str, lifetime_s: int, scope: str, *, asymmetric: bool, grant: str = "password"
+) -> str:
+    """The token of an account that has signed in, by its password or with a browser."""
+    claims = _claims(username, grant, lifetime_s, scope)
     claims |= {"user_id": user_id} if "user_id" in claims["scopes"] else {}
     claims |= {"email": email} if "email" in claims["scopes"] else {}
     if asymmetric:
