@@ -35,6 +35,49 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURE = "door-run"
 
 
+#: What a page of another origin tries at door and engine, and what it sees of each.
+FOREIGN = """
+async ({door, engine, run}) => {
+  const told = {};
+  const tries = async (name, url, more) => {
+    try {
+      const answer = await fetch(url, {credentials: "include", ...more});
+      told[name] = answer.type === "opaque" ? "opaque" : `read ${answer.status}`;
+    } catch (error) {
+      told[name] = "refused";
+    }
+  };
+  const typed = {method: "POST", headers: {"Content-Type": "application/json"}, body: "{}"};
+  const blind = (said) => ({method: "POST", mode: "no-cors", body: JSON.stringify(said)});
+  const cancelled = {state: {type: "CANCELLING"}};
+  await tries("door: who", `${door}/api/me`);
+  await tries("door: runs", `${door}/api/flow_runs/filter`, typed);
+  await tries("engine: runs", `${engine}/flow_runs/filter`, typed);
+  await tries("engine: health", `${engine}/health`);
+  await tries("blind: grant", `${door}/api/permissions`, blind({userId: "x", domainId: "system", actions: ["view"]}));
+  await tries("blind: answer", `${door}/api/flow_runs/${run}/resume`, blind({run_input: {approve: true}}));
+  await tries("blind: cancel", `${door}/api/flow_runs/${run}/set_state`, blind(cancelled));
+  await tries("blind: cancel at the engine", `${engine}/flow_runs/${run}/set_state`, blind(cancelled));
+  await tries("blind: sign out", `${door}/sign-out`, blind({}));
+  told["door: websocket"] = await new Promise((done) => {
+    const socket = new WebSocket(`${door.replace("http", "ws")}/api/events/out`, "prefect");
+    socket.onopen = () => done("open");
+    socket.onerror = () => done("refused");
+  });
+  return told;
+}
+"""
+SUBMITTED = """
+(place) => {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = place;
+  document.body.append(form);
+  form.submit();
+}
+"""
+
+
 @pytest.fixture
 def issuer() -> Iterator[str]:
     """A provider that lets in each person who names themselves."""
@@ -119,6 +162,8 @@ def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
                 own = opened_page(browser)
                 signed_in_as(own, address, subject)
                 Ui(own, "").button("Resume").wait_for()
+                if subject == "ana":
+                    another_origin_gets_nothing(own.context.new_page(), issuer, door, ui.api, run)
                 own.screenshot(path=pictures / f"{PICTURE}.png", scale="css", animations="disabled")
                 agree(own)
                 until(lambda wanted=number: len(in_another_thread(platform)) >= wanted)
@@ -139,6 +184,20 @@ def opened_page(browser: Browser) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE * 1000)
     return page
+
+
+def another_origin_gets_nothing(page: Page, elsewhere: str, door: str, engine: str, run: str) -> None:
+    """In the browser of a person who is signed in; the ports differ and the site does not, so the cookie is sent."""
+    page.goto(f"{elsewhere}/.well-known/openid-configuration")
+    told = page.evaluate(FOREIGN, {"door": door, "engine": engine, "run": run})
+    read = {name: what for name, what in told.items() if not name.startswith("blind")}
+    assert set(read.values()) == {"refused"}, told
+    # A page may send such a request, and sees nothing of the answer: it is the server that refuses.
+    assert set(told.values()) <= {"refused", "opaque"}
+    with page.expect_response(f"{door}/sign-out") as answered:
+        page.evaluate(SUBMITTED, f"{door}/sign-out")
+    assert answered.value.status == 403
+    page.close()
 
 
 def looks_only(page: Page, ui: Ui, run: str, address: str) -> None:
