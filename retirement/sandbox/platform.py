@@ -58,8 +58,7 @@ class Platform:
         settings = settings_of(seed)
         states = States(seed.get("states", DEFAULT_STATES))
         people, rows = prepared(states, seed.get("learners", []))
-        with self.world.database.transaction() as db:
-            self.world.database.clear(db)
+        with self.world.database.emptied() as db:
             plant(db, rows)
         self._begin(settings, states, people)
 

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from retirement.sandbox.world.schema import VIEWS, metadata
 
@@ -60,6 +60,7 @@ class Database:
         # A test may look in from another thread than that of the server.
         self._lock = threading.Lock()
         self._restored = 0
+        self._has_files = folder is not None
         if folder is None:
             self.restore(_empty_image())
         else:
@@ -90,10 +91,23 @@ class Database:
         with self._lock, self._connection.begin():
             yield self._connection
 
-    def clear(self, connection: Connection) -> None:
-        """Empties all tables, within the transaction of the caller."""
-        for statement in _deletions():
-            connection.exec_driver_sql(statement)
+    @contextmanager
+    def emptied(self) -> Iterator[Connection]:
+        """A transaction in which all tables are empty at first; everything is as it was where it is left in error."""
+        if self._has_files:
+            with self.transaction() as connection:
+                for table in metadata.sorted_tables:
+                    connection.exec_driver_sql(f"DELETE FROM {table.name}")  # noqa: S608 - names of the schema
+                yield connection
+            return
+        before = self.image()
+        self.restore(_empty_image())
+        try:
+            with self.transaction() as connection:
+                yield connection
+        except BaseException:
+            self.restore(before)
+            raise
 
     def image(self) -> bytes:
         """All tables with their rows, as SQLite would write them to a file; only of a database without files."""
@@ -108,10 +122,19 @@ class Database:
 
 
 def _connected() -> Connection:
-    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    """To a database of its own: each connection to SQLite's memory has one."""
+    return _engine().connect()
+
+
+@cache
+def _engine() -> Engine:
+    """One for all platforms of a process, since it keeps the statements that it has compiled."""
+    engine = create_engine(
+        "sqlite://", poolclass=NullPool, connect_args={"check_same_thread": False}, query_cache_size=2_000
+    )
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
-    return engine.connect()
+    return engine
 
 
 def _create_tables(connection: Connection, *, in_files: bool) -> None:
@@ -127,12 +150,6 @@ def _create_tables(connection: Connection, *, in_files: bool) -> None:
 
 def _driver(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
-
-
-@cache
-def _deletions() -> tuple[str, ...]:
-    """As texts: to build and to compile a hundred statements takes ten times as long as to run them."""
-    return tuple(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)  # noqa: S608 - names of the schema
 
 
 @cache
