@@ -22,7 +22,7 @@ def _group() -> None:
 async def apply(call: Call) -> int:
     """Put channels and automations on the Prefect server, as `serve` does, and remove those that left the file."""
     chosen = call.configuration
-    async with running(keep_days=chosen.engine_retention_days) as engine:
+    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.automations import apply as put
 

@@ -81,7 +81,7 @@ def _files(html: Path | None, pdf: Path | None) -> dict[str, str | None]:
 
 async def _sent(call: Call, found: Today) -> "list[Arrival]":
     chosen = call.configuration
-    async with running(keep_days=chosen.engine_retention_days):
+    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes):
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.posting import send_today
 

@@ -22,7 +22,7 @@ async def test(call: Call) -> int:
     chosen = call.configuration
     if not chosen.notifications:
         raise ConfigError(f"{chosen.source}: notifications: there are no channels; add one, such as {{name, url}}")
-    async with running(keep_days=chosen.engine_retention_days):
+    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes):
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.channels import send_tests
 

@@ -13,6 +13,7 @@ from retirement.cli.options import DryRunOption, require_keepable
 from retirement.cli.output import errors
 from retirement.cli.secrets import secret_block
 from retirement.cli.shown_reports import link, reports_table, run_lines
+from retirement.config import Configuration
 from retirement.flows.kit.server import running
 from retirement.reports import DONE, SOME_FAILED
 from retirement.retire.preview import let_through, preview
@@ -50,11 +51,12 @@ async def retire_learner(
                 call.show({"user_id": user_id, "preview": shown.lines}, *shown.lines)
                 return DONE
         await let_through(site, learner, cool_off, before_cool_off_is_over)
-        return await _retire(call, site, user_id, configuration.engine_retention_days)
+        return await _retire(call, site, user_id, configuration)
 
 
-async def _retire(call: Call, site: Site, user_id: int, keep_days: int | None) -> int:
-    async with running(keep_days=keep_days) as engine:
+async def _retire(call: Call, site: Site, user_id: int, configuration: Configuration) -> int:
+    keep_days, keep_minutes = configuration.engine_retention_days, configuration.engine.keep_minutes
+    async with running(keep_days=keep_days, keep_minutes=keep_minutes) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.retire_learner import retire_by_id
 

@@ -40,7 +40,9 @@ async def retire_queue(
     """Retire all learners whose cool-off is over, one flow each."""
     async with (
         ready(call.config, secret_block) as (configuration, _),
-        running(keep_days=configuration.engine_retention_days) as engine,
+        running(
+            keep_days=configuration.engine_retention_days, keep_minutes=configuration.engine.keep_minutes
+        ) as engine,
     ):
         document, found, error = await queue_run(limit, cool_off_days, engine, show=not call.as_json)
         where = run_lines(engine, document["flow_run"])

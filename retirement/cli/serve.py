@@ -40,7 +40,7 @@ async def serve(
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
     retained = chosen.engine_retention_days
-    async with running(port, retained) as engine, _alone(), listening(chosen) as at_the_door:
+    async with running(port, retained, 0) as engine, _alone(), listening(chosen) as at_the_door:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles

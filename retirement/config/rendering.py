@@ -98,6 +98,7 @@ class _Writer:
             "guard": self.plain(configuration.guard, "guard"),
             "retry": self.plain(configuration.retry, "retry"),
             "breaker": self.plain(configuration.breaker, "breaker"),
+            "engine": self.plain(configuration.engine, "engine"),
             "databases": self.databases(configuration.databases),
             "schedule": self.line(configuration.schedule),
             "reconcile_schedule": self.line(configuration.reconcile_schedule),

@@ -93,6 +93,14 @@ class RetrySettings(Settings):
     task_delay_seconds: float = Field(default=60, ge=0, le=3600, description="Wait between those repeats.")
 
 
+class EngineSettings(Settings):
+    """Prefect's server, where we start it."""
+
+    keep_minutes: int = Field(
+        default=0, ge=0, le=240, description="Minutes that it stays up after a command, for the next one; 0: none."
+    )
+
+
 class LedgerSettings(Settings):
     """Where the evidence is kept. Paths are absolute once a file is loaded."""
 
@@ -349,6 +357,7 @@ class Configuration:
     guard: GuardSettings
     retry: RetrySettings
     breaker: BreakerSettings
+    engine: EngineSettings
     databases: DatabaseSettings
     schedule: str | None
     reconcile_schedule: str | None

@@ -53,7 +53,7 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
     assert shown["services"]["LMS"] == {"forum": "auto", "unenroll_version": 1}
     assert list(shown) == [
         *("lms", "cool_off_days", "deadline_days", "lease_seconds"),
-        *("queue", "guard", "retry", "breaker", "reconcile_schedule", "verify_schedule", "cleanup_days"),
+        *("queue", "guard", "retry", "breaker", "engine", "reconcile_schedule", "verify_schedule", "cleanup_days"),
         "engine_retention_days",
         *("services", "pipeline"),
     ]

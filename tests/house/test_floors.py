@@ -55,7 +55,7 @@ OWNERS = {
     "jwt": ("retirement.api", "retirement.connectors.salesforce.assertion", "retirement.sandbox"),
     "platformdirs": ("retirement.process",),
     "prefect": ("retirement.flows",),
-    "psutil": ("retirement.flows.kit.postgres", "retirement.flows.kit.server"),
+    "psutil": ("retirement.flows.kit.postgres", "retirement.flows.kit.server", "retirement.flows.kit.users"),
     "pyrage": ("retirement.partners.sinks.seals",),
     "pydantic": ("retirement",),
     "pydantic_core": ("retirement.config", "retirement.flows.kit.parameters"),

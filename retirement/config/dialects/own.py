@@ -6,7 +6,19 @@ from retirement.config.problems import Problems, nearest, shown
 from retirement.config.settings import SCHEDULES, GeneralSettings
 
 SECTIONS = (
-    *("lms", "ledger", "queue", "guard", "retry", "breaker", "databases", "notifications", "partners", "door"),
+    *(
+        "lms",
+        "ledger",
+        "queue",
+        "guard",
+        "retry",
+        "breaker",
+        "engine",
+        "databases",
+        "notifications",
+        "partners",
+        "door",
+    ),
     "archive",
     "services",
     "pipeline",

@@ -26,7 +26,7 @@ import psutil
 from fasteners import InterProcessLock
 
 from retirement.errors import ConfigError
-from retirement.flows.kit import lock, postgres
+from retirement.flows.kit import lock, postgres, users
 from retirement.flows.kit.environment import (
     PRIVACY_SETTINGS,
     changed,
@@ -54,6 +54,10 @@ START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 
+#: Processes that outlive this one, so none of them is waited for.
+_kept: list["subprocess.Popen[bytes]"] = []
+
+
 @dataclass(frozen=True)
 class PrefectServer:
     """A running Prefect server."""
@@ -75,12 +79,15 @@ class PrefectServer:
 
 
 @asynccontextmanager
-async def running(port: int | None = None, keep_days: int | None = None) -> AsyncIterator[PrefectServer]:
+async def running(
+    port: int | None = None, keep_days: int | None = None, keep_minutes: float | None = None
+) -> AsyncIterator[PrefectServer]:
     """A Prefect server to work with: the operator's, one that is up already, or one for this while.
 
     Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
-    may share one server of ours; the last one out stops it. Where this one starts it, it deletes runs that ended more
-    than `keep_days` ago. Raises `ConfigError` when none can be had.
+    may share one server of ours; the last one out stops it, or lets a process of its own keep it up for
+    `keep_minutes` more; None leaves one that is kept up as it is. Where this one starts it, it deletes runs that ended
+    more than `keep_days` ago. Raises `ConfigError` when none can be had.
     """
     if external := operators_server():
         engine = PrefectServer(external, "external")
@@ -90,7 +97,7 @@ async def running(port: int | None = None, keep_days: int | None = None) -> Asyn
         return
     folder = _folder()
     async with _alone(folder):
-        engine = await _up(folder) or await _start(folder, port, keep_days)
+        engine = await _up(folder, port) or await _start(folder, port, keep_days)
         _sign_in(folder, engine)
     abandon = partial(_abandon, folder, engine)
     last_acts.append(abandon)
@@ -98,13 +105,25 @@ async def running(port: int | None = None, keep_days: int | None = None) -> Asyn
         with _pointed_at(engine, folder):
             yield engine
     finally:
-        async with _alone(folder):
-            latest = _recorded(folder) or engine
-            if not _sign_out(folder):
-                with waiting("Prefect's server to stop"):
-                    await asyncio.to_thread(_stop, latest)
-                    await asyncio.to_thread(postgres.stop, folder)
+        await leave(folder, engine, keep_minutes)
         last_acts.remove(abandon)
+
+
+async def leave(folder: Path, engine: PrefectServer | None = None, keep_minutes: float | None = None) -> None:
+    """This process is no user of the server any more; the last one stops it, or lets it be kept up as `running` says.
+
+    `engine` is the server, where it has left no record of itself.
+    """
+    async with _alone(folder):
+        latest = _recorded(folder) or engine
+        if keep_minutes and not users.others(folder):
+            users.set_keeper(folder, _keeper(folder, keep_minutes))
+        elif keep_minutes == 0 and not _others(folder):
+            users.dismiss(folder)
+        if not _sign_out(folder) and latest:
+            with waiting("Prefect's server to stop"):
+                await asyncio.to_thread(_stop, latest)
+                await asyncio.to_thread(postgres.stop, folder)
 
 
 @asynccontextmanager
@@ -126,7 +145,7 @@ def _abandon(folder: Path, engine: PrefectServer) -> None:
     if _sign_out(folder):
         return
     with suppress(psutil.NoSuchProcess):
-        if _born(engine.pid) == engine.born:
+        if users.born(engine.pid) == engine.born:
             psutil.Process(engine.pid).terminate()
     postgres.tell_to_stop(folder)
 
@@ -184,7 +203,7 @@ def in_use() -> Iterator[PrefectServer | None]:
         return
     folder = engine_folder()
     engine = _recorded(folder)
-    if engine is None or _born(engine.pid) != engine.born:
+    if engine is None or users.born(engine.pid) != engine.born:
         yield None
         return
     with changed(lock.of_client(lock.found(folder))):
@@ -198,60 +217,43 @@ def _recorded(folder: Path) -> PrefectServer | None:
         return None
 
 
-async def _up(folder: Path) -> PrefectServer | None:
+async def _up(folder: Path, port: int | None) -> PrefectServer | None:
+    """The server that is up; one that is only kept up is stopped where it has another port than it has to."""
     engine = _recorded(folder)
     if engine is None:
         return None
-    if _born(engine.pid) != engine.born:
+    if users.born(engine.pid) != engine.born:
         return None
-    if await is_up(engine.api_url):
+    is_elsewhere = port and engine.api_url != _api_url(port) and users.keeper(folder) and not _others(folder)
+    if not is_elsewhere and await is_up(engine.api_url):
         return engine
     # It was left behind and answers no more: a second one on its database would harm both.
+    users.dismiss(folder)
     await asyncio.to_thread(_stop, engine)
     return None
 
 
-def _born(pid: int) -> float:
-    """When a process began, 0 where there is none.
-
-    One that has ended and that no process has waited for is none: below a container without an init it stays so for
-    ever, and the server would wait for it.
-    """
-    try:
-        process = psutil.Process(pid)
-        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
 def _sign_in(folder: Path, engine: PrefectServer) -> None:
     (folder / "engine.json").write_text(json.dumps(asdict(engine)))
-    (folder / "users").mkdir(exist_ok=True)
-    (folder / "users" / str(os.getpid())).write_text(str(_born(os.getpid())))
+    users.sign_in(folder, os.getpid())
 
 
 def _sign_out(folder: Path) -> bool:
     """Whether another process still uses the server; forgets users that died."""
-    (folder / "users" / str(os.getpid())).unlink(missing_ok=True)
-    if _others(folder):
+    users.sign_out(folder, os.getpid())
+    if users.others(folder):
         return True
     (folder / "engine.json").unlink(missing_ok=True)
     return False
 
 
-def _others(folder: Path) -> bool:
-    """Whether a process beside this one uses the server; forgets users that died."""
-    for user in (folder / "users").iterdir():
-        if user.name == str(os.getpid()):
-            continue
-        if str(_born(int(user.name))) == user.read_text():
-            return True
-        user.unlink(missing_ok=True)
-    return False
+def _others(folder: Path) -> set[int]:
+    """The processes beside this one that work with the server, and do not only keep it up."""
+    return users.others(folder) - users.keeper(folder)
 
 
 def ends_with_us(engine: PrefectServer) -> bool:
-    """Whether the server of `running` stops at the end of this process, with every page that it shows."""
+    """Whether the server of `running` stops at the end of this process or soon after, with every page."""
     return engine.is_ours and not _others(engine_folder())
 
 
@@ -270,7 +272,7 @@ async def _start(folder: Path, port: int | None, keep_days: int | None) -> Prefe
         environment = _environment(folder, port, lock.made(folder), address) | retention(keep_days)
         process = _spawn(port, environment, log)
         database = "postgresql" if address else "sqlite"
-        engine = PrefectServer(_api_url(port), database, process.pid, _born(process.pid), keep_days)
+        engine = PrefectServer(_api_url(port), database, process.pid, users.born(process.pid), keep_days)
         try:
             await _wait_until_up(engine, process, log)
         except BaseException:
@@ -327,6 +329,17 @@ def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.
             stderr=output,
             start_new_session=True,
         )
+
+
+def _keeper(folder: Path, minutes: float) -> int:
+    """Starts the process that keeps the server up for a while; it outlives this one."""
+    command = [sys.executable, "-m", "retirement.flows.kit.keeper", str(minutes), str(folder)]
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(  # noqa: S603 - the command is ours, word for word
+        command, env=of_a_child(folder), stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )
+    _kept.append(process)
+    return process.pid
 
 
 async def _wait_until_up(engine: PrefectServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
