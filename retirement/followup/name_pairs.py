@@ -32,22 +32,57 @@ def pairs_of(path: object, lines: Sequence[Line]) -> list[Pair]:
     """The pairs of a file. Raises `ConfigError`, a line for each problem, which `path` begins.
 
     No name stands in two lines, whichever column: what is renamed into a name that another line has yet to give up
-    depends on the order in each service, and a request that is sent again would rename the wrong account.
+    depends on the order in each service, and a request that is sent again would rename the wrong account. What to do
+    instead is said: which line comes first, or that the lines are a circle, which no order resolves.
     """
     pairs = [Pair(line.number, line["current"], line["desired"]) for line in lines]
-    if problems := [f"{path}:{line}: {text}" for line, text in _problems(pairs)]:
+    if problems := [f"{path}:{line}: {text}" for line, text in sorted(_problems(pairs))]:
         raise problems_of(problems)
     return pairs
 
 
 def _problems(pairs: Sequence[Pair]) -> Iterator[tuple[int, str]]:
-    """What is wrong, by line: a name of two lines is told at the second one. Letter case does not count."""
-    seen: dict[str, tuple[int, str]] = {}
+    """What is wrong, by line, each line once: a name of two lines is told at the second one. Letter case is nothing."""
+    of_current: dict[str, Pair] = {}
+    of_desired: dict[str, Pair] = {}
+    alone = []
     for pair in pairs:
-        if problem := _problem_of(pair) or next(_met_before(pair, seen), ""):
+        problem = _problem_of(pair) or _doubled(pair, of_current, of_desired)
+        if problem:
             yield pair.line, problem
-        for column, name in pair.columns:
-            seen.setdefault(name.casefold(), (pair.line, column))
+        else:
+            alone.append(pair)
+        of_current.setdefault(pair.current.casefold(), pair)
+        of_desired.setdefault(pair.desired.casefold(), pair)
+    waits_for = {pair.line: other for pair in alone if (other := of_current.get(pair.desired.casefold()))}
+    circles = _circles(alone, waits_for)
+    yield from ((line, text) for line, text in circles.items() if text)
+    for pair in alone:
+        if pair.line not in circles and (other := waits_for.get(pair.line)):
+            yield pair.line, f"the desired name is the current name of line {other.line}: {_FIRST.format(other.line)}"
+
+
+#: What no order of the lines within one file would do.
+_FIRST = "replace that of line {} first, in a file of its own"
+
+
+def _circles(pairs: Sequence[Pair], waits_for: Mapping[int, Pair]) -> dict[int, str]:
+    """The lines that are in circles, in each of which the last one has the text that says so."""
+    found: dict[int, str] = {}
+    seen: set[int] = set()
+    for start in pairs:
+        way: list[int] = []
+        at: Pair | None = start
+        while at and at.line not in seen:
+            seen.add(at.line)
+            way.append(at.line)
+            at = waits_for.get(at.line)
+        # No name stands twice in a column here, so a way that comes back does so at its beginning.
+        if at is start and way:
+            lines = sorted(way)
+            text = f"closes a circle of {len(lines)} lines, which begins in line {lines[0]}: give one of the accounts a"
+            found |= dict.fromkeys(lines, "") | {lines[-1]: f"{text} third name first, in a file of its own"}
+    return found
 
 
 def _problem_of(pair: Pair) -> str:
@@ -60,15 +95,11 @@ def _problem_of(pair: Pair) -> str:
     return ""
 
 
-def _met_before(pair: Pair, seen: Mapping[str, tuple[int, str]]) -> Iterator[str]:
-    for column, name in pair.columns:
-        if name.casefold() in seen:
-            yield _twice(column, *seen[name.casefold()])
-
-
-def _twice(column: str, before: int, other: str) -> str:
-    what = f"the {column} name is the {other} name of line {before}"
-    return what if column == other else f"{what}: replace one after the other, in two files"
+def _doubled(pair: Pair, of_current: Mapping[str, Pair], of_desired: Mapping[str, Pair]) -> str:
+    for column, name, before in (("current", pair.current, of_current), ("desired", pair.desired, of_desired)):
+        if other := before.get(name.casefold()):
+            return f"the {column} name is the {column} name of line {other.line}"
+    return ""
 
 
 def require_private(folder: Path, name: str) -> Path:

@@ -327,8 +327,10 @@ async def test_names_go_out_a_part_at_a_time(world: World, site: Site, folder: P
 @pytest.mark.parametrize(
     ("content", "problems"),
     [
-        ("a1,b1\nb1,a1\n", ["2: the current name is the desired name of line 1: replace one after the other, in two"]),
-        ("a1,b1\nc1,A1\n", ["2: the desired name is the current name of line 1: replace one after the other, in two"]),
+        ("a1,b1\nb1,a1\n", ["2: closes a circle of 2 lines, which begins in line 1: give one of the accounts a third"]),
+        ("b1,c1\na1,b1\nc1,A1\n", ["3: closes a circle of 3 lines, which begins in line 1"]),
+        ("a1,b1\nb1,c1\n", ["1: the desired name is the current name of line 2: replace that of line 2 first, in a"]),
+        ("a1,b1\nc1,A1\n", ["2: the desired name is the current name of line 1: replace that of line 1 first, in a"]),
         ("a1,b1\na1,c1\n", ["2: the current name is the current name of line 1"]),
         ("a1,b1\nc1,B1\n", ["2: the desired name is the desired name of line 1"]),
         ("a1,A1\n", ["1: both names are the same, but for letter case"]),
@@ -350,7 +352,30 @@ def test_a_file_that_could_rename_the_wrong_account_is_refused(
     with pytest.raises(ConfigError) as raised:
         pairs_of(path, read_names(path, COLUMNS, COLUMNS))
     lines = str(raised.value).splitlines()
-    assert [line.startswith(f"{path}:{problem}") for line, problem in zip(lines, problems, strict=True)] == [True]
+    assert all(line.startswith(f"{path}:{problem}") for line, problem in zip(lines, problems, strict=True)), lines
+
+
+@pytest.mark.nightly
+def test_a_circle_of_100_000_lines_is_one_line_and_a_chain_as_long_ten(tmp_path: Path) -> None:
+    """In time that grows with the lines."""
+    path, count = tmp_path / "names.csv", 100_000
+    for last, said in ((0, 1), (count, 11)):
+        path.write_text("".join(f"u{n},u{n + 1 if n + 1 < count else last}\n" for n in range(count)), encoding="utf-8")
+        with pytest.raises(ConfigError) as raised:
+            pairs_of(path, read_names(path, COLUMNS, COLUMNS))
+        assert len(raised.value.args) == said
+
+
+@pytest.mark.nightly
+async def test_a_file_of_100_000_lines_is_worked_through(world: World, site: Site, folder: Path) -> None:
+    """Of which the LMS has two accounts; a name that is unknown there goes to no service."""
+    unknown = [Pair(n, f"u{n}", f"v{n}") for n in range(3, 100_003)]
+
+    found = await done(site, folder, BO, Pair(2, "di-canary", "die-canary"), *unknown)
+
+    assert [each.verdict.value for each in found] == ["renamed"] * 2
+    assert (world.calls("credentials"), len(results(folder))) == (1, 100_003)
+    assert len(posts(world)) < 4_100
 
 
 def test_a_file_with_a_mark_of_byte_order_and_windows_ends_of_lines_is_read(tmp_path: Path) -> None:
