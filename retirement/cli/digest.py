@@ -17,7 +17,7 @@ from retirement.errors import ConfigError
 from retirement.flows.kit.server import in_use, running
 from retirement.flows.kit.watchdog import next_runs
 from retirement.reports import DONE, SOME_FAILED, day, month_page
-from retirement.reports.month import read_month
+from retirement.reports.month import Month, read_month
 from retirement.reports.today import Today, today_of
 from retirement.site import ledger_location, opened
 
@@ -44,12 +44,10 @@ async def digest(
 ) -> int:
     """Write the page of the day for the data-protection officer: queue, deadlines, services, holds, approvals."""
     chosen = call.configuration
-    if month is not None:
-        if send:
-            raise typer.BadParameter("--send is for the page of the day")
-        return _of_the_month(call, month, html, pdf)
     if send and not any(Occasion.DIGEST in each.occasions for each in chosen.notifications):
         raise ConfigError(f"{chosen.source}: notifications: no channel has the occasion digest; add it to its `on`")
+    if month is not None:
+        return await _of_the_month(call, month, html, pdf, send=send)
     with new_file("--html", html) as write_html, new_file("--pdf", pdf) as write_pdf:
         async with opened(chosen) as site:
             found = await today_of(chosen, site)
@@ -58,12 +56,10 @@ async def digest(
         if pdf:
             write_pdf(paper.pdf(page))
     arrivals = await _sent(call, found) if send else []
-    document = found.document | {"files": _files(html, pdf), "channels": [each.row for each in arrivals]}
-    call.show(document, *_shown(page), *(each.sentence for each in arrivals))
-    return SOME_FAILED if any(each.problem for each in arrivals) else DONE
+    return _told(call, found.document, page, _files(html, pdf), arrivals)
 
 
-def _of_the_month(call: Call, month: str, html: Path | None, pdf: Path | None) -> int:
+async def _of_the_month(call: Call, month: str, html: Path | None, pdf: Path | None, *, send: bool) -> int:
     """The page of a month; nothing but the ledger is asked."""
     with new_file("--html", html) as write_html, new_file("--pdf", pdf) as write_pdf:
         found = read_month(ledger_location(call.configuration), month, datetime.now(UTC))
@@ -71,21 +67,33 @@ def _of_the_month(call: Call, month: str, html: Path | None, pdf: Path | None) -
         write_html(markup.html(page).encode())
         if pdf:
             write_pdf(paper.pdf(page))
-    call.show(month_page.document(found) | {"files": _files(html, pdf)}, *_shown(page))
-    return DONE
+    arrivals = await _sent(call, found) if send else []
+    return _told(call, month_page.document(found), page, _files(html, pdf), arrivals)
+
+
+def _told(
+    call: Call,
+    document: dict[str, Any],
+    page: Page,
+    files: dict[str, str | None],
+    arrivals: "list[Arrival]",
+) -> int:
+    channels = [each.row for each in arrivals]
+    call.show(document | {"files": files, "channels": channels}, *_shown(page), *(each.sentence for each in arrivals))
+    return SOME_FAILED if any(each.problem for each in arrivals) else DONE
 
 
 def _files(html: Path | None, pdf: Path | None) -> dict[str, str | None]:
     return {"html": str(html) if html else None, "pdf": str(pdf) if pdf else None}
 
 
-async def _sent(call: Call, found: Today) -> "list[Arrival]":
+async def _sent(call: Call, found: Today | Month) -> "list[Arrival]":
     chosen = call.configuration
     async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes):
         # Prefect reads its settings at import, and they are known since the server is up.
-        from retirement.flows.kit.posting import send_today
+        from retirement.flows.kit.posting import send_month, send_today
 
-        return await send_today(found, chosen)
+        return await (send_month(found, chosen) if isinstance(found, Month) else send_today(found, chosen))
 
 
 async def _next_runs() -> list[str] | None:

@@ -43,6 +43,11 @@ class Month:
     rows: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """As YYYY-MM."""
+        return f"{self.begin:%Y-%m}"
+
+    @property
     def open(self) -> list[Row]:
         """Retirements that runs had begun, and that had not ended."""
         found = self.rows.get("learner", {}).values()
@@ -137,13 +142,16 @@ def month_of(text: str, now: datetime, key: str = "--month") -> Month:
     return Month(begin, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC))
 
 
-def read_month(location: LedgerLocation, text: str, now: datetime, *, key: str = "--month") -> Month:
+def read_month(
+    location: LedgerLocation, text: str, now: datetime, *, key: str = "--month", or_nothing: bool = False
+) -> Month:
     """The numbers of a month. Raises `ConfigError` for a month that the ledger does not reach back to, too.
 
-    And for a ledger of another site; `LedgerError` for one that is missing, or is not what was written.
+    Unless it may be a month of nothing, which has no `head`; and for a ledger of another site. Raises `LedgerError` for
+    one that is missing, or is not what was written.
     """
     month = month_of(text, now, key)
     Evidence.of(location).replay(month.take)
-    if month.head is None:
+    if month.head is None and not or_nothing:
         raise ConfigError(f"{key}: {location} has no entry of {text} or before; give a later month")
     return month

@@ -14,7 +14,7 @@ def page_of(month: Month) -> Page:
     """The page; of a month that is over it is the same each time."""
     late = sum(each["retired_at"] > each["due_at"] for each in month.retired)
     overdue = sum(_time(each["due_at"]) < month.until for each in month.open)
-    name = f"{month.begin:%Y-%m}"
+    name = month.name
     return Page(
         title=f"Retirements in {name}" if month.is_over else f"Retirements in {name}, so far",
         verdict=f"retired: {len(month.retired)}, of these late: {late}; "
@@ -30,7 +30,7 @@ def document(month: Month) -> dict[str, Any]:
     """Plain values, for `--json`."""
     head = month.head
     return {
-        "month": f"{month.begin:%Y-%m}",
+        "month": month.name,
         "over": month.is_over,
         "first_seen": month.seen,
         "queue_runs": month.runs,

@@ -1,12 +1,21 @@
-"""`retirement digest`: the same page as text, as files and as JSON, and what is in the way of a file."""
+"""`retirement digest`: the same page as text, as files and as JSON, and what is in the way of a file; and a month."""
 
+import asyncio
 import json
+import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import Command, Platform, sandbox
+from retirement.certificate import markup
+from retirement.config import load
+from retirement.reports import month_page
+from retirement.reports.month import read_month
+from retirement.site import ledger_location
+from tests.flows.conftest import Command, Flow, Platform, sandbox
+from tests.ledger.desk import Clock, Desk, begin
 
 SEED = {
     "learners": [
@@ -61,3 +70,43 @@ def test_what_is_in_the_way_of_a_file_is_one_line(
     assert nowhere.err.endswith("cannot be written: No such file or directory\n")
     assert (twice.code, other.exists(), there.read_text()) == (2, False, "old")
     assert len(platform.requests()) == before
+
+
+async def last_month(desk: Desk) -> str:
+    """A ledger in which one learner was retired in the month before this one, and another one has begun today."""
+    now = datetime.now(UTC)
+    desk.clock.time = now.replace(day=1) - timedelta(days=10)
+    name = f"{desk.clock.time:%Y-%m}"
+    async with desk.open() as ledger:
+        await (await begin(ledger, 17)).end("retired", "", "COMPLETE")
+        desk.clock.time = now
+        await begin(ledger, 18)
+    return name
+
+
+def test_a_month_is_the_same_by_command_and_by_flow_which_writes_it_once_by_itself(
+    platform: Platform, retirement: Command, flow: Flow, tmp_path: Path
+) -> None:
+    """With the first page of the day after its end; a run that is given the month writes it again."""
+    own = Platform(platform.urls, platform.clients, tmp_path / "retirement.yaml")
+    shutil.copy(platform.config, own.config)
+    own.configure(ledger={"url": f"sqlite:///{tmp_path}/ledger.sqlite"})
+    place = ledger_location(load(own.config))
+    name = asyncio.run(last_month(Desk(place, Clock(), tmp_path)))
+    key, found = f"retirement-month-{name}", read_month(place, name, datetime.now(UTC))
+
+    first, second = flow("digest", config=str(own.config)), flow("digest", config=str(own.config))
+    asked = flow("digest", config=str(own.config), month=name)
+    said = retirement("digest", "--month", name, "--json", "--config", own.config)
+
+    assert [each.state for each in (first, second, asked)] == ["Written"] * 3
+    assert [sorted(page["key"] for page in run.artifacts) for run in (first, second, asked)] == [
+        sorted([key, "retirement-today"]),
+        ["retirement-today"],
+        [key],
+    ]
+    pages = {page["data"] for run in (first, asked) for page in run.artifacts if page["key"] == key}
+    assert pages == {markup.markdown(month_page.page_of(found))}
+    assert said.document == month_page.document(found) | {"files": {"html": None, "pdf": None}, "channels": []}
+    assert (said.document["retired"], said.document["over"]) == (1, True)
+    assert "canary" not in f"{first}{asked}{said.out}".casefold()

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from retirement.flows.kit.posting import send_today
+from retirement.certificate import paper
+from retirement.flows.kit.posting import send_month, send_today
+from retirement.reports.month import read_month
+from retirement.reports.month_page import page_of
 from tests.flows.post import SECRET, hook, mail
+from tests.ledger.desk import Desk
 from tests.ports import free_port
 
 from .doubles import World, names_nobody
 from .test_intake import configuration
+from .test_month import desk, spring
 from .test_today import busy
 
 pytestmark = pytest.mark.anyio
+
+__all__ = ["desk"]
 
 
 async def test_each_channel_that_asks_for_it_gets_text_and_file(world: World, tmp_path: Path) -> None:
@@ -45,6 +53,20 @@ async def test_each_channel_that_asks_for_it_gets_text_and_file(world: World, tm
         assert page.startswith("<!DOCTYPE html>")
         assert names_nobody(subject + text + page)
     assert others.messages == []
+
+
+async def test_a_month_is_sent_with_its_pdf(desk: Desk, tmp_path: Path) -> None:
+    """The same file as `--pdf` writes, and no typed reason in the text."""
+    await spring(desk)
+    found = read_month(desk.place, "2026-03", datetime(2026, 6, 1, tzinfo=UTC))
+    with mail() as letters:
+        channels = [{"name": "mail", "url": letters.url, "on": ["digest"]}]
+        (arrival,) = await send_month(found, configuration(tmp_path, notifications=channels))
+
+    ((subject, text),) = letters.messages
+    assert arrival.sentence == "notifications: mail: the page of 2026-03 was taken"
+    assert (subject, "retired: 1" in text, "Canary" in text) == ("Retirement: the month 2026-03", True, False)
+    assert letters.files == {"retirements-2026-03.pdf": paper.pdf(page_of(found))}
 
 
 async def test_a_channel_that_does_not_take_it_is_said_without_its_address(world: World, tmp_path: Path) -> None:

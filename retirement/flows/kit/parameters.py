@@ -117,4 +117,8 @@ DryRun = Annotated[
     Described("On: show what would be deleted. Default: on, but off in a scheduled run."),
 ]
 Send = Annotated[bool, Described("On: also send the page to the channels with the occasion `digest`.")]
+MonthName = Annotated[
+    Annotated[str, Field(pattern=r"^[2-9]\d{3}-(0[1-9]|1[0-2])$")] | None,
+    Described("Month whose page is written instead, as YYYY-MM. Default: the day; and the month before, once."),
+]
 Every = Annotated[bool, Described("On: ask about all open receipts, due or not.")]
