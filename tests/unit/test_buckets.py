@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
 
 from retirement.errors import ConfigError, Misconfigured, RetirementError, Transient
 from retirement.partners import report as partners
@@ -170,6 +172,41 @@ async def test_a_sink_that_accepts_and_forgets_has_delivered_nothing(world: Worl
     second = await partners.deliver(site, batch_of(site), bucket.destination(None))
 
     assert (second.problems, bucket.told(), flags(world)) == ([], due(), {})
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "waits"),
+    [
+        ("QuotaExceeded", 403, "PUT object answered 403: QuotaExceeded"),
+        ("ExpiredToken", 400, "PUT object answered 400: ExpiredToken"),
+        ("AccessDenied", 403, "PUT object answered 403: AccessDenied"),
+        ("InvalidRequest", 400, "PUT object answered 400: InvalidRequest"),
+    ],
+)
+async def test_what_a_store_refuses_keeps_the_rows_and_is_told_by_its_code(
+    world: World, bucket: InBucket, code: str, status: int, waits: str
+) -> None:
+    """Without the store's words; the next run delivers."""
+    site, place = await queued(world), bucket.destination(None)
+
+    def refuse(request: Any, **_: Any) -> AWSResponse:
+        body = f"<Error><Code>{code}</Code><Message>CanaryName has no room</Message></Error>"
+        return AWSResponse(request.url, status, {}, _Raw(body.encode()))
+
+    vars(place.others[0])["_store"].client.meta.events.register_first("before-send.s3.PutObject", refuse)
+    first = await partners.deliver(site, batch_of(site), place)
+    assert all(waits in line for line in first.problems)
+    assert (len(first.problems), len(flags(world)), "Canary" in f"{first.problems}") == (3, 3, False)
+    second = await partners.deliver(site, batch_of(site), bucket.destination(None))
+
+    assert (second.problems, bucket.told(), flags(world)) == ([], due(), {})
+
+
+class _Raw(io.BytesIO):
+    """A body as botocore reads one."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
 
 
 async def test_an_object_that_is_not_encrypted_is_no_delivery(bucket: InBucket) -> None:

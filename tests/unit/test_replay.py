@@ -151,6 +151,36 @@ async def test_an_lms_and_two_services_that_are_a_week_older_are_the_queues(worl
     assert world.state(WAITS) == "PENDING"
 
 
+async def test_a_restore_of_the_lms_and_two_services_is_made_good_for_exactly_the_forgotten(world: World) -> None:
+    """The drill: what was erased before the backup is let be, and who asked after it is asked for and erased again."""
+    site = world.site(LINE)
+    later = {key: value for key, value in holder("ed-canary").items() if key != "state"}
+    names = (BEFORE, *AFTER, WAITS)
+    world.seed(*(holder(name, enrollments=[]) for name in names), later, states=LINE.lms_states, worker_is_staff=True)
+    await world.endings(site, BEFORE)
+    world.calendar.pass_by(hours=1)
+    made, at = backup(world, "lms", "notes", "credentials", "license_manager"), world.calendar.now
+    world.calendar.pass_by(hours=1)
+    await site.lms.requests.make(["ed-canary"])
+    assert set((await world.endings(site, *AFTER, "ed-canary")).values()) == {Ending.RETIRED}
+    world.calendar.pass_by(days=7)
+    restore(world, made)
+    services, before = ("LMS", "CREDENTIALS", "LICENSE_MANAGER"), len(world.sandbox.requests)
+
+    would = await preview(await forgotten(site, Restored(services, at)))
+    found = await done(site, Restored(services, at))
+    endings = await world.endings(site, *AFTER, "ed-canary")
+    changed = {each["user_id"] for each in world.sandbox.requests[before:] if each["method"] in ("POST", "PATCH")}
+
+    assert said(world, would) == {**dict.fromkeys(AFTER, "waiting"), "ed-canary": "would-request"}
+    assert said(world, found) == {"ed-canary": "requested"}
+    assert (set(endings.values()), left(world), world.sandbox.residue("ed-canary")) == ({Ending.RETIRED}, set(), [])
+    assert changed - {None} == {world.user_ids[name] for name in (*AFTER, "ed-canary")}
+    assert await preview(await forgotten(world.site(LINE), Restored(services, at, world.calendar.now))) == []
+    assert world.state(WAITS) == "PENDING"
+    assert (await world.ledger.verify()).ok
+
+
 async def test_a_request_that_the_lms_has_lost_is_made_again(world: World) -> None:
     """It was made after the backup, so the account is as if nothing had been asked for."""
     site = world.site(LINE)

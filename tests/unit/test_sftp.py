@@ -100,6 +100,20 @@ async def test_drafts_of_runs_that_died_are_deleted_by_the_next(world: World, tm
     assert list((tmp_path / "reports").rglob(".*")) == [other]
 
 
+async def test_a_server_that_accepts_and_forgets_has_delivered_nothing(world: World, tmp_path: Path) -> None:
+    """What is read back counts: rows stay, and the next run writes the files."""
+    async with sftp_server(tmp_path) as server:
+        site, place = await queued(world), OnServer(server, "reports")
+        server.forgets = True
+        first = await partners.deliver(site, batch_of(site), place.destination(None))
+        assert ["read back: it is not there" in line for line in first.problems] == [True] * 3
+        assert len(flags(world)) == 3
+        server.forgets = False
+        second = await partners.deliver(site, batch_of(site), place.destination(None))
+
+        assert (second.problems, place.told(), flags(world)) == ([], due(), {})
+
+
 async def test_a_file_that_found_no_room_leaves_no_draft(tmp_path: Path) -> None:
     """It would name learners, and take the room that is left."""
     async with sftp_server(tmp_path) as server:
