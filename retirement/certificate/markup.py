@@ -21,7 +21,10 @@ _STYLE = (
     "th,td{border:1px solid var(--line);padding:.3rem .5rem;text-align:left;vertical-align:top}"
     "th,td{overflow-wrap:anywhere}"
     ".verdict{padding:.75rem 1rem;border:3px solid var(--text);font-weight:bold}"
-    ".wide{overflow-x:auto}.wide table{min-width:52rem}"
+    ".wide{overflow-x:auto;margin:1rem 0}.wide table{min-width:52rem;margin:0}"
+    "@media screen and (max-width:40rem){.wide table{min-width:0}.wide thead,.wide td:empty{display:none}"
+    ".wide tr,.wide th,.wide td{display:block;border:0}.wide tr{border:1px solid var(--line);margin-bottom:.5rem}"
+    ".wide [data-column]::before{content:attr(data-column) ': ';font-weight:normal}}"
     ".chart{display:block;width:100%;max-width:30rem;height:auto}"
     ".good{fill:var(--good)}.bad{fill:var(--bad)}.said{fill:var(--text)}"
     "@media print{:root{--text:#000;--ground:#fff}body{margin:0;max-width:none}}"
@@ -72,13 +75,14 @@ def _html(page: Page, section: Section) -> str:
         parts.append(f"<ul>{''.join(f'<li>{_said(page, each)}</li>' for each in section.items)}</ul>")
     if section.rows:
         names = "".join(f'<th scope="col">{_text(column)}</th>' for column in section.columns)
-        # A table of many columns keeps its width on a telephone, and is moved there by finger or key.
+        # On a telephone each row of a table of many columns is a list; on a tablet it is moved by finger or key.
         if is_wide := len(section.columns) > _FEW:
             parts.append(f'<div class="wide" tabindex="0" role="region" aria-label="{heading}">')
         parts.append(f'<table aria-label="{heading}"><thead><tr>{names}</tr></thead><tbody>')
+        ours, *others = (f' data-column="{_text(column)}"' if is_wide else "" for column in section.columns)
         for first, *rest in section.rows:
-            cells = "".join(f"<td>{_said(page, cell)}</td>" for cell in rest)
-            parts.append(f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>')
+            cells = "".join(f"<td{column}>{_said(page, cell)}</td>" for column, cell in zip(others, rest, strict=True))
+            parts.append(f'<tr><th scope="row"{ours}>{_text(first)}</th>{cells}</tr>')
         parts.append(f"</tbody></table>{'</div>' if is_wide else ''}")
     if section.bars:
         parts.append(drawing(section.picture, section.bars))

@@ -49,7 +49,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_reads_well(
     page: Page, request: pytest.FixtureRequest, file: Path, scheme: Scheme, width: int
 ) -> None:
-    """All of it by its own policy, no wider than the screen, and axe-core finds nothing."""
+    """All of it by its own policy, no table or page wider than the screen, and axe-core finds nothing."""
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.emulate_media(color_scheme=scheme)
@@ -65,6 +65,7 @@ def test_the_page_reads_well(
     assert [each["id"] for each in found] == []
     assert said == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.querySelectorAll('.wide')].every(each => each.scrollWidth <= each.clientWidth)")
     assert (page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)") == (
         scheme == "light"
     )
