@@ -17,6 +17,8 @@ from retirement.site import ledger_location
 from tests.flows.conftest import Command, Flow, Platform, sandbox
 from tests.ledger.desk import Clock, Desk, begin
 
+pytestmark = pytest.mark.dear(seconds=30)
+
 SEED = {
     "learners": [
         {"username": "canary-ana", "email": "ana@canary.example", "name": "Canary", "state": "PENDING", **when}

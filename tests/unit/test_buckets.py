@@ -174,6 +174,7 @@ async def test_a_sink_that_accepts_and_forgets_has_delivered_nothing(world: Worl
     assert (second.problems, bucket.told(), flags(world)) == ([], due(), {})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("code", "status", "waits"),
     [

@@ -37,6 +37,7 @@ async def test_each_partner_has_a_folder_on_the_server(world: World, tmp_path: P
     assert len(list((tmp_path / "reports").glob("*.index.json"))) == 1
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("changes", "file", "folder"),
     [({}, 0o600, 0o700), ({"file_mode": "0640"}, 0o640, 0o750), ({"file_mode": "0644"}, 0o644, 0o755)],
