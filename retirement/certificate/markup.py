@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
 
@@ -74,19 +75,23 @@ def _html(page: Page, section: Section) -> str:
     if section.items:
         parts.append(f"<ul>{''.join(f'<li>{_said(page, each)}</li>' for each in section.items)}</ul>")
     if section.rows:
-        names = "".join(f'<th scope="col">{_text(column)}</th>' for column in section.columns)
-        # On a telephone each row of a table of many columns is a list; on a tablet it is moved by finger or key.
-        if is_wide := len(section.columns) > _FEW:
-            parts.append(f'<div class="wide" tabindex="0" role="region" aria-label="{heading}">')
-        parts.append(f'<table aria-label="{heading}"><thead><tr>{names}</tr></thead><tbody>')
-        ours, *others = (f' data-column="{_text(column)}"' if is_wide else "" for column in section.columns)
-        for first, *rest in section.rows:
-            cells = "".join(f"<td{column}>{_said(page, cell)}</td>" for column, cell in zip(others, rest, strict=True))
-            parts.append(f'<tr><th scope="row"{ours}>{_text(first)}</th>{cells}</tr>')
-        parts.append(f"</tbody></table>{'</div>' if is_wide else ''}")
+        parts += _table(page, section, heading)
     if section.bars:
         parts.append(drawing(section.picture, section.bars))
     return "\n".join([*parts, "</section>"])
+
+
+def _table(page: Page, section: Section, heading: str) -> Iterator[str]:
+    names = "".join(f'<th scope="col">{_text(column)}</th>' for column in section.columns)
+    # On a telephone each row of a table of many columns is a list; on a tablet it is moved by finger or key.
+    if is_wide := len(section.columns) > _FEW:
+        yield f'<div class="wide" tabindex="0" role="region" aria-label="{heading}">'
+    yield f'<table aria-label="{heading}"><thead><tr>{names}</tr></thead><tbody>'
+    ours, *others = (f' data-column="{_text(column)}"' if is_wide else "" for column in section.columns)
+    for first, *rest in section.rows:
+        cells = "".join(f"<td{column}>{_said(page, cell)}</td>" for column, cell in zip(others, rest, strict=True))
+        yield f'<tr><th scope="row"{ours}>{_text(first)}</th>{cells}</tr>'
+    yield f"</tbody></table>{'</div>' if is_wide else ''}"
 
 
 def plain(page: Page) -> str:

@@ -47,6 +47,7 @@ class Server:
     host_key: str
     mortal: Mortal | None = None
     lacks: tuple[str, ...] = ()  #: requests that it does not know
+    forbids: tuple[str, ...] = ()  #: requests that it does not permit
     forgets: bool = False  #: a file is gone once it has its name
 
     def settings(self, **changes: Any) -> SftpSettings:
@@ -99,6 +100,8 @@ def _mortal(server: Server, name: str, work: Callable[..., Any]) -> Callable[...
     def requested(*args: Any) -> Any:
         if name in server.lacks:
             raise asyncssh.SFTPOpUnsupported("")
+        if name in server.forbids:
+            raise asyncssh.SFTPPermissionDenied("")
         if server.forgets and name == "posix_rename":
             (server.root / os.fsdecode(args[0]).lstrip("/")).unlink()
             return None

@@ -115,6 +115,17 @@ async def test_a_server_that_accepts_and_forgets_has_delivered_nothing(world: Wo
         assert (second.problems, place.told(), flags(world)) == ([], due(), {})
 
 
+async def test_a_folder_that_may_not_be_listed_takes_files_all_the_same(world: World, tmp_path: Path) -> None:
+    """The log says that drafts may be left there."""
+    async with sftp_server(tmp_path) as server:
+        site, place = await queued(world), OnServer(server, "reports")
+        server.forbids = ("scandir",)
+
+        delivery = await partners.deliver(site, batch_of(site), place.destination(None))
+
+    assert (delivery.problems, place.told(), flags(world)) == ([], due(), {})
+
+
 async def test_a_file_that_found_no_room_leaves_no_draft(tmp_path: Path) -> None:
     """It would name learners, and take the room that is left."""
     async with sftp_server(tmp_path) as server:

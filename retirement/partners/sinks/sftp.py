@@ -4,6 +4,7 @@ The host key stands in the configuration: a server that shows another one is not
 """
 
 import asyncio
+import logging
 import posixpath
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +19,8 @@ from retirement.errors import ConfigError, Misconfigured, Refused, RetirementErr
 from retirement.partners.sinks.kit import StoreSink, draft_of, is_draft
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 #: Seconds until a connection is there, and until the server has done one thing.
 _CONNECT_SECONDS, _SECONDS = 20, 120
@@ -103,11 +106,15 @@ class SftpFolder:
                 await _where_modes_are(file.chmod(self._mode))
 
     async def discard_drafts(self, begin: str) -> None:
-        """Looks at the folder and at those of the partners; one that cannot be listed has no file of ours."""
+        """Looks at the folder and at those of the partners; what the server does not list is not looked through."""
         top = self._settings.folder
 
         async def discard(client: asyncssh.SFTPClient) -> None:
-            entries = await client.readdir(top)
+            try:
+                entries = await client.readdir(top)
+            except asyncssh.SFTPPermissionDenied:
+                logger.warning("sink %s: the server does not list %s, so drafts may be left", self._settings.name, top)
+                return
             below = [str(each.filename) for each in entries if each.attrs.type == FILEXFER_TYPE_DIRECTORY]
             for folder in (top, *(self._path(name) for name in below if name not in (".", ".."))):
                 with suppress(asyncssh.SFTPPermissionDenied, *_GONE):
