@@ -83,7 +83,7 @@ class DoorSettings(Settings):
         default=60, ge=5, le=720, description="How long a person stays signed in; then the provider is asked anew."
     )
     requests_per_minute: int = Field(
-        default=600,
+        default=1200,
         ge=10,
         le=100_000,
         description="Requests of one person, by any browser or program; further ones are answered 429.",

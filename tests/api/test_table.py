@@ -122,3 +122,27 @@ async def test_an_organisations_route_looks_at_that_organisation(desk: Desk) -> 
         found.append(await gate.permits(person, check.action, check.area, "MITx"))
 
     assert found == [True, False, True]
+
+
+async def test_the_description_has_every_route_with_what_it_is_for(desk: Desk) -> None:
+    """For programs and on the page for people; a token is named where one is needed."""
+    async with desk.open() as client:
+        described = (await client.get("/api/openapi.json", headers=bearer(token()))).json()["paths"]
+        page = (await client.get("/api", headers=bearer(token()))).text
+    shown = [(each.path, method.lower()) for each in _shown() for method in each.methods]
+    needs = {(path, method.lower()): need for method, path, need in routes()}
+
+    assert sorted(shown) == sorted((path, method) for path, methods in described.items() for method in methods)
+    for path, method in shown:
+        told = described[path][method]
+        assert told["summary"], (method, path)
+        assert told["description"], (method, path)
+        assert bool(told.get("security")) == (needs[path, method] != ANYBODY), (method, path)
+        assert f"{method.upper()} {path}" in page
+
+
+def _shown() -> list[APIRoute]:
+    """The routes that are described; signing in is for browsers."""
+    return [
+        each for router in ROUTERS for each in router.routes if isinstance(each, APIRoute) and each.include_in_schema
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from retirement.ledger import Breaker, Hold, opened
+from retirement.ledger.holds import nothing_waits
 from retirement.sandbox import seeds
 from tests import patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
@@ -87,6 +88,9 @@ def test_holds_and_breakers_are_signed_in_a_form_that_prefect_forgets(
     stopped.submit(go_on=True, **WHO)
     assert stopped.ended()[0] == "Open"
     (hold,), (breaker,) = asyncio.run(evidence(platform))
+    kept = asks("hold", release=hold.id)
+    kept.submit(**WHO)
+    assert kept.ended() == ("NotReleased", f"the form said no: {nothing_waits(hold.id)}")
     released = asks("hold", release=hold.id)
     released.text(f"End hold {hold.id}?")
     released.submit(go_on=True, **WHO)
