@@ -168,6 +168,13 @@ def every_nth(request: pytest.FixtureRequest) -> int:
     return step
 
 
+@pytest.fixture
+def turn(request: pytest.FixtureRequest) -> int:
+    """Which share this run has: a sweep within one test begins with another case in each."""
+    found: int = request.config.getoption("turn")
+    return found
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_alone() -> Iterator[None]:
     """Work that one test leaves alone is not to end the process at once when the next one calls a command in it."""

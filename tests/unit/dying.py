@@ -123,11 +123,15 @@ async def dies_anywhere(
     lost: bool = False,
     after: bool,
     every_nth: int,
+    first: int = 0,
     of_sinks: bool = False,
 ) -> int:
-    """Lets a report die at each thing that it does, and the next one finish it; how many deaths there were."""
+    """Lets a report die at each Nth thing that it does, and the next one finish it; how many things there are.
+
+    `first`: how many things are left out before the first death.
+    """
     await _prepare(world, folder / "first.sqlite")
-    deaths = 0
+    deaths = first
     while True:
         place = make(deaths)
         ledger = LedgerLocation(f"sqlite:///{folder / str(deaths)}.sqlite", key=folder / "first.sqlite.key")
