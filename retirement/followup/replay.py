@@ -37,13 +37,17 @@ class _Window:
     until: datetime
 
     def forgotten(self, record: LearnerRecord) -> list[str]:
-        """The steps of a retirement whose last erasure there was lost, and that were not done again since."""
+        """The steps of a retirement whose last erasure there was lost, and that were not done again since.
+
+        When a run began or ended says nothing: what counts is the service. An erasure is in the backup when it had
+        ended by then, and in what was restored when it was asked for after that; between these it may be lost.
+        """
         last: dict[str, datetime] = {}
         again: set[str] = set()
         for each in record.attempts:
             if each.service not in self.services or not each.outcome or not each.ended_at:
                 continue
-            if each.ended_at >= self.until:
+            if each.began_at >= self.until:
                 again |= {each.step} if each.is_proved else set()
             else:
                 last[each.step] = max(each.ended_at, last.get(each.step, each.ended_at))
@@ -56,7 +60,7 @@ async def forgotten(site: Site, restored: Restored, *, prefix: str = "") -> Late
     Raises `ConfigError` for what cannot be meant; `prefix` stands before the names of fields, as `--` in a command.
     """
     window = await _window(site, restored, prefix)
-    found = await site.ledger.learners.find(since=window.since) if window.services else []
+    found = await site.ledger.learners.find(tried_since=window.since) if window.services else []
     lost = {each.user_id: each for each in found if window.forgotten(each)}
     rows = await rows_of(site, lost.values())
     lacks = []

@@ -122,11 +122,13 @@ class Learners:
         step: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
+        tried_since: datetime | None = None,
     ) -> list[LearnerRecord]:
         """The newest retirement of each learner, by user id: all, or those whose last run fits.
 
         `endings` are how it ended, `step` and `error` (a class) what it failed with, `since` when it was last
-        active at the earliest.
+        active at the earliest. `tried_since`: a step of any run came to an end then or later, whenever the run began
+        and whether or not it has ended.
         """
         later = aliased(LearnerRecord)
         same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
@@ -138,6 +140,8 @@ class Learners:
         if since is not None:
             active = func.coalesce(LearnerRecord.ended_at, LearnerRecord.began_at)
             conditions.append(active >= since)
+        if tried_since is not None:
+            conditions.append(_tried(tried_since))
         return await self._access.read(lambda tx: _find(tx, *conditions))
 
     async def rows_before(self, record: LearnerRecord) -> dict[str, datetime]:
@@ -151,6 +155,11 @@ class Learners:
     async def history(self, since: datetime) -> History:
         """How many learners were first seen and how many retired, each day since then."""
         return await self._access.read(lambda tx: history_since(tx, since))
+
+
+def _tried(since: datetime) -> ColumnElement[bool]:
+    same = and_(Attempt.user_id == LearnerRecord.user_id, Attempt.retirement_id == LearnerRecord.retirement_id)
+    return exists().where(same, Attempt.ended_at >= since)
 
 
 def _failure(step: str | None, error: str | None) -> ColumnElement[bool]:

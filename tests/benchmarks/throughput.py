@@ -5,7 +5,7 @@
 (c) the floor: the same requests with bare asynchronous httpx and nothing else.
 
 The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
-a learner costs in CPU time, which a busy machine bends less.
+a learner costs in CPU time, which a busy machine bends less. `BENCH_ARGS=jobs` measures other jobs, see jobs.py.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import yaml
 
 from retirement.pipeline import Moves
 from retirement.sandbox import Sandbox, seeds
+from tests.benchmarks import jobs
 from tests.benchmarks.parts import Parts
 from tests.benchmarks.sequential_driver import request_of, urls_of
 
@@ -189,11 +190,17 @@ def seeding(learners: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--learners", type=int, default=200, help="for (b) and (c)")
+    parser.add_argument("what", nargs="?", choices=["queue", "jobs"], default="queue", help="jobs: see jobs.py")
+    parser.add_argument("--learners", type=int, default=None, help="for (b) and (c): 200; the most of jobs: 10000")
     parser.add_argument("--sequential", type=int, default=20, help="for (a)")
     parser.add_argument("--at-once", type=int, default=20, help="learners at the same time in (b)")
     parser.add_argument("--latency-ms", type=float, nargs="+", default=[0.0, 100.0])
     options = parser.parse_args()
+    if options.what == "jobs":
+        most = options.learners or 10_000
+        jobs.main(max(most // 10, 1), most)
+        return
+    options.learners = options.learners or 200
     with tempfile.TemporaryDirectory(prefix="retirement-bench-") as folder:
         os.environ["RETIREMENT_HOME"] = folder
         headings = ("latency", "(a) process", "(b) ours", "(c) floor", "b : a", "c : b")

@@ -340,3 +340,49 @@ async def test_a_retirement_under_way_is_not_said_to_be_done_by_the_queue(world:
     (found,) = await done(site, Restored(("CREDENTIALS",), at))
 
     assert (found.verdict.value, "replay once more" in found.text) == ("left", True)
+
+
+#: What a run does one after the other; each is followed by a gap in which a backup or a restore may be.
+_RUN = ("the run began", "the service was asked", "the service answered", "the run ended")
+_WINDOWS = [(backup, restore) for backup in range(5) for restore in range(backup, 5)]
+
+
+async def _run_with_gaps(world: World, site: Site, *, dies: bool) -> list[datetime]:
+    """A run that does one thing after the other, and dies before its end or not; the moments of the gaps."""
+    gaps: list[datetime] = []
+
+    def gap() -> None:
+        """Within the time of a lease."""
+        world.calendar.pass_by(seconds=5)
+        gaps.append(world.calendar.now)
+        world.calendar.pass_by(seconds=5)
+
+    learner = await world.learner(site, "bo-canary")
+    gap()
+    lease = await world.ledger.learners.lease(learner, due_at=world.calendar.now, pipeline=None)
+    gap()
+    await lease.intend("RETIRING_CREDENTIALS", "CREDENTIALS", "replace_usernames")
+    gap()
+    await lease.prove("RETIRING_CREDENTIALS", "erased")
+    gap()
+    if not dies:
+        await lease.end("retired", "", "COMPLETE")
+    gap()
+    return gaps
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["ends", "dies"])
+async def test_what_a_restore_has_lost_is_told_by_the_service_and_not_by_the_run(world: World, dies: bool) -> None:
+    """A run may begin before the backup and end after the restore, or die: what counts is when its step was done."""
+    site = world.site(SHORT)
+    world.seed(holder("bo-canary"), states=SHORT.lms_states, worker_is_staff=True)
+    gaps = await _run_with_gaps(world, site, dies=dies)
+    found = {}
+    for backup_gap, restore_gap in _WINDOWS:
+        window = (gaps[backup_gap], gaps[restore_gap] + timedelta(seconds=1))
+        job = await forgotten(site, Restored(("CREDENTIALS",), *window))
+        found[backup_gap, restore_gap] = bool(job.lacks)
+
+    asked, answered = _RUN.index("the service was asked"), _RUN.index("the service answered")
+    # In the backup if it had answered by then; in what was restored if it was asked after that.
+    assert found == {(old, new): old <= answered and new > asked for old, new in _WINDOWS}
