@@ -25,7 +25,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import platformdirs
 
@@ -72,11 +72,28 @@ def without_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+T = TypeVar("T")
+
 #: What a process that ends at once still has to do: each within moments, none may wait.
 last_acts: list[Callable[[], None]] = []
 
 #: Set where work was left alone that may never end: the process does not wait for its threads.
 left_alone = threading.Event()
+
+
+async def in_thread(work: Callable[[], T], seconds: float) -> T:
+    """Runs what blocks in a thread of its own, and leaves it alone after so many seconds.
+
+    Raises `TimeoutError` then, and what the work raises.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await asyncio.to_thread(work)
+    except TimeoutError:
+        if limit.expired():
+            left_alone.set()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

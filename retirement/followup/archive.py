@@ -23,12 +23,16 @@ from retirement.config.buckets import ArchiveSettings
 from retirement.errors import ConfigError, Refused, ServiceError
 from retirement.learner import Learner
 from retirement.ledger import CLEANUP_ASKED, Ledger
+from retirement.site import stores
 from retirement.site.stores import Store
 
 #: What the archive is called in messages.
 ARCHIVE = "archive"
 #: The name of a file after its folder; the reference has the day before the month.
 _FOLDER, _NAME = "%Y/%m", "retirement_archive_%Y_%d_%m_%H_%M_%S"
+
+#: How zlib is told that a stream has the head of gzip.
+_GZIP = zlib.MAX_WBITS | 16
 
 #: Called before each thing that changes something; raises where the run may do nothing more.
 Allowed = Callable[[], None]
@@ -198,7 +202,10 @@ def _time(at: datetime) -> str:
 def _read(content: bytes) -> dict[int, bytes]:
     """Raises `Refused` for what is no file of ours."""
     try:
-        lines = gzip.decompress(content).splitlines(keepends=True)
+        unpacker = zlib.decompressobj(_GZIP)
+        lines = unpacker.decompress(content, stores.LARGEST).splitlines(keepends=True)
+        if not unpacker.eof:
+            raise EOFError
         return {int(json.loads(line)["user_id"]): line for line in lines}
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError):
         raise Refused(ARCHIVE, "GET object", None, "the file is not what was written to it") from None

@@ -17,11 +17,15 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from retirement.config.buckets import ArchiveSettings, BucketSettings
 from retirement.config.partners import S3Settings
 from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
+from retirement.process import in_thread
+from retirement.site import stores
 
 T = TypeVar("T")
 
 #: Seconds for a connection and for an answer; boto3 itself tries again.
 _CONNECT_SECONDS, _READ_SECONDS, _ATTEMPTS = 10, 60, 4
+#: Seconds for all tries of one request and its whole answer: a store may send a byte now and then.
+_WHOLE_SECONDS = 600.0
 _GONE = frozenset({"NoSuchKey", "404", "NotFound"})
 _BUSY = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "503", "500", "502", "504"})
 _CODE = re.compile(r"[A-Za-z0-9.]{1,40}")
@@ -81,7 +85,9 @@ class Bucket:
 
         def delete() -> None:
             pages = self.client.get_paginator("list_object_versions")
-            for page in pages.paginate(Bucket=place["Bucket"], Prefix=place["Key"]):
+            for number, page in enumerate(pages.paginate(Bucket=place["Bucket"], Prefix=place["Key"])):
+                if number == stores.MOST_PAGES:
+                    raise Refused(self._settings.name, "DELETE object", None, "the list of versions has no end")
                 for each in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                     if each["Key"] == place["Key"]:
                         self.client.delete_object(**place, VersionId=each["VersionId"])
@@ -96,7 +102,12 @@ class Bucket:
             if _code(error) in _GONE:
                 return None
             raise
-        return found["Body"].read(), found
+        content = found["Body"].read(stores.LARGEST + 1)
+        if len(content) > stores.LARGEST:
+            found["Body"].close()
+            text = f"the object is larger than {stores.LARGEST} bytes"
+            raise Refused(self._settings.name, "GET object", None, text)
+        return content, found
 
     async def write(self, name: str, content: bytes) -> None:
         """Writes one object. Raises `Misconfigured` where the store has not encrypted it."""
@@ -131,7 +142,7 @@ class Bucket:
     async def _ask(self, request: str, work: Callable[[], T]) -> T:
         """A request in a thread of its own; errors become ours, without what the store has said of the object."""
         try:
-            return await asyncio.to_thread(work)
+            return await in_thread(work, _WHOLE_SECONDS)
         except (BotoCoreError, ClientError, OSError) as error:
             raise _ours(self._settings, request, error) from None
 

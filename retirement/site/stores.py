@@ -3,6 +3,11 @@
 from collections.abc import Awaitable
 from typing import Protocol
 
+#: Bytes of the largest file that is read back, and the entries of the longest list: a remote may answer without end.
+LARGEST, MOST_ENTRIES = 64 * 2**20, 100_000
+#: Pages of the longest answer in pages.
+MOST_PAGES = 10_000
+
 
 class Store(Protocol):
     """Files by name in one place; every method raises `ConfigError` and `ServiceError`."""

@@ -21,6 +21,7 @@ from retirement.errors import ConfigError, Refused, ServiceError
 from retirement.partners.files import Report
 from retirement.partners.mapping import comparable
 from retirement.partners.sinks.kit import Allowed, Sink
+from retirement.site import stores
 from retirement.wire import urls
 from retirement.wire.api import Api, Pool, Retry, pool
 from retirement.wire.auth import TokenAuth, TokenSource
@@ -160,7 +161,7 @@ class Drive(Sink):
         self, path: str, values: Mapping[str, object], params: tuple[tuple[str, str], ...]
     ) -> AsyncIterator[Reply]:
         token = None
-        while True:
+        for _ in range(stores.MOST_PAGES):
             more = (("pageToken", token),) if token else ()
             page = await self._api.get(path, values=values, params=(*params, *more), judge=_judge)
             yield page
@@ -168,6 +169,7 @@ class Drive(Sink):
             if not isinstance(found, str) or not found or found == token:
                 return
             token = found
+        raise Refused(self.name, f"GET {path}", None, "the pages of the answer have no end")
 
     async def _create(self, folder: str, report: Report) -> None:
         """Sent once: a second one would be a second file, and the look that follows shows what was done."""

@@ -5,7 +5,6 @@ it took one address at least. A message has a Message-ID of its file, so that a 
 the message of a run that died once more can tell that it is the same.
 """
 
-import asyncio
 import logging
 import smtplib
 import ssl
@@ -19,10 +18,13 @@ from retirement.errors import ConfigError, Misconfigured, Refused, RetirementErr
 from retirement.partners.files import Report
 from retirement.partners.sinks.kit import Allowed, Sink
 from retirement.partners.sinks.seals import Seal, seal_of
+from retirement.process import in_thread
 
 logger = logging.getLogger(__name__)
 
 _SECONDS = 60
+#: Seconds for the whole conversation: a server may say one line after another.
+_WHOLE_SECONDS = 600.0
 _TEXT = """\
 The attached file names learners of {organisations} whose accounts were deleted on their request.
 Please delete what you hold of them, and this message afterwards.
@@ -114,7 +116,7 @@ class Mail(Sink):
     async def _ask(self, request: str, message: EmailMessage | None) -> None:
         """A connection in a thread of its own; errors become ours, without what the server has said."""
         try:
-            refused = await asyncio.to_thread(self._converse, message)
+            refused = await in_thread(lambda: self._converse(message), _WHOLE_SECONDS)
         except (smtplib.SMTPException, OSError) as error:
             raise _ours(self.name, request, error) from None
         if refused:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from retirement.config.partners import SftpSettings
 from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
 from retirement.partners.sinks.kit import StoreSink, draft_of, is_draft
+from retirement.site import stores
 
 T = TypeVar("T")
 
@@ -61,7 +62,10 @@ class SftpFolder:
         async def read(client: asyncssh.SFTPClient) -> bytes | None:
             try:
                 async with client.open(self._path(name), "rb") as file:
-                    content = await file.read()
+                    content = await file.read(stores.LARGEST + 1)
+                    if len(content) > stores.LARGEST:
+                        text = f"the file is larger than {stores.LARGEST} bytes"
+                        raise Refused(self._settings.name, "READ file", None, text)
                     return content if isinstance(content, bytes) else content.encode()
             except _GONE:
                 return None
@@ -111,18 +115,28 @@ class SftpFolder:
 
         async def discard(client: asyncssh.SFTPClient) -> None:
             try:
-                entries = await client.readdir(top)
+                entries = await self._entries(client, top)
             except asyncssh.SFTPPermissionDenied:
                 logger.warning("sink %s: the server does not list %s, so drafts may be left", self._settings.name, top)
                 return
             below = [str(each.filename) for each in entries if each.attrs.type == FILEXFER_TYPE_DIRECTORY]
             for folder in (top, *(self._path(name) for name in below if name not in (".", ".."))):
                 with suppress(asyncssh.SFTPPermissionDenied, *_GONE):
-                    for name in await client.listdir(folder):
-                        if is_draft(str(name), begin):
-                            await client.remove(posixpath.join(folder, str(name)))
+                    for name in [str(each.filename) for each in await self._entries(client, folder)]:
+                        if is_draft(name, begin):
+                            await client.remove(posixpath.join(folder, name))
 
         await self._ask("LIST folder", discard)
+
+    async def _entries(self, client: asyncssh.SFTPClient, folder: str) -> list[asyncssh.SFTPName]:
+        """What is in a folder. Raises `Refused` where the server goes on for ever."""
+        found: list[asyncssh.SFTPName] = []
+        async for each in client.scandir(folder):
+            if len(found) == stores.MOST_ENTRIES:
+                text = f"a folder has more than {stores.MOST_ENTRIES} entries; give the reports one of their own"
+                raise Refused(self._settings.name, "LIST folder", None, text)
+            found.append(each)
+        return found
 
     async def stored(self, name: str) -> bytes | None:
         """What `read` gives."""
