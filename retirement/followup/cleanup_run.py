@@ -127,8 +127,8 @@ class CleanupRun:
 
     async def deleted(self, *rows: RowId, text: str = "", files: Mapping[int, str] = _NOWHERE) -> None:
         """The LMS has deleted the rows: each is entered, counted and told, with its file of the archive."""
+        await self.site.ledger.cleanups.cleared(*rows)
         for row in rows:
-            await self.site.ledger.cleanups.cleared(*row)
             self.take(1)
             file = files.get(row[0])
             self.tell(row[0], CleanupResult.CLEARED, f"archived in {file}" if file else text)

@@ -88,10 +88,14 @@ class Cleanups:
 
         await self._access.write(free)
 
-    async def cleared(self, user_id: int, retirement_id: int) -> None:
-        """Enters that the LMS has deleted the learner's row."""
-        facts = {"retirement": retirement_id}
-        await self._access.write(lambda tx: tx.enter(CLEANUP_CLEARED, user_id=user_id, facts=facts))
+    async def cleared(self, *rows: tuple[int, int]) -> None:
+        """Enters that the LMS has deleted these rows; the keys are user id and retirement id."""
+
+        def enter(tx: Transaction) -> None:
+            for user_id, retirement_id in rows:
+                tx.enter(CLEANUP_CLEARED, user_id=user_id, facts={"retirement": retirement_id})
+
+        await self._access.write(enter)
 
     async def unanswered(self, lms: str) -> dict[tuple[int, int], date]:
         """Rows that this LMS was asked to delete with no result entered since: the day of their request to retire.

@@ -103,7 +103,7 @@ async def _clean_up(ledger: Ledger, clock: Clock) -> None:
     ]
     named = await ledger.cleanups.asked(lease, meant)
     await ledger.cleanups.answered(named)
-    await ledger.cleanups.cleared(17, 1017)
+    await ledger.cleanups.cleared((17, 1017))
     await ledger.leases.release(lease)
     clock.forward(1)
 

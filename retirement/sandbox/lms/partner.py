@@ -74,8 +74,8 @@ def cleanup(call: Call) -> Answer:
     given = [entry["original_username"] for entry in call.request.data()]
     if not given:
         return as_json("No original_usernames given.", 400)
-    taken = call.db.execute(_TAKEN).all()
-    found = [row.original_username for row in taken if row.original_username in given]
+    taken, named = call.db.execute(_TAKEN).all(), frozenset(given)
+    found = [row.original_username for row in taken if row.original_username in named]
     if len(found) != len(given):
         text = (
             f"{len(given)} original_usernames given, {len(found)} found!\n"

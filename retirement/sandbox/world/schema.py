@@ -140,6 +140,13 @@ partner_report = _lms(
     "original_username", "original_email", "original_name", _flag("is_being_processed"), "created",
 )  # fmt: skip
 
+#: A replacement of usernames looks each account up in all of these, whatever the case.
+for _name in (
+    *(consent.c.username, credit_eligibility.c.username, credit_request.c.username),
+    *(credit_requirement_status.c.username, partner_report.c.original_username),
+):
+    Index(f"{_name.table.name}_{_name.name}_folded", func.folded(_name))
+
 # The other services (services.md A1 to A7)
 note = table_of("notes", "note", "user", "text", "quote")
 credentials_user = table_of(
