@@ -149,7 +149,7 @@ async def _cleared(run: CleanupRun, rows: Sequence[Learner], holds: Collection[H
         if run.left == 0:
             return
         run.ensure_allowed()
-        found = await judge(run.site, run.batch, row, holds, run.choice.override)
+        found = await judge(run.site, run.batch, row, holds, run.choice.override, run.shared)
         if isinstance(found, Clearance):
             yield row, found
         else:

@@ -10,6 +10,7 @@ from retirement.followup.archive import Archive, Filing
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
 from retirement.learner import Learner
 from retirement.ledger import Lease
+from retirement.ledger.extract import SharedEntries
 from retirement.site import Batch, Site
 from retirement.site.lost_answers import LostAnswers
 
@@ -56,6 +57,7 @@ class CleanupRun:
         self.site, self.batch, self.choice, self.archive = site, batch, choice, archive
         self.lease = lease  #: of the cleanup; under it the ledger takes the intents
         self.left = choice.limit
+        self.shared = SharedEntries()
         self._tell = tell
         self._lost = LostAnswers(LOST_IN_A_ROW)
 

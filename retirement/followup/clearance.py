@@ -10,7 +10,7 @@ from retirement.certificate import Certificate
 from retirement.errors import ConfigError
 from retirement.learner import Learner
 from retirement.ledger import Hold, Ledger, chain
-from retirement.ledger.extract import Extract, extract
+from retirement.ledger.extract import Extract, SharedEntries, extract
 from retirement.site import Batch, Site
 
 
@@ -63,12 +63,20 @@ class Clearance:
 
 
 async def judge(
-    site: Site, batch: Batch, row: Learner, holds: Collection[Hold], override: Override | None
+    site: Site,
+    batch: Batch,
+    row: Learner,
+    holds: Collection[Hold],
+    override: Override | None,
+    shared: SharedEntries,
 ) -> CleanupFinding | Clearance:
-    """Why the learner must not be cleaned up, or a clearance. Sends no request: `batch` knows the organisations."""
+    """Why the learner must not be cleaned up, or a clearance. Sends no request: `batch` knows the organisations.
+
+    `shared` are the entries about several learners that the run has read.
+    """
     if on := batch.holds_on(row, holds):
         return CleanupFinding(row.user_id, CleanupResult.HELD, "; ".join(hold.sentence for hold in on))
-    found = await extract(site.ledger, row.user_id)
+    found = await extract(site.ledger, row.user_id, shared)
     lacks = _lacks(found, row, site.ledger.now())
     if lacks is None:
         return Clearance(found.head.seq, None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, or_
+from sqlalchemy import Connection
 
 from retirement.errors import LedgerError, RetirementError
 from retirement.ledger import chain
@@ -68,9 +68,31 @@ class Extract:
     entries: tuple[Entry, ...]
 
 
-async def extract(ledger: Ledger, user_id: int) -> Extract:
-    """What an open ledger says right now; `retirement ledger verify` checks it. Raises `LedgerError`."""
-    return await ledger.access.read(lambda tx: _read(tx.connection, user_id, head_of(tx.connection)))
+class SharedEntries:
+    """Entries about several learners, read and checked once for all extracts of a run: a report names thousands."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._entries: list[tuple[Entry, frozenset[int] | None]] = []
+
+    def about(self, connection: Connection, user_id: int, seq: int) -> list[Entry]:
+        """Those up to entry `seq` that may concern a learner. Raises `LedgerError` for one that was changed."""
+        if seq > self._seq:
+            new = (Stored.seq > self._seq, Stored.seq <= seq)
+            rows = rows_of(connection, Stored, Stored.user_id.is_(None), Stored.kind.in_(_SHARED), *new)
+            self._entries += [(each, _named(each)) for each in map(_checked, rows)]
+            self._seq = seq
+        found = (each for each, named in self._entries if named is None or user_id in named)
+        return [each for each in found if each.seq <= seq]
+
+
+async def extract(ledger: Ledger, user_id: int, shared: SharedEntries | None = None) -> Extract:
+    """What an open ledger says right now; `retirement ledger verify` checks it. Raises `LedgerError`.
+
+    `shared` are those of a run that asks about many learners.
+    """
+    kept = shared or SharedEntries()
+    return await ledger.access.read(lambda tx: _read(tx.connection, user_id, head_of(tx.connection), kept))
 
 
 async def changed_since(ledger: Ledger, seq: int) -> set[int]:
@@ -119,7 +141,7 @@ class Evidence:
         def work(connection: Connection) -> Extract:
             found = rows_of(connection, Stored, Stored.seq == last)
             head = Head(last, found[0].hash, found[0].at) if found else Head(0, chain.ORIGIN, "")
-            return _read(connection, user_id, head)
+            return _read(connection, user_id, head, SharedEntries())
 
         return self._reading(work)
 
@@ -194,21 +216,22 @@ def _is_held(reason: str | None, numbers: set[int]) -> bool:
     return any(f"by hold {each}" in (reason or "") for each in numbers)
 
 
-def _read(connection: Connection, user_id: int, head: Head) -> Extract:
-    mine = or_(Stored.user_id == user_id, and_(Stored.user_id.is_(None), Stored.kind.in_(_SHARED)))
-    entries = []
-    for row in rows_of(connection, Stored, mine, Stored.seq <= head.seq):
-        if chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous) != row.hash:
-            raise LedgerError(f"entry {row.seq} is not what was written")
-        body = chain.read_body(row.body)
-        if not _concerns(body["rows"], user_id):
-            continue
-        told = (body["facts"], body["rows"], row.body)
-        entries.append(Entry(row.seq, row.at, row.kind, row.user_id, *told, row.previous, row.hash))
+def _read(connection: Connection, user_id: int, head: Head, shared: "SharedEntries") -> Extract:
+    mine = map(_checked, rows_of(connection, Stored, Stored.user_id == user_id, Stored.seq <= head.seq))
+    found = [each for each in mine if user_id in (_named(each) or {user_id})]
+    entries = sorted([*found, *shared.about(connection, user_id, head.seq)], key=lambda each: each.seq)
     return Extract(user_id, head, tuple(entries))
 
 
-def _concerns(rows: Sequence[Any], user_id: int) -> bool:
-    """Not a report to partners that is about others only."""
-    claims = [row for table, _, row in rows if table == "partner_claim"]
-    return not claims or any(row and user_id in json.loads(row["user_ids"]) for row in claims)
+def _checked(row: Stored) -> Entry:
+    """An entry as it is stored. Raises `LedgerError` for one that is not what was written."""
+    if chain.entry_hash(row.seq, row.at, row.kind, row.user_id, row.body, row.previous) != row.hash:
+        raise LedgerError(f"entry {row.seq} is not what was written")
+    body = chain.read_body(row.body)
+    return Entry(row.seq, row.at, row.kind, row.user_id, body["facts"], body["rows"], row.body, row.previous, row.hash)
+
+
+def _named(entry: Entry) -> frozenset[int] | None:
+    """The learners of the report to partners that an entry is about, None for an entry of another subject."""
+    claims = [row for table, _, row in entry.rows if table == "partner_claim"]
+    return frozenset(user_id for row in claims if row for user_id in json.loads(row["user_ids"])) if claims else None
