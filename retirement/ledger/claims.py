@@ -14,6 +14,8 @@ from sqlalchemy import and_, exists, func, select
 
 from retirement.errors import LedgerError, StateConflict
 from retirement.ledger.access import Access
+from retirement.ledger.digests import Parcel
+from retirement.ledger.parcels import ParcelKey, destroy_key, keep_key
 from retirement.ledger.tables import Attempt, Claim, Receipt
 from retirement.ledger.transaction import Changed, New, Transaction
 
@@ -60,19 +62,19 @@ class Claims:
     async def seal(
         self, claim_id: int, plain: bytes, user_ids: Iterable[int], *, apart: tuple[bytes, Iterable[int]] | None = None
     ) -> None:
-        """Keeps what was claimed, encrypted. Raises `StateConflict` unless the claim has just begun.
+        """Keeps what was claimed, encrypted under a key of its own.
 
-        `apart` is the part of it that cannot be read, which becomes a claim of its own in the same transaction.
+        Raises `StateConflict` unless the claim has just begun. `apart` is the part of it that cannot be read, which
+        becomes a claim of its own in the same transaction.
         """
-        whole = (self._access.digests.seal(plain), tuple(sorted(user_ids)))
-        odd = apart and (self._access.digests.seal(apart[0]), tuple(sorted(apart[1])))
+        whole, ids = self._access.digests.pack(plain), tuple(sorted(user_ids))
+        odd = apart and (self._access.digests.pack(apart[0]), tuple(sorted(apart[1])))
 
         def seal(tx: Transaction) -> None:
-            claim = _claim(tx, claim_id, BEGUN)
-            _turn(tx, replace(claim, state=SEALED, sealed=whole[0], user_ids=whole[1]))
+            _turn(tx, replace(_claim(tx, claim_id, BEGUN), state=SEALED, sealed=whole.sealed, user_ids=ids))
+            keep_key(tx, claim_id, whole)
             if odd:
-                part = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=odd[0], user_ids=odd[1])
-                tx.enter("claim.parted", New(part), facts={"claim": claim_id})
+                _part(tx, claim_id, *odd)
 
         await self._access.write(seal)
 
@@ -101,22 +103,26 @@ class Claims:
         Each part is what to seal and its user ids. Raises `StateConflict` unless the claim is sealed.
         """
         (ours, our_ids), (theirs, their_ids) = (
-            (self._access.digests.seal(plain), tuple(sorted(user_ids))) for plain, user_ids in (done, rest)
+            (self._access.digests.pack(plain), tuple(sorted(user_ids))) for plain, user_ids in (done, rest)
         )
 
         def part(tx: Transaction) -> None:
-            _turn(tx, replace(_claim(tx, claim_id, SEALED), sealed=ours, user_ids=our_ids))
-            left = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=theirs, user_ids=their_ids)
-            tx.enter("claim.parted", New(left), facts={"claim": claim_id})
+            _turn(tx, replace(_claim(tx, claim_id, SEALED), sealed=ours.sealed, user_ids=our_ids))
+            keep_key(tx, claim_id, ours)
+            _part(tx, claim_id, theirs, their_ids)
 
         await self._access.write(part)
 
     async def delivered(self, claim_id: int) -> None:
-        """Deletes what was sealed, since the partners have it. Raises `StateConflict` unless it is sealed."""
+        """Deletes what was sealed, and its key, since the partners have it.
+
+        Raises `StateConflict` unless it is sealed.
+        """
 
         def deliver(tx: Transaction) -> None:
             claim = _claim(tx, claim_id, SEALED, WRITTEN)
             _turn(tx, replace(claim, state=DELIVERED, sealed=None, ended_at=tx.now))
+            destroy_key(tx, claim_id)
 
         await self._access.write(deliver)
 
@@ -127,12 +133,14 @@ class Claims:
 
     async def unseal(self, claim_id: int) -> bytes:
         """What was sealed. Raises `StateConflict` where nothing is, `LedgerError` where the key is another one."""
-        claim = await self._access.read(lambda tx: tx.row(Claim, claim_id))
+        claim, own = await self._access.read(lambda tx: (tx.row(Claim, claim_id), tx.row(ParcelKey, claim_id)))
         if claim is None or claim.state not in (SEALED, WRITTEN):
             raise StateConflict(f"claim {claim_id} holds nothing to open")
         if claim.sealed is None:
             raise LedgerError(f"claim {claim_id} has lost what it sealed; `retirement ledger verify` says more")
-        return self._access.digests.unseal(claim.sealed)
+        digests = self._access.digests
+        # Without a key of its own it is of an earlier release.
+        return digests.unpack(Parcel(own.key, claim.sealed)) if own else digests.unseal(claim.sealed)
 
     async def unreported(self, operation: str) -> list[Unreported]:
         """Learners who were put into the partner queue by this operation and are in no claim, by user id.
@@ -170,6 +178,13 @@ def _claim(tx: Transaction, claim_id: int, *states: str) -> Claim:
         where = "unknown" if claim is None else claim.state
         raise StateConflict(f"claim {claim_id} is {where}, and not {' or '.join(states)}")
     return claim
+
+
+def _part(tx: Transaction, claim_id: int, parcel: Parcel, user_ids: tuple[int, ...]) -> None:
+    """Makes a claim of its own of a part of another one."""
+    part = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=parcel.sealed, user_ids=user_ids)
+    tx.enter("claim.parted", New(part), facts={"claim": claim_id})
+    keep_key(tx, part.id, parcel)
 
 
 def _turn(tx: Transaction, after: Claim, facts: Mapping[str, Any] | None = None) -> None:

@@ -1,7 +1,8 @@
 """Keyed digests, so that "was ana@example.com erased?" has an answer and the ledger has no e-mail.
 
 HMAC-SHA-256 under a key that never stands in the database: who destroys the key file makes every digest that
-was made with it unlinkable. The same key seals what the partner report needs between claim and delivery.
+was made with it unlinkable. The same key seals the keys of parcels: what the partner report needs between
+claim and delivery is encrypted under a key of its own, and no other one opens it.
 """
 
 import base64
@@ -16,6 +17,14 @@ from retirement.errors import LedgerError
 
 #: Hexadecimal digits of a check value that name its key.
 KEY_ID_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parcel:
+    """What is sealed under a key of its own, and that key, sealed under the key of the ledger."""
+
+    key: bytes
+    sealed: bytes
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,6 +84,19 @@ class Digests:
             return MultiFernet([each._fernet() for each in self.every]).decrypt(sealed)
         except InvalidToken:
             raise LedgerError("what was sealed cannot be opened: the key of the digests is another one now") from None
+
+    def pack(self, plain: bytes) -> "Parcel":
+        """Encrypts under a new key, which is sealed under ours."""
+        key = Fernet.generate_key()
+        return Parcel(self.seal(key), Fernet(key).encrypt(plain))
+
+    def unpack(self, parcel: "Parcel") -> bytes:
+        """What `pack` was given; raises `LedgerError` where our key, or that of the parcel, is another one."""
+        key = self.unseal(parcel.key)
+        try:
+            return Fernet(key).decrypt(parcel.sealed)
+        except InvalidToken:
+            raise LedgerError("what was sealed cannot be opened: the key beside it is that of another one") from None
 
     def can_unseal(self, sealed: bytes) -> bool:
         """Whether `unseal` would open it."""

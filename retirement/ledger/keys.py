@@ -15,6 +15,7 @@ from retirement.errors import ConfigError, LedgerError
 from retirement.ledger.digests import KEY_ID_DIGITS, Digests
 from retirement.ledger.files import write_once
 from retirement.ledger.location import LedgerLocation
+from retirement.ledger.parcels import ParcelKey
 from retirement.ledger.schema import lock
 from retirement.ledger.tables import BoundKey, Claim, LearnerRecord, table_of
 
@@ -126,8 +127,10 @@ def _made_key(location: LedgerLocation) -> Digests:
 
 
 def sealed_claims(connection: Connection) -> list[bytes]:
-    """What partner claims hold sealed."""
-    return [each for each in connection.scalars(select(Claim.sealed).where(Claim.sealed.is_not(None))) if each]
+    """What the key of the ledger opens of partner claims: the keys of parcels; of earlier releases the rows."""
+    with_own = select(ParcelKey.claim)
+    old = connection.scalars(select(Claim.sealed).where(Claim.sealed.is_not(None), Claim.id.not_in(with_own)))
+    return [*connection.scalars(select(ParcelKey.key)), *(each for each in old if each)]
 
 
 def _opens(digests: Digests, sealed: Collection[bytes]) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_co
 from retirement.ledger.columns import NUMBER, Counts, Day, Items, Time, Words, plain
 
 #: The revision of `migrations/versions` that these tables are at.
-SCHEMA = "0007"
+SCHEMA = "0008"
 
 #: What a person answered a guard, or that the time to answer ended.
 Answer = Literal["approved", "rejected", "expired"]
@@ -311,7 +311,7 @@ class Permission(Row, kw_only=True):
 
 
 class Claim(Row, kw_only=True):
-    """Learners claimed from the LMS' partner queue; `sealed` is encrypted, and deleted once delivered.
+    """Learners claimed from the LMS' partner queue; `sealed` is encrypted, and deleted with its key once delivered.
 
     One that stays `begun` is of a run that died around its call.
     """

@@ -1,14 +1,18 @@
 """Claims from the partner queue in detail, and whom the ledger still has to ask about."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import create_engine, select
 
-from retirement.errors import StateConflict
+from retirement.errors import LedgerError, StateConflict
 from retirement.ledger import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Ledger
+from retirement.ledger.digests import Digests, Parcel
+from retirement.ledger.parcels import ParcelKey
 
-from .desk import START, Desk, begin
+from .desk import KEY, START, Desk, begin
 
 QUEUE = "retirement_partner_queue"
 
@@ -48,6 +52,79 @@ def test_what_is_written_is_kept_until_the_lms_knows(desk: Desk) -> None:
             assert (await ledger.verify()).ok
 
     asyncio.run(claim())
+
+
+def keys_of(desk: Desk) -> dict[int, bytes]:
+    """The keys of parcels that are there, as they are stored."""
+    engine = create_engine(desk.place.address)
+    with engine.connect() as connection:
+        found = connection.execute(select(ParcelKey.claim, ParcelKey.key)).all()
+    engine.dispose()
+    return {row.claim: row.key for row in found}
+
+
+def test_a_parcel_has_a_key_of_its_own_that_is_destroyed_at_the_delivery(desk: Desk) -> None:
+    """Each part has another one; a copy of the rows of before is opened by no key that is left."""
+
+    async def deliver() -> None:
+        async with desk.open() as ledger:
+            first, second = await ledger.claims.begin(), await ledger.claims.begin()
+            await ledger.claims.seal(first, b"CanaryBoth", [1, 2])
+            await ledger.claims.seal(second, b"CanaryOther", [3])
+            whole, copies = keys_of(desk), {each.id: each.sealed or b"" for each in await ledger.claims.find()}
+            await ledger.claims.parted(first, (b"CanaryDone", [1]), (b"CanaryRest", [2]))
+            parted = keys_of(desk)
+            (rest,) = parted.keys() - whole.keys()
+            await ledger.claims.delivered(first)
+            left = keys_of(desk)
+
+            assert whole.keys() == {first, second}
+            assert len({*whole.values(), *parted.values()}) == 4
+            assert left.keys() == {second, rest}
+            assert [await ledger.claims.unseal(each) for each in (second, rest)] == [b"CanaryOther", b"CanaryRest"]
+            for key in left.values():
+                with pytest.raises(LedgerError):
+                    Digests(KEY).unpack(Parcel(key, copies[first]))
+            with pytest.raises(LedgerError):
+                Digests(KEY).unseal(copies[first])
+            assert (await ledger.verify()).ok
+
+    asyncio.run(deliver())
+
+
+@pytest.mark.parametrize("step", ["seal", "parted", "delivered"])
+def test_a_claim_keeps_its_key_where_a_step_is_not_committed(sqlite_desk: Desk, step: str) -> None:
+    """Key, parcel and entry are one transaction, so a run that dies leaves a claim that opens."""
+
+    async def die() -> None:
+        async with sqlite_desk.open() as ledger:
+            number = await ledger.claims.begin()
+            if step != "seal":
+                await ledger.claims.seal(number, b"CanaryClaim", [1, 2])
+            ledger.access._writer.before_commit = refuse
+            steps: dict[str, Callable[[], Awaitable[None]]] = {
+                "seal": lambda: ledger.claims.seal(number, b"CanaryClaim", [1, 2]),
+                "parted": lambda: ledger.claims.parted(number, (b"one", [1]), (b"two", [2])),
+                "delivered": lambda: ledger.claims.delivered(number),
+            }
+            with pytest.raises(LedgerError, match="the disk is gone"):
+                await steps[step]()
+
+    async def go_on() -> None:
+        async with sqlite_desk.open() as ledger:
+            (claim,) = await ledger.claims.find()
+            assert (claim.state, len(keys_of(sqlite_desk))) == (("begun", 0) if step == "seal" else ("sealed", 1))
+            if step != "seal":
+                assert await ledger.claims.unseal(claim.id) == b"CanaryClaim"
+            assert (await ledger.verify()).ok
+
+    asyncio.run(die())
+    asyncio.run(go_on())
+
+
+def refuse() -> None:
+    """Stands for a commit that fails."""
+    raise LedgerError("the disk is gone")
 
 
 def test_what_nobody_can_read_is_a_claim_of_its_own(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from retirement.errors import Ending, RetirementError
 from retirement.followup.move_back import Verdict
 from retirement.followup.reconcile import reconcile
 from retirement.ledger import Ledger, LedgerLocation, Transaction, opened
+from retirement.ledger.parcels import ParcelKey
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination
 
@@ -144,6 +145,7 @@ async def dies_anywhere(
             await _finish(world, place)
             assert place.told() == due(), f"died at {deaths}"
             assert not flags(world), f"died at {deaths}"
+            assert await _keys(world) == 0, f"died at {deaths}"
             assert (await world.ledger.verify()).ok
         _names_nobody(folder, deaths)
         deaths += every_nth - 1
@@ -191,6 +193,11 @@ async def _dies(world: World, ledger: LedgerLocation, place: Place, mortal: Mort
         assert not mortal.died
         assert (delivery.error, place.told(), flags(world)) == (None, due(), {})
         return False
+
+
+async def _keys(world: World) -> int:
+    """How many parcels still have their key."""
+    return len(await world.ledger.access.read(lambda tx: tx.rows(ParcelKey)))
 
 
 async def _finish(world: World, place: Place) -> None:
