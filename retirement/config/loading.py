@@ -43,6 +43,7 @@ from retirement.config.settings import (
 from retirement.config.unsaid import NO_ANSWERS, Answers
 from retirement.connectors import Connector, ServiceSettings, registry
 from retirement.pipeline import Pipeline, Step
+from retirement.wire import urls
 
 DEFAULT_PATH = "retirement.yaml"
 
@@ -226,6 +227,9 @@ class _Loader:
             "keys": lambda values: next(filter(None, map(_path_problem, values["keys"])), None),
             "signing_key": lambda values: _path_problem(values["signing_key"]),
             "public_key": lambda values: _path_problem(values["public_key"]),
+            "head_url": lambda values: urls.problem_of(
+                values["head_url"], allow_insecure=False, remedy="post to a relay on this machine"
+            ),
         }
         node = self._section("ledger")
         ledger = self._sections.read(LedgerSettings, node, "ledger", checks)

@@ -148,7 +148,7 @@ class _Writer:
         url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
         lines = {
             name: self.line(getattr(ledger, name))
-            for name in ("anchor", "key", "postgresql_schema", "site", "signing_key", "public_key")
+            for name in ("anchor", "key", "postgresql_schema", "site", "signing_key", "public_key", "head_url")
         }
         lists = {
             name: list(map(self.text, getattr(ledger, name))) or None

@@ -151,6 +151,11 @@ class LedgerSettings(Settings):
         description="Command that gets each signed head as a line on standard input, for a time stamp or a copy "
         "elsewhere.",
     )
+    head_url: Text | None = Field(
+        default=None,
+        description="Address to which signed heads are posted as lines; https:// unless it is on this machine. Heads "
+        "that it does not take come with the next one. It is shown, so no secret is in it.",
+    )
     text_days: int | None = Field(
         default=None,
         ge=30,

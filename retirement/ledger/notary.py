@@ -4,7 +4,6 @@ Not with each entry: one signature covers every entry before it. What a process 
 next signature.
 """
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,9 +11,10 @@ from sqlalchemy import Connection
 
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger.access import clock_of
-from retirement.ledger.anchor import line_of, read_anchor, write_anchor
+from retirement.ledger.anchor import read_anchor, write_anchor
 from retirement.ledger.belonging import require_site
 from retirement.ledger.failures import translated
+from retirement.ledger.handing_on import hand_on
 from retirement.ledger.heads import (
     SIGNING_KEY,
     SignedHead,
@@ -25,12 +25,10 @@ from retirement.ledger.heads import (
 )
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.schema import require_schema, schema_of
-from retirement.ledger.signing import Signer, run_command, signer_of
+from retirement.ledger.signing import Signer, signer_of
 from retirement.ledger.tables import SignedRow, table_of
 from retirement.ledger.transaction import opened_transaction
 from retirement.ledger.verification import require_whole
-
-logger = logging.getLogger(__name__)
 
 
 def sign_head(location: LedgerLocation, *, clock: Callable[[], datetime] | None = None) -> SignedHead | None:
@@ -57,7 +55,7 @@ def sign_head(location: LedgerLocation, *, clock: Callable[[], datetime] | None 
         engine.dispose()
     if signed and is_new:
         write_anchor(location.anchor, signed)
-        _tell(location.signing.told, signed)
+        hand_on(location, signed)
     return signed
 
 
@@ -90,13 +88,3 @@ def _is_known(connection: Connection, signer: Signer) -> bool:
     """Whether the key has signed before: then an entry names it."""
     table = table_of(SignedRow)
     return connection.execute(table.select().where(table.c.key == signer.key).limit(1)).first() is not None
-
-
-def _tell(command: tuple[str, ...], signed: SignedHead) -> None:
-    """Hands a signed head to the operator's command; the head is signed, whatever comes of that."""
-    if not command:
-        return
-    try:
-        run_command("ledger.head_command", command, line_of(signed).encode("ascii"))
-    except LedgerError as error:
-        logger.warning("a signed head was not handed on: %s", error)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
 #: Earlier schemas with today's tables of evidence, or fewer: they can be verified before they are migrated.
-_READABLE = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007"})
+_READABLE = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"})
 _SCHEMA_LOCK = 0x52455449524553
 
 

@@ -8,7 +8,7 @@ keys or an agent can hold the key, and nothing but its public half is on this ma
 import base64
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from retirement.errors import ConfigError, LedgerError
@@ -23,13 +23,15 @@ _BYTES = 64
 class Signing:
     """Where the key is. `key` is a file in PEM, made where it is missing; with a `command`, `public_key` is its half.
 
-    `told` is a command that gets each signed head as a line on standard input, for time stamps and copies elsewhere.
+    `told` is a command that gets each signed head as a line on standard input, for time stamps and copies elsewhere;
+    `post` gets the lines of those that it has not taken yet, and raises `LedgerError` where it does not take them.
     """
 
     key: Path
     command: tuple[str, ...] = ()
     public_key: Path | None = None
     told: tuple[str, ...] = ()
+    post: Callable[[bytes], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

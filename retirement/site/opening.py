@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from retirement.config import Configuration, load
@@ -21,6 +22,7 @@ from retirement.wire.api import Api, Pool, Retry, pool
 from retirement.wire.auth import TokenSource, lms_tokens
 from retirement.wire.limits import Gate, Limits, SharedGate, Turn, shared_turns
 from retirement.wire.pace import Paces
+from retirement.wire.posting import post_lines
 from retirement.wire.wiring import Wiring
 
 
@@ -115,7 +117,9 @@ def _signing(settings: LedgerSettings, place: LedgerLocation) -> Signing | None:
     beside = place.key_file
     key = _path(settings.signing_key) or (beside and beside.with_name(f"{beside.name.removesuffix('.key')}.signing"))
     public = _path(settings.public_key)
-    return Signing(key, settings.sign_command, public, settings.head_command) if key else None
+    url = settings.head_url
+    post = partial(post_lines, "ledger.head_url", url) if url else None
+    return Signing(key, settings.sign_command, public, settings.head_command, post) if key else None
 
 
 def _has_old_forum(configuration: Configuration) -> bool:

@@ -82,6 +82,15 @@ def test_a_command_that_signs_needs_its_public_key(desk: Desk) -> None:
     assert [line] == desk.problems(OWN + "ledger: {sign_command: [kms-sign]}\n")
 
 
+def test_heads_go_in_clear_to_this_machine_only(desk: Desk) -> None:
+    """A relay here, or TLS; an address with a user would be shown."""
+    for good in ("http://127.0.0.1:8080/heads", "https://heads.example.com/in"):
+        assert desk.load(OWN + f"ledger: {{head_url: '{good}'}}\n").ledger.head_url == good
+    for bad in ("http://heads.example.com/in", "https://u:p@heads.example.com/", "ftp://heads.example.com/"):
+        (problem,) = desk.problems(OWN + f"ledger: {{head_url: '{bad}'}}\n")
+        assert problem.startswith(f"retirement.yaml:{END}: ledger.head_url: ")
+
+
 def test_the_password_is_shown_nowhere(desk: Desk) -> None:
     """Which database it is, is."""
     found = desk.load(with_url("${URL}"), URL=POSTGRESQL)
@@ -107,7 +116,8 @@ def test_everything_new_survives_a_conversion(desk: Desk) -> None:
     text = (
         OWN + "deadline_days_by_country: {US: 45}\nlease_seconds: 60\nreconcile_schedule: 30 * * * *\n"
         "ledger: {url: 'sqlite:///a', anchor: b, key: c, signing_key: d, sign_command: [e, --f], public_key: g, "
-        "head_command: [h]}\nguard: {staff_ids: [1], staff_domains: [x.example]}\n"
+        "head_command: [h], head_url: 'https://heads.example.com/in', text_days: 1000}\n"
+        "guard: {staff_ids: [1], staff_domains: [x.example]}\n"
         "breaker: {learners: 2}\n"
     )
 

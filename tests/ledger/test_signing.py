@@ -228,6 +228,25 @@ def test_signed_heads_are_handed_to_a_command(signed: Desk, caplog: pytest.LogCa
     assert "a signed head was not handed on: ledger.head_command: false ended with 1" in caplog.text
 
 
+def test_heads_that_an_address_does_not_take_come_with_the_next_one(
+    signed: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Oldest first, and those that it has taken not again; none is lost, and the work is done in any case."""
+    taken: list[bytes] = []
+
+    def refuse(_lines: bytes) -> None:
+        raise LedgerError("ledger.head_url: answered 503")
+
+    for number, post in enumerate((taken.append, refuse, refuse, taken.append, taken.append), start=18):
+        signing = Signing(signed.folder / "signing", post=post)
+        went_on(replace(signed, place=replace(signed.place, signing=signing)), number)
+    anchored = (signed.folder / "anchor").read_bytes().splitlines(keepends=True)
+
+    assert [each.count(b"\n") for each in taken] == [1, 3, 1]
+    assert b"".join(taken) == b"".join(each for each in anchored if each.count(b" ") == 5)
+    assert caplog.text.count("are with the next one: ledger.head_url: answered 503") == 2
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"garbage", b"-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n"]
 )
