@@ -1,14 +1,18 @@
-"""An approval at the door, in a real browser: two people sign in, see the run, agree, and sign out."""
+"""A night at the door, in a real browser: two people sign in, see the run, agree, answer a manual step, sign out."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, Page
 
 from retirement.config import load
@@ -90,7 +94,8 @@ async def grant(platform: Platform, issuer: str) -> None:
     async with opened(ledger_location(load(platform.config))) as ledger:
         for subject in ("ana", "ben"):
             holder = Holder(issuer, subject)
-            await ledger.permissions.set(holder, Area.SYSTEM, "", [Action.VIEW, Action.MONITOR, Action.APPROVE])
+            actions = [Action.VIEW, Action.MONITOR, Action.APPROVE, Action.CONFIRM]
+            await ledger.permissions.set(holder, Area.SYSTEM, "", actions)
         await ledger.permissions.set(Holder(issuer, "eve"), Area.SYSTEM, "", [Action.VIEW, Action.MONITOR])
 
 
@@ -101,13 +106,27 @@ async def decided(platform: Platform) -> list[Act]:
     return [each for each in found if each.kind.startswith("decision.") and each.kind != "decision.used"]
 
 
-def in_another_thread(platform: Platform) -> list[Act]:
+async def confirmed(platform: Platform, user_id: int) -> list[Act]:
+    """What the ledger has of the evidence for a learner's manual step."""
+    async with opened(ledger_location(load(platform.config))) as ledger:
+        found = await ledger.acts.about(user_id)
+    return [each for each in found if each.kind == "receipt.checked" and each.claimed]
+
+
+def in_another_thread(acts: Coroutine[Any, Any, list[Act]]) -> list[Act]:
     """Playwright has an event loop in this one."""
-    found: list[Act] = []
-    thread = threading.Thread(target=lambda: found.extend(asyncio.run(decided(platform))))
-    thread.start()
-    thread.join()
-    return found
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, acts).result()
+
+
+def with_a_manual_step(platform: Platform) -> None:
+    """A person shreds the card of each learner, where else licenses would be retired."""
+    steps = yaml.safe_load(platform.config.read_text(encoding="utf-8"))["pipeline"]
+    (step,) = [each for each in steps if each["service"] == "LICENSE_MANAGER"]
+    step |= {"service": "PAPER", "operation": "ask_a_person"}
+    platform.configure(
+        pipeline=steps, services={"PAPER": {"connector": "MANUAL", "task": "Shred the card in the paper file."}}
+    )
 
 
 def signed_in_as(page: Page, address: str, subject: str) -> None:
@@ -130,6 +149,25 @@ def agree(page: Page) -> None:
     form.get_by_role("button", name="Submit").click()
 
 
+def answered_at_the_door(page: Page, ui: Ui, door: str) -> int:
+    """A manual step that a person who signs in answers on its page, and `verify` enters; the learner's user id."""
+    assert ui.ended(ui.started("verify")) == ["Verified"]
+    body = {"flow_runs": {"tags": {"all_": ["manual-task"]}}}
+    task = ui.asked("flow_runs/filter", body)[0]
+    signed_in_as(page, f"{door}/runs/flow-run/{task['id']}", "ana")
+    Ui(page, "").button("Resume").click()
+    form = page.get_by_role("dialog")
+    form.get_by_text("Shred the card").wait_for()
+    switch_on(form)
+    form.get_by_role("textbox").nth(0).fill("Ada Operator")
+    form.get_by_role("textbox").nth(1).fill("ticket 4711")
+    form.get_by_role("button", name="Submit").click()
+    ui.reached(str(task["id"]), "RUNNING")
+    assert ui.ended(ui.started("verify")) == ["Verified"]
+    sign_out(page, door)
+    return int(re.sub(r"learner-(\d+) .*", r"\1", task["name"]))
+
+
 def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
     page: Page, issuer: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -141,6 +179,7 @@ def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
     assert browser is not None
     with sandbox(tmp_path, "--learners", "3") as platform:
         section = {"url": door, "port": at_door, "issuer": issuer, "client_id": "retirement-door"}
+        with_a_manual_step(platform)
         platform.configure(
             queue={"threshold": 1},
             guard={"second_person_above": 2},
@@ -166,17 +205,22 @@ def test_two_people_who_sign_in_approve_a_run_and_the_one_who_may_look_cannot(
                     another_origin_gets_nothing(own.context.new_page(), issuer, door, ui.api, run)
                 own.screenshot(path=pictures / f"{PICTURE}.png", scale="css", animations="disabled")
                 agree(own)
-                until(lambda wanted=number: len(in_another_thread(platform)) >= wanted)
+                until(lambda wanted=number: len(in_another_thread(decided(platform))) >= wanted)
                 sign_out(own, door)
                 if subject == "ana":
                     ui.asks(run)
                     looks_only(opened_page(browser), ui, run, address)
             assert ui.ended(run) == ["Retired"]
-        acts = in_another_thread(platform)
+            learner = answered_at_the_door(opened_page(browser), ui, door)
+        acts = in_another_thread(decided(platform)) + in_another_thread(confirmed(platform, learner))
 
     people = [(each.kind, (each.observed or {}).get("person"), each.claimed) for each in acts]
     typed = "Chief Privacy Officer"
-    assert people == [("decision.first", f"{issuer} ana", typed), ("decision.made", f"{issuer} ben", typed)]
+    assert people == [
+        ("decision.first", f"{issuer} ana", typed),
+        ("decision.made", f"{issuer} ben", typed),
+        ("receipt.checked", f"{issuer} ana", "Ada Operator"),
+    ]
 
 
 def opened_page(browser: Browser) -> Page:
