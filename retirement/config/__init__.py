@@ -3,6 +3,7 @@
 from retirement.config.channels import TROUBLES, ChannelSettings, Occasion
 from retirement.config.cron import Timed
 from retirement.config.door import DoorSettings
+from retirement.config.ledger import LedgerSettings
 from retirement.config.loading import DEFAULT_PATH, load
 from retirement.config.rendering import as_own_dialect, describe
 from retirement.config.settings import (
@@ -13,7 +14,6 @@ from retirement.config.settings import (
     EngineSettings,
     GeneralSettings,
     GuardSettings,
-    LedgerSettings,
     LmsSettings,
     QueueSettings,
     RetrySettings,

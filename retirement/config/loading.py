@@ -17,6 +17,7 @@ from retirement.config.channels import ChannelSettings
 from retirement.config.document import Node
 from retirement.config.door import DoorSettings, door_problems
 from retirement.config.draft import Draft
+from retirement.config.ledger import LedgerSettings
 from retirement.config.order import Order
 from retirement.config.partner_section import PartnerSection, url_checks
 from retirement.config.partners import PartnerSettings
@@ -34,7 +35,6 @@ from retirement.config.settings import (
     EngineSettings,
     GeneralSettings,
     GuardSettings,
-    LedgerSettings,
     LmsSettings,
     QueueSettings,
     RetrySettings,

@@ -12,12 +12,12 @@ from pydantic import BaseModel, SecretStr
 from retirement.config import databases
 from retirement.config.channels import ChannelSettings
 from retirement.config.draft import ROW
+from retirement.config.ledger import LedgerSettings
 from retirement.config.partners import PartnerSettings
 from retirement.config.references import escaped, is_reference
 from retirement.config.settings import (
     Configuration,
     DatabaseSettings,
-    LedgerSettings,
 )
 from retirement.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from retirement.config import Configuration, load
-from retirement.config.settings import LedgerSettings
+from retirement.config.ledger import LedgerSettings
 from retirement.config.values import AUTO
 from retirement.connectors.openedx import Forum, OpenEdxSettings
 from retirement.errors import ConfigError
