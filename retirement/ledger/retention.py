@@ -155,7 +155,8 @@ def _later(connection: Connection, seq: int, user_ids: Collection[int | None]) -
     # Facts alone write no row.
     wanted = (event.seq >= seq, of_them, ~event.body.endswith('"rows":[]}'))
     statement = select(event.seq, event.at, event.body).where(*wanted).order_by(event.seq)
-    yield from connection.execution_options(yield_per=AT_ONCE).execute(statement)
+    # Of the statement and not of the connection, which goes on to write.
+    yield from connection.execute(statement.execution_options(yield_per=AT_ONCE))
 
 
 def _key(table: str, key: list[Any]) -> _Key:
