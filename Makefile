@@ -19,7 +19,7 @@ REFERENCE_ARGS ?=
 SEEDS ?= 1000
 #: Where not everything is run: a sweep tries each Nth case, and of the files marked dear each commit runs another Nth.
 #: What was run before is run again by TURN, the number that the tests print first.
-FEW := --every-nth 16
+FEW := --every-nth 16 --turns 4
 SHARE := --every-nth 8 --turns 4
 TURN ?=
 # Hundreds of processes of a run of the tests import our code, which the first one compiles for all of them.
