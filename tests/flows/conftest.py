@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -263,16 +263,24 @@ StartApart = Callable[..., Apart]
 @pytest.fixture(scope="session")
 def forks_with_prefect(engine: str, environment: dict[str, str], home: Path) -> Iterator[ForkServer]:
     """What commands and flows are forked from that find the session's server; Prefect is imported already."""
+    with forked(engine, environment, home, PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL") as server:
+        yield server
+
+
+@contextmanager
+def forked(
+    engine: str, environment: dict[str, str], home: Path, modules: Iterable[str] = FLOWS, **settings: str
+) -> Iterator[ForkServer]:
+    """What is forked with Prefect and these modules; what the settings say of Prefect's logs holds in all runs."""
     # What `retirement.flows.kit.server` sets in a command, and Prefect reads when it is imported.
-    settings = {
+    settings |= {
         **locks.variables(engine),
         "PREFECT_HOME": str(home / "engine" / "prefect"),
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     with (
         tempfile.TemporaryDirectory(prefix="retirement-forks-") as folder,
-        ForkServer(environment | settings, Path(folder), [*COMMANDS, *FLOWS]) as server,
+        ForkServer(environment | settings, Path(folder), [*COMMANDS, *modules]) as server,
     ):
         yield server
 

@@ -6,8 +6,7 @@ import inspect
 import json
 import pkgutil
 import re
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +20,10 @@ from retirement import flows
 from retirement.flows.deployments import OFFERS
 from retirement.ledger import opened
 from tests import patient
-from tests.flows.conftest import Command, Platform, sandbox
+from tests.flows.conftest import Command, Platform, forked, sandbox
 from tests.flows.conftest import Flow as Run
 from tests.forks import ForkServer
-from tests.patient import PATIENCE, until
+from tests.patient import until
 
 SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
 
@@ -116,6 +115,13 @@ def place(
         yield Place(platform, values)
 
 
+@pytest.fixture(scope="module")
+def talkative(environment: dict[str, str], engine: str, home: Path) -> Iterator[ForkServer]:
+    """What is forked logs to its standard error, as a worker's run does."""
+    with forked(engine, environment, home, ["prefect", *{name.partition(":")[0] for name in FLOWS}]) as server:
+        yield server
+
+
 def test_a_learner_in_the_cool_off_is_left_alone_and_an_unknown_id_is_no_success(place: Place, flow: Run) -> None:
     """Whoever fills in the form erases nobody by a wrong number, and no learner whose days are not over."""
     config, waiting = place.platform.config, place.platform.user_id("early-canary")
@@ -134,20 +140,18 @@ def test_a_learner_in_the_cool_off_is_left_alone_and_an_unknown_id_is_no_success
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_a_flow_that_is_told_to_stop_ends_as_stopped_and_leaves_nothing_half_done(
-    place: Place, environment: dict[str, str], engine: str, name: str
+    place: Place, environment: dict[str, str], engine: str, talkative: ForkServer, name: str
 ) -> None:
     """SIGTERM amid its requests, or while it asks: no lease is left, no row half moved, no learner in a log line."""
     platform, before, flow = place.platform, len(place.platform.requests()), FLOWS[name]
     parameters, since = json.dumps(place.parameters(FLOWS[name])), datetime.now(UTC).isoformat()
-    # In an interpreter of its own: what is forked logs nothing but what is critical.
-    command = [sys.executable, "-c", RUN, *name.split(":"), parameters, str(platform.config)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as run:
-        until(lambda: run.poll() is not None or len(platform.requests()) >= before + 4 or asks(engine, flow, since))
-        run.terminate()
-        out, err = run.communicate(timeout=PATIENCE)
+    run = talkative.start("-c", RUN, *name.split(":"), parameters, platform.config, environment=environment)
+    until(lambda: not run.alive() or len(platform.requests()) >= before + 4 or asks(engine, flow, since))
+    run.signal(signal.SIGTERM)
+    code = talkative.wait(run)
+    out, err = run.said()
 
-    assert run.returncode == 0, err
+    assert code == 0, err
     kind, state, message = json.loads(out.splitlines()[-1])
     assert (kind, state) == ("CANCELLED", "Stopped") or kind == "COMPLETED", message
     assert "[redacted]" in err
