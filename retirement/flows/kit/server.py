@@ -54,10 +54,6 @@ START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 
-#: Processes that outlive this one, so none of them is waited for.
-_kept: list["subprocess.Popen[bytes]"] = []
-
-
 @dataclass(frozen=True)
 class PrefectServer:
     """A running Prefect server."""
@@ -338,7 +334,7 @@ def _keeper(folder: Path, minutes: float) -> int:
     process = subprocess.Popen(  # noqa: S603 - the command is ours, word for word
         command, env=of_a_child(folder), stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
     )
-    _kept.append(process)
+    process.returncode = 0  # it outlives this process, which does not wait for it
     return process.pid
 
 
