@@ -121,6 +121,11 @@ class DriveSettings(SinkSettings):
     )
 
 
+#: The columns of a report.
+Heading = Literal[
+    "user_id", "original_username", "original_email", "original_name", "deletion_completed", "student_id", "created",
+    "organisation",
+]  # fmt: skip
 AnySink = FolderSettings | S3Settings | SftpSettings | MailSettings | DriveSettings
 #: The settings of each kind of sink.
 KINDS: dict[str, type[AnySink]] = {
@@ -142,6 +147,11 @@ class PartnerSettings(Settings):
         default=None,
         description="Partners of each organisation, such as `{OrgA: [Partner One]}`; left out: each organisation is a "
         "partner of its own name.",
+    )
+    headings: dict[Text, tuple[Heading, ...]] = Field(
+        default_factory=dict,
+        description="Columns of organisations that want others than usual, such as `{OrgA: [user_id, "
+        "original_email]}`; the organisation stands last in any case.",
     )
     default: Text | None = Field(
         default=None,

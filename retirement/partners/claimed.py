@@ -18,6 +18,7 @@ class _Wire(BaseModel):
 
 class _OrgConfig(_Wire):
     org: StrictStr
+    field_headings: list[StrictStr] = []
 
 
 class Reported(_Wire):
@@ -29,8 +30,9 @@ class Reported(_Wire):
     original_name: StrictStr
     created: StrictStr
     orgs: list[StrictStr] = []
-    #: Only of older releases, and then instead of `orgs`; its extra headings never had values.
+    #: Only of older releases, and then instead of `orgs`, with the columns that an organisation wants.
     orgs_config: list[_OrgConfig] | None = None
+    student_id: StrictStr | StrictInt | None = None  #: only of older releases
 
     def __repr__(self) -> str:
         return f"<Reported {self.user_id}>"
@@ -41,10 +43,16 @@ class Reported(_Wire):
         named = self.orgs if self.orgs_config is None else [each.org for each in self.orgs_config]
         return sorted({org for org in named if org.strip()})
 
-    @property
-    def cells(self) -> tuple[object, ...]:
-        """The learner's line, in the order of `COLUMNS` but for the organisation."""
-        return self.user_id, self.original_username, self.original_email, self.original_name, self.created
+    def headings_of(self, org: str) -> tuple[str, ...]:
+        """The columns that the LMS says an organisation wants; none where it says nothing."""
+        given = (each.field_headings for each in self.orgs_config or () if each.org == org)
+        return tuple(dict.fromkeys(name for names in given for name in names))
+
+    def cell(self, column: str) -> object:
+        """What stands in a column about the learner, but for the organisation."""
+        if column in ("deletion_completed", "created"):
+            return self.created
+        return getattr(self, column)
 
 
 def read(rows: Sequence[object]) -> tuple[list[Reported], list[object]]:

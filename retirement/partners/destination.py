@@ -84,7 +84,7 @@ def destination_of(configuration: Configuration, output: Path | None = None) -> 
         None if folder is None else _absolute(folder),
         settings.platform or _platform(configuration.lms.url),
         sinks_of(settings.sinks),
-        Partners(settings.organisations, settings.default),
+        Partners(settings.organisations, settings.default, settings.headings),
     )
 
 

@@ -21,6 +21,8 @@ from retirement.partners.claimed import Origin, Reported, per_org
 from retirement.partners.mapping import Partners
 
 COLUMNS = ("user_id", "original_username", "original_email", "original_name", "deletion_completed", "organisation")
+#: Every column that a report may have: the reference's organisations choose among these, and ours stands last.
+KNOWN = (*COLUMNS[:-1], "student_id", "created", COLUMNS[-1])
 #: What a spreadsheet takes for the beginning of a formula, or skips before one (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 #: Bytes of the longest part of a file's name; a file system takes 255 for the whole.
@@ -68,7 +70,14 @@ class Naming:
         alike = Counter(slug_of(each).casefold() for each in every)
         self._slugs = {each: _told_apart(each, alike) for each in every}
 
-    def report(self, partner: str, part: int, rows: Sequence[Reported], orgs: Iterable[str]) -> Report:
+    def report(
+        self,
+        partner: str,
+        part: int,
+        rows: Sequence[Reported],
+        orgs: Iterable[str],
+        columns: Sequence[str] = COLUMNS,
+    ) -> Report:
         """The file for these rows, of which the partner has `part` files before; only `orgs` are named in it."""
         slug = self._slugs[partner]
         theirs = set(orgs)
@@ -79,7 +88,7 @@ class Naming:
             f"{self._platform}_{slug}_{self._origin.day}_claim-{number}.csv",
             {org: count for org, count in per_org(rows).items() if org in theirs},
             tuple(sorted(row.user_id for row in rows)),
-            _csv(rows, theirs),
+            _csv(rows, theirs, columns),
         )
 
     @property
@@ -114,13 +123,14 @@ def _with_digest(name: str) -> str:
     return f"{slug_of(name)}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
 
 
-def _csv(rows: Sequence[Reported], orgs: set[str]) -> bytes:
+def _csv(rows: Sequence[Reported], orgs: set[str], columns: Sequence[str]) -> bytes:
     text = io.StringIO()
     lines = csv.writer(text)
-    lines.writerow(COLUMNS)
+    own = [each for each in columns if each != COLUMNS[-1]]
+    lines.writerow([*own, COLUMNS[-1]])
     for row in sorted(rows, key=lambda row: row.user_id):
         named = "; ".join(org for org in row.organisations if org in orgs)
-        lines.writerow([*map(_cell, row.cells), _cell(named)])
+        lines.writerow([*(_cell(row.cell(each)) for each in own), _cell(named)])
     return text.getvalue().encode("utf-8", "replace")
 
 

@@ -4,6 +4,7 @@ A file is entered as a receipt once it was read back, and what has a receipt is 
 when every partner of theirs has them in every sink; a partner or a sink that fails keeps its own learners only.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ from retirement.ledger import Ledger
 from retirement.ledger.deliveries import DeliveredFile
 from retirement.partners.claimed import Origin, Reported
 from retirement.partners.destination import Destination
-from retirement.partners.files import Naming, Report, index_of, slug_of
+from retirement.partners.files import COLUMNS, KNOWN, Naming, Report, index_of, slug_of
 from retirement.partners.sinks.kit import Allowed, Sink
+
+_HEADING = re.compile(r"\w{1,40}")
 
 
 @dataclass
@@ -69,17 +72,24 @@ class HandOver:
         """The rows of each partner; a learner of an organisation without a partner, or of a partner without a sink."""
         due: defaultdict[str, _Theirs] = defaultdict(_Theirs)
         nowhere: Counter[str] = Counter()
+        odd: Counter[str] = Counter()
         for row in rows:
             for org in row.organisations:
+                headings = self._destination.partners.headings_of(org) or row.headings_of(org)
+                if unknown := [each for each in headings if each not in KNOWN]:
+                    odd[_odd_headings(org, unknown)] += 1
+                    found.waiting.add(row.user_id)
+                    continue
                 partners = self._destination.partners.of(org)
                 for partner in partners:
-                    due[partner].add(org, row)
+                    due[partner].add(org, row, headings)
                 if not partners or not all(map(self._is_taken, partners)):
                     nowhere[org] += 1
                     found.waiting.add(row.user_id)
         for org, learners in sorted(nowhere.items()):
             text = f"organisation {org} has no partner with a sink; add it to partners.organisations"
             found.problems.append(f"{text}, or set partners.default: {learners} learners wait")
+        found.problems += [f"{text}: {learners} learners wait" for text, learners in sorted(odd.items())]
         return dict(sorted(due.items()))
 
     def _is_taken(self, partner: str) -> bool:
@@ -140,11 +150,14 @@ class _Theirs:
     def __init__(self) -> None:
         self.rows: dict[int, Reported] = {}
         self.orgs: set[str] = set()
+        #: In the order in which the organisations want them; one that wants none gets the usual ones.
+        self.columns: dict[str, None] = {}
 
-    def add(self, org: str, row: Reported) -> None:
-        """Adds a learner of one organisation."""
+    def add(self, org: str, row: Reported, headings: Sequence[str]) -> None:
+        """Adds a learner of one organisation, which wants these columns; none: the usual ones."""
         self.rows[row.user_id] = row
         self.orgs.add(org)
+        self.columns |= dict.fromkeys(headings or COLUMNS)
 
 
 def _reports(
@@ -156,7 +169,13 @@ def _reports(
         told = {user_id for each in before for user_id in each.user_ids}
         rows = [row for user_id, row in theirs.rows.items() if user_id not in told]
         if rows and sink.takes(partner):
-            yield naming.report(partner, len(before), rows, theirs.orgs)
+            yield naming.report(partner, len(before), rows, theirs.orgs, tuple(theirs.columns))
+
+
+def _odd_headings(org: str, unknown: Sequence[str]) -> str:
+    """A line about headings that are no columns; the LMS may send any text as one."""
+    named = ", ".join(each if _HEADING.fullmatch(each) else "one that is no word" for each in unknown)
+    return f"organisation {org} wants {named} as headings; set partners.headings of it to some of {', '.join(KNOWN)}"
 
 
 def _entries(file: DeliveredFile) -> list[dict[str, object]]:

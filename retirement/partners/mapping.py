@@ -5,7 +5,7 @@ Names are compared as NFKC, on both sides: the LMS and the file may be typed by 
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 def comparable(name: str) -> str:
@@ -15,10 +15,19 @@ def comparable(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Partners:
-    """Partners by organisation; `organisations` None: each organisation is a partner of its own name."""
+    """Partners by organisation; `organisations` None: each organisation is a partner of its own name.
+
+    `headings` are the columns of organisations that want others than usual.
+    """
 
     organisations: Mapping[str, tuple[str, ...]] | None = None
     default: str | None = None
+    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def headings_of(self, organisation: str) -> tuple[str, ...]:
+        """The columns that the configuration has for an organisation, none where it says nothing."""
+        known = {comparable(name): columns for name, columns in self.headings.items()}
+        return known.get(comparable(organisation), ())
 
     def of(self, organisation: str) -> tuple[str, ...]:
         """The partners of one organisation, none where the configuration has none for it."""

@@ -87,6 +87,7 @@ def test_sinks_and_partners_are_read_and_written_back(desk: Desk) -> None:
         ),
         ("partners: {expire_days: 7}\n", "partners.expire_days: partners.warn_days must be less than"),
         ("partners: {expire_days: 9, warn_days: 9}\n", "partners.warn_days: partners.warn_days must be less than"),
+        ("partners: {headings: {OrgA: [user_id, shoe]}}\n", "partners.headings.OrgA[1]: must be one of 'user_id'"),
         ("partners: {organisations: {OrgA: One}}\n", "partners.organisations.OrgA: must be a list"),
     ],
 )

@@ -1,7 +1,10 @@
 """The dialect of the reference scripts: their files load as they are."""
 
+import pytest
+
 from retirement.config.partners import DriveSettings
 from retirement.connectors import registry
+from retirement.errors import ConfigError
 
 from .desk import TUBULAR, UNSAID, Desk, line_of
 
@@ -241,3 +244,14 @@ def test_the_partners_folders_in_drive_are_a_sink(desk: Desk) -> None:
     (problem,) = desk.problems(text.replace("@robots.example", "@no domain"))
     assert problem.startswith("retirement.yaml:13: denied_notification_domains.")
     assert "is no domain; write what stands after the @" in problem
+
+
+def test_headings_of_organisations_are_those_of_the_partners(desk: Desk) -> None:
+    """The list of the reference; a heading that is none is one line."""
+    text = TUBULAR + "drive_partners_folder: f\ngoogle_secrets_file: key.json\norg_partner_mapping: {A: [One]}\n"
+    given = "orgs_config: [{{org: A, field_headings: [user_id, {}]}}]\n"
+
+    assert desk.load(text + given.format("student_id")).partners.headings == {"A": ("user_id", "student_id")}
+    with pytest.raises(ConfigError) as refused:
+        desk.load(text + given.format("shoe"))
+    assert any("must be one of 'user_id'" in line and "orgs_config" in line for line in refused.value.args)

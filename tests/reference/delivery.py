@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.reference.renaming import RENAMING
 from tests.reference.rows import REPORT, ROWS, Row
 
 
@@ -62,4 +63,4 @@ DELIVERY = (
     ),
 )
 #: Every row of the table.
-EVERY = (*ROWS, *DELIVERY)
+EVERY = (*ROWS, *DELIVERY, *RENAMING)

@@ -15,7 +15,7 @@ from retirement.ledger import LedgerLocation, opened
 from retirement.partners.claimed import Origin, Reported, SealedClaim, per_org, read, user_ids_of
 from retirement.partners.destination import Destination
 from retirement.partners.files import COLUMNS, Naming
-from retirement.partners.handover import HandOver
+from retirement.partners.handover import HandedOver, HandOver
 from retirement.partners.mapping import Partners
 
 from .doubles import World
@@ -155,6 +155,62 @@ def test_older_releases_name_organisations_otherwise() -> None:
     (found,) = rows(row(1, "Old", orgs_config=[{"org": "A", "field_headings": ["x"]}, {"org": "B"}]))
 
     assert found.organisations == ["A", "B"]
+
+
+async def _delivered(
+    world: World, folder: Path, partners: Partners, *given: Reported
+) -> tuple[HandedOver, dict[str, list[list[str]]]]:
+    """What came of rows, and the lines of each file by its partner."""
+    orgs = tuple(sorted({org for each in given for org in each.organisations}))
+    place = Destination(folder, "x", partners=partners)
+    found = await HandOver(world.ledger, place, lambda: None, {}).deliver(Origin(7, DAY, orgs), "x", given)
+    lines: dict[str, list[list[str]]] = {}
+    for path in folder.glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            lines[path.name.split("_")[1]] = list(csv.reader(file))
+    return found, lines
+
+
+async def test_an_organisation_gets_the_columns_that_it_wants(world: World, tmp_path: Path) -> None:
+    """As an older LMS sends them, or as the configuration has them, which goes first; ours stands last."""
+    wants = [
+        {"org": "A", "field_headings": ["user_id", "student_id"]},
+        {"org": "B"},
+        {"org": "C", "field_headings": ["x"]},
+    ]
+    given = rows(row(1, student_id="s-1", orgs_config=wants))
+
+    found, lines = await _delivered(world, tmp_path, Partners(headings={"\uff23": ("original_email",)}), *given)
+
+    assert (found.waiting, found.problems) == (set(), [])
+    assert lines["A"] == [["user_id", "student_id", "organisation"], ["1", "s-1", "A"]]
+    assert lines["B"][0] == list(COLUMNS)
+    assert lines["C"] == [["original_email", "organisation"], ["canary1@example.com", "C"]]
+
+
+async def test_headings_that_are_no_columns_keep_their_learners_only(world: World, tmp_path: Path) -> None:
+    """In one line for the organisation, which quotes no odd text of the LMS."""
+    odd = rows(
+        row(1, orgs_config=[{"org": "A", "field_headings": ["user_id", "shoe", "ana@example.com"]}]),
+        row(2, orgs_config=[{"org": "B", "field_headings": []}]),
+    )
+
+    found, lines = await _delivered(world, tmp_path, Partners(), *odd)
+
+    assert (found.waiting, set(lines)) == ({1}, {"B"})
+    (line,) = found.problems
+    assert line.startswith("organisation A wants shoe, one that is no word as headings; set partners.headings of it")
+    assert line.endswith(": 1 learners wait")
+
+
+async def test_a_partner_of_two_organisations_gets_the_columns_of_both(world: World, tmp_path: Path) -> None:
+    """One file, in which neither lacks a column."""
+    wants = [{"org": "A", "field_headings": ["user_id"]}, {"org": "B", "field_headings": ["original_email", "user_id"]}]
+    both = Partners({"A": ("One",), "B": ("One",)})
+
+    _, lines = await _delivered(world, tmp_path, both, *rows(row(1, orgs_config=wants)))
+
+    assert lines == {"One": [["user_id", "original_email", "organisation"], ["1", "canary1@example.com", "A; B"]]}
 
 
 @pytest.mark.parametrize(

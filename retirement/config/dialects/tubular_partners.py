@@ -7,12 +7,14 @@ line, they are not used, and `partner-report --output` writes a file for each or
 from retirement.config.document import Node
 from retirement.config.draft import moved, renamed
 
+#: Columns by organisation, as older LMS sent them with each learner: a list of `org` and `field_headings`.
+HEADINGS = "orgs_config"
 FOLDER, KEY = "drive_partners_folder", "google_secrets_file"
 #: Domains whose people are not told; the second is what older releases called them.
 DENIED = ("denied_notification_domains", "blacklisted_notification_domains")
 _NAMES = {"org_partner_mapping": "organisations", "partner_report_platform_name": "platform"}
 #: The keys that are used where both are there.
-KEYS = frozenset({FOLDER, KEY, *DENIED, *_NAMES})
+KEYS = frozenset({FOLDER, KEY, HEADINGS, *DENIED, *_NAMES})
 
 
 def is_given(root: Node) -> bool:
@@ -34,6 +36,10 @@ def section(root: Node) -> Node:
     found = renamed(root, _NAMES)
     if mapping := found.get("organisations"):
         found["organisations"] = moved(mapping, {name: _listed(each) for name, each in mapping.entries.items()})
+    if given := root.entries.get(HEADINGS):
+        found["headings"] = moved(
+            given, {_org(each): each.child("field_headings") for each in given.items} or given.data
+        )
     return Node({**found, "sinks": Node([Node(sink, folder.line, FOLDER)], folder.line, FOLDER)}, folder.line, FOLDER)
 
 
@@ -50,6 +56,10 @@ def _domain(node: Node) -> Node:
     """The scripts compare the end of an address, so that their domains begin with an @."""
     text = node.text.removeprefix("@")
     return Node(text, node.line, node.key, text)
+
+
+def _org(node: Node) -> str:
+    return node.child("org").text
 
 
 def _listed(node: Node) -> Node:
