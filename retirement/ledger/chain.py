@@ -118,9 +118,12 @@ def as_hashed(body: str) -> str:
     if _SALT_KEY not in body:
         return body
     try:
-        return canonical(json.loads(body, object_hook=without_text))
-    except ValueError:  # another hand was in it, so that no hash fits, nor that of this
-        return body
+        # Two names of one object, or a blank, would stand in it unseen, since parsing drops them.
+        if canonical(json.loads(body)) == body:
+            return canonical(json.loads(body, object_hook=without_text))
+    except ValueError:
+        pass
+    return body  # another hand was in it, so that no hash fits, nor that of this
 
 
 def without_text(found: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from sqlalchemy import and_, exists, func, select
 from retirement.errors import LedgerError, StateConflict
 from retirement.ledger.access import Access
 from retirement.ledger.digests import Parcel
-from retirement.ledger.parcels import ParcelKey, destroy_key, keep_key
-from retirement.ledger.tables import Attempt, Claim, Receipt
-from retirement.ledger.transaction import Changed, New, Transaction
+from retirement.ledger.parcels import destroy_key, keep_key
+from retirement.ledger.tables import Attempt, Claim, ParcelKey, Receipt
+from retirement.ledger.transaction import Change, Changed, New, Transaction
 
 BEGUN, SEALED, LOST, WRITTEN, DELIVERED = "begun", "sealed", "lost", "written", "delivered"
 
@@ -71,8 +71,8 @@ class Claims:
         odd = apart and (self._access.digests.pack(apart[0]), tuple(sorted(apart[1])))
 
         def seal(tx: Transaction) -> None:
-            _turn(tx, replace(_claim(tx, claim_id, BEGUN), state=SEALED, sealed=whole.sealed, user_ids=ids))
-            keep_key(tx, claim_id, whole)
+            claim = replace(_claim(tx, claim_id, BEGUN), state=SEALED, sealed=whole.sealed, user_ids=ids)
+            _turn(tx, claim, keep_key(tx, claim_id, whole))
             if odd:
                 _part(tx, claim_id, *odd)
 
@@ -93,7 +93,7 @@ class Claims:
         """
 
         def write(tx: Transaction) -> None:
-            _turn(tx, replace(_claim(tx, claim_id, SEALED), state=WRITTEN), {"files": dict(files)})
+            _turn(tx, replace(_claim(tx, claim_id, SEALED), state=WRITTEN), facts={"files": dict(files)})
 
         await self._access.write(write)
 
@@ -107,8 +107,8 @@ class Claims:
         )
 
         def part(tx: Transaction) -> None:
-            _turn(tx, replace(_claim(tx, claim_id, SEALED), sealed=ours.sealed, user_ids=our_ids))
-            keep_key(tx, claim_id, ours)
+            claim = replace(_claim(tx, claim_id, SEALED), sealed=ours.sealed, user_ids=our_ids)
+            _turn(tx, claim, keep_key(tx, claim_id, ours))
             _part(tx, claim_id, theirs, their_ids)
 
         await self._access.write(part)
@@ -121,8 +121,7 @@ class Claims:
 
         def deliver(tx: Transaction) -> None:
             claim = _claim(tx, claim_id, SEALED, WRITTEN)
-            _turn(tx, replace(claim, state=DELIVERED, sealed=None, ended_at=tx.now))
-            destroy_key(tx, claim_id)
+            _turn(tx, replace(claim, state=DELIVERED, sealed=None, ended_at=tx.now), *destroy_key(tx, claim_id))
 
         await self._access.write(deliver)
 
@@ -183,9 +182,8 @@ def _claim(tx: Transaction, claim_id: int, *states: str) -> Claim:
 def _part(tx: Transaction, claim_id: int, parcel: Parcel, user_ids: tuple[int, ...]) -> None:
     """Makes a claim of its own of a part of another one."""
     part = Claim(id=tx.next_id, state=SEALED, began_at=tx.now, sealed=parcel.sealed, user_ids=user_ids)
-    tx.enter("claim.parted", New(part), facts={"claim": claim_id})
-    keep_key(tx, part.id, parcel)
+    tx.enter("claim.parted", New(part), keep_key(tx, part.id, parcel), facts={"claim": claim_id})
 
 
-def _turn(tx: Transaction, after: Claim, facts: Mapping[str, Any] | None = None) -> None:
-    tx.enter(f"claim.{after.state}", Changed(after), facts=facts or {})
+def _turn(tx: Transaction, after: Claim, *keys: Change, facts: Mapping[str, Any] | None = None) -> None:
+    tx.enter(f"claim.{after.state}", Changed(after), *keys, facts=facts or {})

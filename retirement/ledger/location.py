@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,19 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get("reading")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def empty_log(engine: Engine, seconds: int = LOCK_SECONDS) -> None:
+    """Leaves nothing of what was deleted in SQLite's log; a reader that is at work longer keeps it until the next time.
+
+    Outside of a transaction. Raises `sqlite3.Error`.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with closing(engine.raw_connection()) as raw:
+        raw.execute(f"PRAGMA busy_timeout={seconds * 1000}")
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        raw.execute(f"PRAGMA busy_timeout={LOCK_SECONDS * 1000}")
 
 
 def make_file(location: LedgerLocation) -> None:

@@ -1,7 +1,6 @@
 """What operators do to a ledger as a whole: bring it to this release, and give it a new key."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -32,7 +31,7 @@ from retirement.ledger.keys import (
     write_key,
 )
 from retirement.ledger.leases import live_leases
-from retirement.ledger.location import LedgerLocation, engine_of, make_file
+from retirement.ledger.location import LedgerLocation, empty_log, engine_of, make_file
 from retirement.ledger.schema import upgrade
 from retirement.ledger.tables import SCHEMA
 from retirement.ledger.transaction import Transaction, head_of, opened_transaction
@@ -129,9 +128,9 @@ def in_a_transaction(
             done = work(connection)
             if rolled_back:
                 transaction.rollback()
-        if empties_log and location.file:
-            with translated(str(location)), closing(engine.raw_connection()) as raw:
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if empties_log:
+            with translated(str(location)):
+                empty_log(engine)
     finally:
         engine.dispose()
     return done

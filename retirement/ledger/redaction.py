@@ -52,10 +52,10 @@ def redact(
         tx = opened_whole(connection, location, clock)
         require_idle(tx, location, "take texts out")
         texts = _texts_of(connection, location, seq)
-        entries = tuple(_taken_out(connection, texts))
-        facts = {"entry": seq, "entries": list(entries), "by": by, "reason": reason}
+        taken = dict(_taken_out(connection, texts))
+        facts = {"entry": seq, "entries": [*taken], "texts": [*taken.values()], "by": by, "reason": reason}
         tx.enter(TEXT_REDACTED, facts=facts)
-        return Redaction(len(texts), entries), tx.append()
+        return Redaction(len(texts), tuple(taken)), tx.append()
 
     done, head = in_a_transaction(location, work, rolled_back=dry_run, empties_log=True)
     if not dry_run:
@@ -102,8 +102,8 @@ def salted(value: Any) -> Iterator[str]:
             yield from salted(each)
 
 
-def _taken_out(connection: Connection, texts: set[str]) -> Iterator[int]:
-    """Takes the texts out of every entry and of the rows; the numbers of the entries."""
+def _taken_out(connection: Connection, texts: set[str]) -> Iterator[tuple[int, int]]:
+    """Takes the texts out of every entry and of the rows; each entry, and in how many places it had one."""
     event = tables.event
     found = connection.execute(
         select(event.c.seq, event.c.body).where(event.c.body.contains('"salt":')).order_by(event.c.seq)
@@ -112,16 +112,17 @@ def _taken_out(connection: Connection, texts: set[str]) -> Iterator[int]:
         parsed = json.loads(body)
         if texts.isdisjoint(salted(parsed)):
             continue
-        store_without(connection, seq, parsed, texts)
+        taken = store_without(connection, seq, parsed, texts)
         for table, key, row in parsed["rows"]:
             out_of_row(connection, table, key, row or {}, texts)
-        yield seq
+        yield seq, taken
 
 
-def store_without(connection: Connection, seq: int, body: Any, texts: Collection[str]) -> None:
-    """Stores the body of an entry with the hashes of these texts in their place."""
+def store_without(connection: Connection, seq: int, body: Any, texts: Collection[str]) -> int:
+    """Stores the body of an entry with the hashes of these texts in their place; returns in how many places."""
     stored = chain.canonical(_without(body, texts))
     connection.execute(update(tables.event).where(tables.event.c.seq == seq).values(body=stored))
+    return chain.taken_out(stored) - chain.taken_out(chain.canonical(body))
 
 
 def _without(value: Any, texts: Collection[str]) -> Any:

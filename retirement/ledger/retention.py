@@ -118,21 +118,21 @@ def _taken_out(tx: Transaction, old: Sequence[Row[Any]], before: str) -> TakenOu
             in_use += 1
         elif found := [text for text in salted(body) if not _NAMES_A_HOLD.search(text)]:
             texts[seq] = found
-    for seq, found in texts.items():
-        _out_of(tx.connection, seq, bodies[seq], found, written)
+    taken = [_out_of(tx.connection, seq, bodies[seq], found, written) for seq, found in texts.items()]
     if texts:
-        tx.enter(TEXT_REDACTED, facts={"entries": list(texts), "rule": RULE, "before": before})
+        tx.enter(TEXT_REDACTED, facts={"entries": [*texts], "texts": taken, "rule": RULE, "before": before})
     return TakenOut(len(texts), sum(map(len, texts.values())), in_use, old[-1].seq)
 
 
 def _out_of(
     connection: Connection, seq: int, body: Mapping[str, Any], texts: list[str], written: Mapping[_Key, _Written]
-) -> None:
-    """Takes texts out of an entry, and out of the rows that it wrote last."""
-    store_without(connection, seq, body, texts)
+) -> int:
+    """Takes texts out of an entry, and out of the rows that it wrote last; returns in how many places of the entry."""
+    taken = store_without(connection, seq, body, texts)
     for table, key, row in body["rows"]:
         if written[_key(table, key)].seq == seq:
             out_of_row(connection, table, key, row or {}, texts)
+    return taken
 
 
 def _last_written(

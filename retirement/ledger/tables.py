@@ -327,6 +327,18 @@ class Claim(Row, kw_only=True):
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
+class ParcelKey(Row, kw_only=True):
+    """The key of what a claim has sealed, itself sealed under the key of the ledger; deleted at the delivery.
+
+    A claim without one is of an earlier release, and sealed under the key of the ledger.
+    """
+
+    __tablename__ = "parcel_key"
+
+    claim: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    key: Mapped[bytes] = mapped_column(repr=False)
+
+
 class LeaseRow(Row, kw_only=True):
     """Who works on what right now. Coordination and not evidence: no entry tells of it, and `fence` only grows."""
 
@@ -338,15 +350,6 @@ class LeaseRow(Row, kw_only=True):
     fence: Mapped[int]
     acquired_at: Mapped[datetime]
     expires_at: Mapped[datetime]
-
-
-class BoundKey(Row, kw_only=True):
-    """The key that the ledger belongs to: one row, of which only the check value says anything. No evidence."""
-
-    __tablename__ = "bound_key"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    check_value: Mapped[str]
 
 
 class SiteRow(Row, kw_only=True):
@@ -386,6 +389,6 @@ def table_of(kind: type[Row]) -> Table:
 
 #: The chain, as it is stored.
 event = plain(table_of(Entry))
-_NO_EVIDENCE = ("event", "lease", "bound_key", "signed_head")
+_NO_EVIDENCE = ("event", "lease", "signed_head")
 #: The tables whose every row is the replay of the chain, as they are stored.
 EVIDENCE = {each.name: plain(each) for each in metadata.sorted_tables if each.name not in _NO_EVIDENCE}

@@ -62,6 +62,8 @@ class Transaction:
         self._writable = writable
         #: Who acts, in the pieces of work that are entered from here on.
         self.observed = observed()
+        #: Whether something was deleted of which nothing may be left in SQLite's log.
+        self.empties_log = False
         self._entries: list[dict[str, Any]] = []
 
     def is_believable(self, time: datetime, seconds: float) -> bool:

@@ -7,6 +7,7 @@ was signed and fits no more; and, with an anchor, a tail that was cut off or a c
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -195,8 +196,10 @@ class _Replay:
         self.told = told
         self.heads = heads
         self.redacted = 0  #: texts that were taken out
-        self._without_text: set[int] = set()
-        self._redacted_by_entry: set[int] = set()
+        self._without_text: dict[int, int] = {}
+        #: How many texts entries say to have taken out of each; those of earlier releases do not say how many.
+        self._said_out: Counter[int] = Counter()
+        self._said_without_number: set[int] = set()
         self._has_anchor = anchor is not None
         self._anchor = iter(anchor or ())
         self._next = next(self._anchor, None)
@@ -218,13 +221,18 @@ class _Replay:
     def _note_redactions(self, entry: Row[Any], facts: Mapping[str, Any]) -> None:
         if taken_out := chain.taken_out(entry.body):
             self.redacted += taken_out
-            self._without_text.add(entry.seq)
-        if entry.kind == TEXT_REDACTED:
-            self._redacted_by_entry.update(facts["entries"])
+            self._without_text[entry.seq] = taken_out
+        if entry.kind != TEXT_REDACTED:
+            return
+        if "texts" in facts:
+            self._said_out.update(dict(zip(facts["entries"], facts["texts"], strict=True)))
+        else:
+            self._said_without_number.update(facts["entries"])
 
     def require_redactions(self) -> None:
         """Raises `_Broken` where a text is gone of which no entry says that it was taken out."""
-        if gone := self._without_text - self._redacted_by_entry:
+        by_number = ((seq, count) for seq, count in self._without_text.items() if seq not in self._said_without_number)
+        if gone := [seq for seq, count in by_number if count > self._said_out[seq]]:
             raise _Broken(
                 Problem(min(gone), f"a text of entry {min(gone)} is gone, and no entry says that it was taken out")
             )

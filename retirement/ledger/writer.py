@@ -6,6 +6,8 @@ SAVEPOINT, so that one that raises is rolled back alone.
 """
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +22,12 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from retirement.errors import LedgerError
 from retirement.ledger.anchor import write_anchor
 from retirement.ledger.failures import collides, concerns_one, failure
+from retirement.ledger.location import empty_log
 from retirement.ledger.transaction import Transaction, opened_transaction
 from retirement.process import Observed, observed, waiting
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 #: Times that a transaction is tried which collided with another one, or whose connection was gone.
 TRIES = 4
@@ -154,10 +158,20 @@ class Writer:
             if writes:
                 self.before_commit()
             _finish(connection)
+        if tx.empties_log:
+            self._empty_log()
         if tx.mark:
             self.wrote = True
             write_anchor(self._anchor, head)
         return results
+
+    def _empty_log(self) -> None:
+        """What was committed stays so, whatever comes of this."""
+        try:
+            # Without waiting: a verification may read for minutes, and callers wait for this.
+            empty_log(self._engine, 0)
+        except sqlite3.Error as error:
+            logger.warning("%s: its log still has what was deleted (%s)", self._name, type(error).__name__)
 
     def _pieces(self, batch: list[_Ticket], tx: Transaction, connection: Connection) -> list[Any]:
         # One that is alone has the transaction for itself.

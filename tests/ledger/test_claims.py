@@ -10,7 +10,8 @@ from sqlalchemy import create_engine, select
 from retirement.errors import LedgerError, StateConflict
 from retirement.ledger import GONE, NOTHING, PARTNER_REPORT, QUEUED_AGAIN, Ledger
 from retirement.ledger.digests import Digests, Parcel
-from retirement.ledger.parcels import ParcelKey
+from retirement.ledger.tables import ParcelKey, table_of
+from retirement.ledger.verification import verify_connection
 
 from .desk import KEY, START, Desk, begin
 
@@ -77,7 +78,10 @@ def test_a_parcel_has_a_key_of_its_own_that_is_destroyed_at_the_delivery(desk: D
             (rest,) = parted.keys() - whole.keys()
             await ledger.claims.delivered(first)
             left = keys_of(desk)
+            # Another command may have the ledger open for hours, and its log with it.
+            content = b"".join(file.read_bytes() for file in desk.folder.glob("ledger.db*"))
 
+            assert [each for each in (whole[first], parted[first], copies[first]) if each in content] == []
             assert whole.keys() == {first, second}
             assert len({*whole.values(), *parted.values()}) == 4
             assert left.keys() == {second, rest}
@@ -90,6 +94,34 @@ def test_a_parcel_has_a_key_of_its_own_that_is_destroyed_at_the_delivery(desk: D
             assert (await ledger.verify()).ok
 
     asyncio.run(deliver())
+
+
+def test_a_key_that_is_gone_or_changed_or_left_is_found(sqlite_desk: Desk) -> None:
+    """Without it nothing of the parcel is ever delivered, and one that is left opens copies of what is."""
+
+    async def lived() -> tuple[int, int]:
+        async with sqlite_desk.open() as ledger:
+            open_one, done = await ledger.claims.begin(), await ledger.claims.begin()
+            await ledger.claims.seal(open_one, b"CanaryOpen", [1])
+            await ledger.claims.seal(done, b"CanaryDone", [2])
+            await ledger.claims.delivered(done)
+        return open_one, done
+
+    open_one, done = asyncio.run(lived())
+    keys = table_of(ParcelKey)
+    engine = create_engine(sqlite_desk.place.address)
+    for change, number in (
+        (keys.insert().values(claim=done, key=b"a copy"), done),
+        (keys.update().where(keys.c.claim == open_one).values(key=b"another"), open_one),
+        (keys.delete().where(keys.c.claim == open_one), open_one),
+    ):
+        with engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(change)
+            problem = verify_connection(connection, sqlite_desk.place, None).problem
+            transaction.rollback()
+        assert problem
+        assert f"the row [{number}] of parcel_key" in problem.sentence.replace(",", "")
+    engine.dispose()
 
 
 @pytest.mark.parametrize("step", ["seal", "parted", "delivered"])

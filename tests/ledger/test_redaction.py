@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select, update
+from sqlalchemy import create_engine, select, text, update
 
 from retirement.errors import BusyElsewhere, ConfigError
 from retirement.ledger import Event, LedgerLocation, Redaction, Signing, chain, redact, tables, verify
@@ -112,6 +112,35 @@ def test_a_text_that_is_gone_otherwise_is_found(desk: Desk) -> None:
 
     assert problem
     assert problem.sentence == f"a text of entry {leak} is gone, and no entry says that it was taken out"
+
+
+def test_a_text_that_is_gone_in_another_spelling_is_found(sqlite_desk: Desk) -> None:
+    """A name twice in one object, and a blank: JSON drops both, and neither may hide that a text is gone."""
+    leak = lived(sqlite_desk)
+    hidden = chain.as_hashed(bodies(sqlite_desk.place)[leak]).replace('"sha256":', '"sha256" :')
+    store(sqlite_desk.place, leak, '{"rows":[{"salt":"","text":""}],' + hidden[1:])
+    engine = create_engine(sqlite_desk.place.address)
+    with engine.begin() as connection:
+        connection.execute(update(tables.EVIDENCE["hold"]).where(text(f"id = {leak}")).values(basis=chain.REDACTED))
+    engine.dispose()
+    problem = verify(sqlite_desk.place).problem
+
+    assert problem
+    assert problem.sentence == f"entry {leak} is not what was written"
+
+
+def test_a_second_text_of_an_entry_is_not_excused_by_the_first(sqlite_desk: Desk) -> None:
+    """The entry says how many were taken out; one of an earlier release does not, and excuses its entries whole."""
+    leak = lived(sqlite_desk)
+    redact(sqlite_desk.place, leak, by="dpo", reason="names a person")
+    release = leak + 2
+    last = entries(sqlite_desk)[-1]
+    assert (last.facts["entries"], last.facts["texts"]) == ([leak, release], [1, 1])
+    store(sqlite_desk.place, release, chain.as_hashed(bodies(sqlite_desk.place)[release]))
+    problem = verify(sqlite_desk.place).problem
+
+    assert problem
+    assert problem.sentence == f"a text of entry {release} is gone, and no entry says that it was taken out"
 
 
 def test_a_text_that_was_changed_is_found(desk: Desk) -> None:

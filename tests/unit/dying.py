@@ -15,7 +15,7 @@ from retirement.errors import Ending, RetirementError
 from retirement.followup.move_back import Verdict
 from retirement.followup.reconcile import reconcile
 from retirement.ledger import Ledger, LedgerLocation, Transaction, opened
-from retirement.ledger.parcels import ParcelKey
+from retirement.ledger.tables import ParcelKey
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination
 
