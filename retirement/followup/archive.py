@@ -11,6 +11,7 @@ so that a run that died leaves nothing that the next one writes twice.
 
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -20,11 +21,13 @@ from secrets import token_hex
 from typing import Protocol
 
 from retirement.config.buckets import ArchiveSettings
-from retirement.errors import ConfigError, Refused, ServiceError
+from retirement.errors import ConfigError, Misconfigured, Refused, ServiceError
 from retirement.learner import Learner
 from retirement.ledger import CLEANUP_ASKED, Ledger
 from retirement.site import stores
 from retirement.site.stores import Store
+
+logger = logging.getLogger(__name__)
 
 #: What the archive is called in messages.
 ARCHIVE = "archive"
@@ -83,11 +86,18 @@ class Archive:
         return Filing({row.user_id: names.get(row.user_id) or str(named) for row in rows}, named)
 
     async def keep(self, filing: Filing, rows: Collection[Learner], now: datetime, allowed: Allowed) -> None:
-        """Writes the rows that are in no file yet, and reads them back. Raises `ServiceError`."""
+        """Writes the rows that are in no file yet, and reads them back. Raises `ServiceError`.
+
+        So is a file that has rows of them already and is not encrypted as the settings want it by now.
+        """
+        for name in sorted({filing.names[row.user_id] for row in rows} - {filing.named}):
+            if await self._store.read(self._key(name)) is None:
+                allowed()
+                await self._write(name, await self._lines(name), now)
         new = {row.user_id: _line(row) for row in rows if filing.names[row.user_id] == filing.named}
         if filing.named and new:
             allowed()
-            await self._write(filing.named, new, now)
+            await self._begin(filing.named, new, now)
 
     async def withdraw(self, name: str, user_id: int, now: datetime, allowed: Allowed) -> None:
         """Takes a row out of a file, since the LMS keeps it; nothing where it is not there."""
@@ -134,9 +144,21 @@ class Archive:
         if not name.startswith(self._place):
             return {}
         if self._last is None or self._last[0] != name:
-            content = await self._store.read(self._key(name))
+            # However it is encrypted: else its rows would be written twice, and one that the LMS keeps would stay.
+            content = await self._store.stored(self._key(name))
             self._last = (name, _read(content) if content is not None else {})
         return self._last[1]
+
+    async def _begin(self, name: str, lines: Mapping[int, bytes], now: datetime) -> None:
+        """Writes a new file; what a store has taken without encrypting it does not stay there."""
+        try:
+            await self._write(name, lines, now)
+        except Misconfigured as error:
+            try:
+                await self._store.delete(self._key(name))
+            except ServiceError as left:
+                logger.warning("%s may be there in clear (%s): %s", name, error, left)
+            raise
 
     async def _write(self, name: str, lines: Mapping[int, bytes], now: datetime) -> None:
         content = gzip.compress(b"".join(lines.values()), mtime=0)

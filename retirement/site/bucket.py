@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from retirement.config.buckets import ArchiveSettings, BucketSettings
 from retirement.config.partners import S3Settings
-from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
+from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, ServiceError, Transient
 from retirement.process import in_thread
 from retirement.site import stores
 
@@ -110,11 +110,27 @@ class Bucket:
         return content, found
 
     async def write(self, name: str, content: bytes) -> None:
-        """Writes one object. Raises `Misconfigured` where the store has not encrypted it."""
-        await self.write_marked(name, content, {})
+        """Writes one object. Raises `Misconfigured` where the store has not encrypted it, and then deletes it again."""
+        if await self._put(name, content, {}):
+            return
+        stays = ""
+        try:
+            await self.delete(name)
+        except ServiceError as error:
+            stays = f"; it stays there in clear ({error})"
+        raise self._not_encrypted(stays)
 
     async def write_marked(self, name: str, content: bytes, marks: Mapping[str, str]) -> None:
-        """Writes one object with marks, which S3 calls its metadata; raises as `write`."""
+        """Writes one object with marks, which S3 calls its metadata; raises as `write`, and deletes nothing."""
+        if not await self._put(name, content, marks):
+            raise self._not_encrypted()
+
+    def _not_encrypted(self, stays: str = "") -> Misconfigured:
+        text = f"the store has not encrypted it with {self._settings.sse}, see sse of {self._key}{stays}"
+        return Misconfigured(self._settings.name, "PUT object", None, text)
+
+    async def _put(self, name: str, content: bytes, marks: Mapping[str, str]) -> bool:
+        """Writes one object; whether it is encrypted as it has to be."""
         options: dict[str, str] = {}
         if not self._settings.unencrypted:
             options["ServerSideEncryption"] = self._settings.sse
@@ -128,9 +144,7 @@ class Bucket:
             )
             return answer
 
-        if not self._is_encrypted(await self._ask("PUT object", put)):
-            text = f"the store has not encrypted it with {self._settings.sse}, see sse of {self._key}"
-            raise Misconfigured(self._settings.name, "PUT object", None, text)
+        return self._is_encrypted(await self._ask("PUT object", put))
 
     async def close(self) -> None:
         """Ends connections."""

@@ -39,7 +39,7 @@ class Attic:
 
     def __init__(self, url: str, bucket: str, **changes: Any) -> None:
         self.settings = settings(url, bucket=bucket, **changes)
-        self.client = _bucket(self.archive()).client
+        self.client = bucket_of(self.archive()).client
 
     def made(self, *, versions: bool = False) -> Attic:
         """With its bucket."""
@@ -75,10 +75,11 @@ class Attic:
 
 def store_of(archive: Archive) -> dict[str, Any]:
     """The members of the store of an archive, to put others in their place."""
-    return vars(_bucket(archive))
+    return vars(bucket_of(archive))
 
 
-def _bucket(archive: Archive) -> Bucket:
+def bucket_of(archive: Archive) -> Bucket:
+    """The store of an archive."""
     store = vars(archive)["_store"]
     assert isinstance(store, Bucket)
     return store

@@ -51,6 +51,17 @@ def settings(url: str, **changes: Any) -> S3Settings:
     return S3Settings(**given | changes)
 
 
+def without_encryption(bucket: Bucket) -> Bucket:
+    """One whose store takes objects and does not encrypt them as it is asked to."""
+    put = bucket.client.put_object
+
+    def deaf(**given: Any) -> Any:
+        return put(**{name: value for name, value in given.items() if name != "ServerSideEncryption"})
+
+    vars(bucket.client)["put_object"] = deaf
+    return bucket
+
+
 @dataclass
 class InBucket:
     """A prefix of a bucket; its requests die with the process."""

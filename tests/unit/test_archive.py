@@ -21,8 +21,8 @@ from retirement.ledger import LedgerLocation, opened
 from retirement.site.doctor import examine
 from tests.config.desk import ENVIRON, OWN
 
-from .archives import Attic, settings, store_of
-from .buckets import s3_server
+from .archives import Attic, bucket_of, settings, store_of
+from .buckets import s3_server, without_encryption
 from .cleaning import CLEANUP, NAMES, PIPELINE, TOLD, cleaned_up, held, retired, rows, sent, whats
 from .doubles import PERSONAL, USERNAME, Deadly, Forward, World, holder
 
@@ -186,7 +186,7 @@ def _dying_with(deadly: Deadly, archive: Archive) -> Archive:
 
         return asked
 
-    for name in ("require", "read", "write_marked"):
+    for name in ("require", "read", "stored", "write_marked"):
         store[name] = mortal(getattr(vars(archive)["_store"], name))
     return archive
 
@@ -222,6 +222,36 @@ async def test_a_bucket_that_accepts_and_forgets_keeps_every_row(world: World, a
     with pytest.raises(Refused, match="archive: read back: it is not there"):
         await cleaned_up(site, archive=forgetful)
     assert (len(rows(world)), sent(world)) == (len(NAMES), 0)
+
+
+async def test_a_store_that_does_not_encrypt_keeps_no_file(world: World, server: str) -> None:
+    """Each run would leave one with every name in clear, for as long as archives are kept."""
+    site = await retired(world, *NAMES)
+    attic = Attic(server, "in-clear", sse="aws:kms").made()
+    deaf = attic.archive()
+    without_encryption(bucket_of(deaf))
+
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match="the store has not encrypted it with aws:kms, see sse of archive"):
+            await cleaned_up(site, archive=deaf)
+        assert (len(rows(world)), sent(world), attic.objects()) == (len(NAMES), 0, {})
+    await cleaned_up(site, archive=attic.archive())
+    assert (rows(world), attic.names(), len(attic.objects())) == (set(), Counter(NAMES), 1)
+
+
+async def test_another_encryption_in_the_settings_archives_no_row_twice(world: World, server: str) -> None:
+    """The rows of the file from before are known, it is encrypted anew, and a row that was moved leaves it."""
+    site = await retired(world, *NAMES)
+    attic = Attic(server, "encrypted-anew").made()
+    world.sandbox.arm([{"path": CLEANUP, "method": "POST", "drop": True}])
+    assert whats(await cleaned_up(site, archive=attic.archive())) == [CleanupResult.UNANSWERED] * len(NAMES)
+    await world.force("di", "PENDING")
+    other = Attic(server, "encrypted-anew", sse="aws:kms")
+    found = await cleaned_up(site, archive=other.archive())
+
+    assert Counter(whats(found)) == Counter({CleanupResult.CLEARED: len(NAMES) - 1, CleanupResult.KEPT: 1})
+    assert (rows(world), attic.names()) == ({"di"}, Counter({*NAMES} - {"di"}))
+    assert [each["ServerSideEncryption"] for each in attic.objects().values()] == ["aws:kms"]
 
 
 async def test_a_bucket_that_is_not_there_ends_the_run_before_anything(world: World, server: str) -> None:

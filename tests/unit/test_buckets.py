@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSResponse
 
-from retirement.errors import ConfigError, Misconfigured, RetirementError, Transient
+from retirement.errors import ConfigError, Misconfigured, Refused, RetirementError, Transient
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination
 from retirement.partners.mapping import Partners
@@ -22,7 +22,7 @@ from retirement.partners.sinks.s3 import s3_sink
 from retirement.site.bucket import Bucket
 
 from .batches import batch_of
-from .buckets import InBucket, s3_server, settings
+from .buckets import InBucket, s3_server, settings, without_encryption
 from .doubles import PERSONAL, USERNAME, World
 from .reporting import CLEAN, TAKE, due, flags, queued, sent, told
 
@@ -221,13 +221,16 @@ async def test_an_object_that_is_not_encrypted_is_no_delivery(bucket: InBucket) 
     assert await store.read("a.csv") is None
     await store.write("a.csv", b"1")
     assert await store.read("a.csv") == b"1"
-    deaf = Bucket(kms.settings, "partners.sinks bucket")
+    deaf = without_encryption(Bucket(kms.settings, "partners.sinks bucket"))
+    with pytest.raises(Misconfigured, match=r"has not encrypted it with aws:kms, see sse of partners\.sinks bucket$"):
+        await deaf.write("b.csv", b"1")
+    assert await deaf.stored("b.csv") is None
 
-    def without(**given: Any) -> dict[str, Any]:
-        return {}
+    async def keeps(_: str) -> None:
+        raise Refused("bucket", "DELETE object", 403, "AccessDenied")
 
-    vars(deaf.client)["put_object"] = without
-    with pytest.raises(Misconfigured, match="has not encrypted it with aws:kms"):
+    vars(deaf)["delete"] = keeps
+    with pytest.raises(Misconfigured, match=r"it stays there in clear \(bucket: DELETE object answered 403"):
         await deaf.write("b.csv", b"1")
 
 
