@@ -18,6 +18,8 @@ from retirement.reports import DONE
 from retirement.sandbox import Sandbox, serving
 from retirement.sandbox.pipelines import PIPELINES, configuration, states
 from retirement.sandbox.seeds import learners as seeded_learners
+from retirement.sandbox.vendors import drive
+from retirement.sandbox.vendors.drive_sign_in import account_key
 
 PipelineOption = Annotated[str, typer.Option("--pipeline", help=f"Pipeline to simulate: {', '.join(PIPELINES)}.")]
 LatencyOption = Annotated[float, typer.Option("--latency-ms", min=0, help="Milliseconds added to every answer.")]
@@ -103,13 +105,22 @@ def write_config(
 ) -> None:
     """Writes a configuration for that platform, with a ledger of its own beside the file: its learners are new.
 
-    Raises `ConfigError` where the file cannot be written.
+    With every service, partner reports go to Drive as well; the key of the account that delivers is beside the file.
+    Raises `ConfigError` where a file cannot be written.
     """
     ledger = {"url": f"sqlite:///{path.stem}-{secrets.token_hex(4)}.sqlite", "site": "sandbox"}
-    document = configuration(pipeline, urls, client, databases) | {"ledger": ledger}
+    key = path.with_name(f"{path.stem}-drive-key.json") if pipeline == "all" else None
+    document = configuration(pipeline, urls, client, databases, key.name if key else None) | {"ledger": ledger}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    if key:
+        _write(key, json.dumps(account_key(urls[drive.NAME]), indent=2))
+    _write(path, f"# Points at a sandbox, whose secret is no secret.\n{text}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file that only its owner reads. Raises `ConfigError`."""
     try:
         path.touch(mode=0o600, exist_ok=True)
-        path.write_text(f"# Points at a sandbox, whose secret is no secret.\n{text}", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retirement.sandbox.vendors import VENDORS
+from retirement.sandbox.vendors import VENDORS, drive
 from retirement.sandbox.world.database import files
 
 Step = dict[str, Any]
@@ -76,9 +76,16 @@ def states(name: str) -> list[str]:
 
 
 def configuration(
-    name: str, urls: Mapping[str, str], client: Mapping[str, str], databases: Path | None = None
+    name: str,
+    urls: Mapping[str, str],
+    client: Mapping[str, str],
+    databases: Path | None = None,
+    drive_key: str | None = None,
 ) -> dict[str, Any]:
-    """The content of a configuration file for a running sandbox; `client` is its worker, `databases` its folder."""
+    """The content of a configuration file for a running sandbox; `client` is its worker, `databases` its folder.
+
+    `drive_key` is the file with the key of the account that delivers partner reports to Drive; None: none do.
+    """
     steps = PIPELINES[name]
     used = dict.fromkeys(step["service"] for step in steps if step["service"] != "LMS")
     vendors = {vendor.service: vendor for vendor in VENDORS.values()}
@@ -96,6 +103,7 @@ def configuration(
         },
         "cool_off_days": 7,
         "services": services,
+        **({"partners": {"sinks": [drive.settings(urls[drive.NAME], drive_key)]}} if drive_key else {}),
         **({"databases": files(databases)} if databases else {}),
         "pipeline": [dict(step) for step in steps],
     }

@@ -13,7 +13,7 @@ from retirement.sandbox import lms
 from retirement.sandbox.planting.seeding import plant, prepared
 from retirement.sandbox.routing import Service
 from retirement.sandbox.services import credentials, discovery, ecommerce, license_manager, notes
-from retirement.sandbox.vendors import VENDORS
+from retirement.sandbox.vendors import VENDORS, drive
 from retirement.sandbox.wire import Answer, Request
 from retirement.sandbox.world import World
 from retirement.sandbox.world.faults import Lost
@@ -50,6 +50,8 @@ class Platform:
         for vendor in VENDORS.values():
             service = Service(vendor.name, self.world, vendor.routes, self._send, vendor.manners, vendor.settle)
             self.services[vendor.name] = service
+        # No learner is erased there: partner reports are delivered to it.
+        self.services[drive.NAME] = Service(drive.NAME, self.world, drive.ROUTES, self._send, drive.MANNERS)
         self._background: set[asyncio.Task[Any]] = set()
         self.seed({})
 

@@ -31,8 +31,10 @@ def test_all_services_are_erased_confirmed_and_certified(tmp_path: Path, engine:
         seconds = {"advance_seconds": DONE_BY * 86_400}
         patient.post(f"{platform.urls['control']}/_sandbox/clock", json=seconds).raise_for_status()
         said = [each["what"] for _ in range(2) for each in called("verify", "--all", "--json")["receipts"]]  # type: ignore[attr-defined]  # a list of rows
-        called("partner-report", "--json", "--output", str(reports))
+        reported = called("partner-report", "--json", "--output", str(reports))
+        uploads = [each for each in platform.requests() if each["path"] == "/upload/drive/v3/files"]
 
+        assert len(uploads) == len(reported["files"]) > 0  # type: ignore[arg-type]  # an object
         assert before["open_receipts"] == said.count("confirmed")
         assert set(said) == {"gone", "confirmed"}
         assert platform.residue() == []

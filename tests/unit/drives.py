@@ -1,199 +1,125 @@
-"""Google Drive v3 as its documentation has it (contract of the services, B9), in memory, with a place in it."""
+"""The sandbox's Google Drive as a place of partner reports, with a look at what is in it."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
-import re
 from collections import Counter
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from hashlib import sha256
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import httpx
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import Connection, delete, insert, select, update
 
 from retirement.config.partners import DriveSettings
 from retirement.partners.destination import Destination
-from retirement.partners.sinks.drive import SCOPE, drive_sink
+from retirement.partners.sinks.drive import drive_sink
+from retirement.sandbox import Sandbox
+from retirement.sandbox.vendors import drive
+from retirement.sandbox.vendors.drive_sign_in import account_key
 from retirement.wire.api import Pool
 
 from .dying import Mortal
 
-FOLDER = "application/vnd.google-apps.folder"
 ORGS = ("OrgA", "OrgB", "Zürich U.")
-URL, ACCOUNT = "https://drive.sandbox", "reports@campus.iam.gserviceaccount.com"
-TOKEN = "https://oauth.sandbox/token"
-_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PEM = _KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+URL = f"http://{drive.NAME}.sandbox"
 
 
-def error(status: int, reason: str) -> httpx.Response:
-    """An error in Google's form."""
+def error(status: int, reason: str) -> dict[str, Any]:
+    """A fault with an error in Google's form."""
     text = "CanaryName says no"
     body = {"code": status, "message": text, "errors": [{"domain": "global", "reason": reason, "message": text}]}
-    return httpx.Response(status, json={"error": body})
+    return {"status": status, "body": json.dumps({"error": body}), "headers": {"content-type": "application/json"}}
 
 
-@dataclass
-class DriveServer:
-    """Files by id. `answers` are given in the place of the next answers to a method and path, as often as they are."""
+class OnDrive:
+    """A shared drive with a folder for each organisation. `folder` takes the key of the account."""
 
-    folder: Path
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
-    permissions: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    answers: dict[str, list[httpx.Response]] = field(default_factory=dict)
-    requests: list[httpx.Request] = field(default_factory=list)
-    mortal: Mortal | None = None
-    _ids: Any = field(default_factory=lambda: itertools.count(1))
-
-    def __post_init__(self) -> None:
-        given = {"type": "service_account", "client_email": ACCOUNT, "private_key": PEM, "token_uri": TOKEN}
-        (self.folder / "key.json").write_text(json.dumps(given))
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mortal: Mortal | None = None
+        learner = {"username": "known", "enrollments": [{"org": org} for org in ORGS]}
+        self.sandbox = Sandbox({"learners": [learner]})
+        self._new = self.sandbox.snapshot()
+        (folder / "key.json").write_text(json.dumps(account_key(URL)))
 
     def reset(self) -> None:
-        """As it was, with a folder for each organisation, and one that is in the trash."""
-        self.files, self.permissions, self.requests = {}, {}, []
-        for org in ORGS:
-            self.make(org, "top", mimeType=FOLDER)
-        self.make("OrgA", "top", mimeType=FOLDER, trashed=True)
+        """As it was, with the same folders."""
+        self.sandbox.restore(self._new)
 
-    def make(self, name: str, parent: str, content: bytes = b"", **more: Any) -> str:
-        """A file; its id."""
-        file = f"id-{next(self._ids)}"
-        sums = (
-            {}
-            if more.get("mimeType") == FOLDER
-            else {"size": str(len(content)), "sha256Checksum": sha256(content).hexdigest()}
-        )
-        self.files[file] = {
-            "id": file,
-            "name": name,
-            "parents": [parent],
-            "content": content,
-            "trashed": False,
-            **sums,
-            **more,
-        }
-        return file
+    @contextmanager
+    def rows(self) -> Iterator[Connection]:
+        """The tables, to look in and to change what is there."""
+        with self.sandbox._platform.world.database.transaction() as db:
+            yield db
+
+    def id_of(self, org: str) -> str:
+        """The id of an organisation's folder."""
+        with self.rows() as db:
+            return str(db.scalar(select(drive.file.c.record).where(drive.file.c.name == org)))
+
+    def make(self, record: str, name: str) -> None:
+        """One more folder below that of the partners."""
+        with self.rows() as db:
+            values = {"record": record, "parent": drive.PARTNERS, "name": name, "mime_type": drive.FOLDER}
+            db.execute(insert(drive.file).values(**values))
+
+    def change(self, record: str, **values: Any) -> None:
+        """Changes a file as no request of ours does."""
+        with self.rows() as db:
+            db.execute(update(drive.file).where(drive.file.c.record == record).values(**values))
+
+    def lose(self, record: str) -> None:
+        """Takes a file away."""
+        with self.rows() as db:
+            db.execute(delete(drive.file).where(drive.file.c.record == record))
+
+    def share(self, record: str, *people: dict[str, str | None]) -> None:
+        """Gives a folder other people than it had."""
+        with self.rows() as db:
+            db.execute(delete(drive.permission).where(drive.permission.c.file == record))
+            db.execute(insert(drive.permission), [{"file": record, "role": "reader", **each} for each in people])
+
+    def arm(self, path: str, **fault: Any) -> None:
+        """A fault of the next request to a path, or of so many."""
+        self.sandbox.arm([{"service": drive.NAME, "path": path, **fault}])
 
     def settings(self, **changes: Any) -> DriveSettings:
-        given = {
-            "name": "drive",
-            "kind": "drive",
-            "folder": "top",
-            "key_file": str(self.folder / "key.json"),
-            "url": URL,
-        }
-        return DriveSettings(**given | changes)
+        """As `--write-config` gives them."""
+        return DriveSettings(**drive.settings(URL, str(self.folder / "key.json")) | {"allow_insecure": True} | changes)
 
     def pool(self, url: str, _at_once: int = 2) -> Pool:
-        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(self._handle))
+        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(self._answered))
 
     def destination(self, mortal: Mortal | None, **changes: Any) -> Destination:
         self.mortal = mortal
         return Destination(None, "campus.example", (drive_sink(self.settings(**changes), self.pool),))
 
     def reports(self) -> list[dict[str, Any]]:
-        return [each for each in self.files.values() if each["name"].endswith(".csv")]
+        """The files, each with what was said on it."""
+        said = drive.comment
+        with self.rows() as db:
+            found = db.execute(select(drive.file).where(drive.file.c.content.is_not(None)).order_by(drive.file.c.id))
+            return [
+                {**row, "comments": list(db.scalars(select(said.c.content).where(said.c.file == row["record"])))}
+                for row in found.mappings()
+            ]
 
     def told(self) -> Counter[tuple[str, str]]:
         """How often each learner is in a file of each organisation."""
+        names = {self.id_of(org): org.replace("Zürich U.", "Zürich-U") for org in ORGS}
         found: Counter[tuple[str, str]] = Counter()
         for each in self.reports():
-            partner = self.files[each["parents"][0]]["name"]
             for row in csv.DictReader(io.StringIO(each["content"].decode("utf-8"), newline="")):
-                found[row["original_username"], partner.replace("Zürich U.", "Zürich-U")] += 1
+                found[row["original_username"], names[each["parent"]]] += 1
         return found
 
-    async def _handle(self, request: httpx.Request) -> httpx.Response:
-        if self.mortal:
-            return await self.mortal.awaiting(self._answered)(request)
-        return await self._answered(request)
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        """What the drive answers."""
+        return await httpx.ASGITransport(self.sandbox.apps[drive.NAME]).handle_async_request(request)
 
     async def _answered(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        if waiting := self.answers.get(f"{request.method} {request.url.path}"):
-            return waiting.pop(0)
-        if request.url.path == "/token":
-            return _token(parse_qs(request.content.decode()))
-        if request.headers.get("authorization") != "Bearer access":
-            return error(401, "authError")
-        assert request.url.params.get("supportsAllDrives") == "true" or "/comments" in request.url.path
-        if request.url.path == "/drive/v3/files":
-            return self._list(dict(request.url.params))
-        if request.url.path == "/upload/drive/v3/files":
-            return self._upload(request)
-        file, _, below = request.url.path.removeprefix("/drive/v3/files/").partition("/")
-        if file not in self.files:
-            return error(404, "notFound")
-        return self._below(request, file, below) if below else self._file(request, file)
-
-    def _file(self, request: httpx.Request, file: str) -> httpx.Response:
-        if request.method == "DELETE":
-            del self.files[file]
-            return httpx.Response(204)
-        shown = ("id", "size", "sha256Checksum", "trashed")
-        return httpx.Response(200, json={name: self.files[file].get(name) for name in shown})
-
-    def _below(self, request: httpx.Request, file: str, below: str) -> httpx.Response:
-        assert "fields" in request.url.params
-        if below == "permissions":
-            return httpx.Response(200, json={"permissions": self.permissions.get(file, [])})
-        comments = self.files[file].setdefault("comments", [])
-        if request.method == "POST":
-            comments.append(json.loads(request.content)["content"])
-            return httpx.Response(200, json={"id": f"comment-{len(comments)}"})
-        return httpx.Response(200, json={"comments": [{"content": each} for each in comments]})
-
-    def _list(self, params: dict[str, str]) -> httpx.Response:
-        """One file a page, and an empty page first: a page may be empty although there are more."""
-        query = params["q"]
-        wanted = {key: re.search(pattern, query) for key, pattern in _CONDITIONS.items()}
-        found = [
-            each
-            for each in self.files.values()
-            if wanted["parent"] and wanted["parent"][1] in each["parents"]
-            if not wanted["name"] or _plain(wanted["name"][1]) == each["name"]
-            if not wanted["type"] or wanted["type"][1] == each.get("mimeType")
-            if "trashed = false" not in query or not each["trashed"]
-        ]
-        at = int(params.get("pageToken", "0"))
-        shown = [
-            {name: value for name, value in each.items() if name != "content"} for each in found[at - 1 : at] if at
-        ]
-        more = {"nextPageToken": str(at + 1)} if at < len(found) else {}
-        return httpx.Response(200, json={"files": shown, **more})
-
-    def _upload(self, request: httpx.Request) -> httpx.Response:
-        head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
-        message = message_from_bytes(head + request.content)
-        metadata, media = message.get_payload()
-        given = json.loads(metadata.get_payload(decode=True))
-        raw = request.content.split(b"Content-Type: text/csv\r\n\r\n")[1].rpartition(b"\r\n--")[0]
-        assert media.get_content_type() == "text/csv"
-        return httpx.Response(200, json={"id": self.make(given["name"], given["parents"][0], raw, mimeType="text/csv")})
-
-
-_CONDITIONS = {
-    "parent": r"'([^']*)' in parents",
-    "name": r"name = '((?:[^'\\\\]|\\\\.)*)'",
-    "type": r"mimeType = '([^']*)'",
-}
-
-
-def _plain(quoted: str) -> str:
-    return re.sub(r"\\(.)", r"\1", quoted)
-
-
-def _token(form: dict[str, list[str]]) -> httpx.Response:
-    claims = jwt.decode(form["assertion"][0], _KEY.public_key(), algorithms=["RS256"], audience=TOKEN)
-    assert (claims["iss"], claims["scope"], "sub" in claims) == (ACCOUNT, SCOPE, False)
-    return httpx.Response(200, json={"access_token": "access", "token_type": "Bearer", "expires_in": 3599})
+        return await (self.mortal.awaiting(self.answer) if self.mortal else self.answer)(request)

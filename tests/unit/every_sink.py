@@ -15,7 +15,7 @@ import pytest
 from retirement.partners.destination import Destination, destination
 
 from .buckets import InBucket, s3_server, settings
-from .drives import ORGS, DriveServer
+from .drives import OnDrive
 from .dying import Mortal, Place
 from .mailboxes import Mailbox, mail_server
 from .reporting import told
@@ -93,14 +93,11 @@ async def _mail(path: Path) -> AsyncIterator[Make]:
 
 @asynccontextmanager
 async def _drive(path: Path) -> AsyncIterator[Make]:
-    drive = DriveServer(path)
+    drive = OnDrive(path)
 
-    def make(_deaths: int) -> DriveServer:
+    def make(_deaths: int) -> OnDrive:
         assert all(len(each["comments"]) == 1 for each in drive.reports()), "the people of a partner are told once"
         drive.reset()
-        for file in ORGS:
-            ids = [each["id"] for each in drive.files.values() if each["name"] == file and not each["trashed"]]
-            drive.permissions[ids[0]] = [{"type": "user", "emailAddress": "dpo@one.example"}]
         return drive
 
     yield make

@@ -4,61 +4,56 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
 from retirement.errors import ConfigError, Misconfigured
 from retirement.partners import report as partners
 from retirement.partners.expiry import Ages, ExpiryFinding, ExpiryResult, expire
 from retirement.partners.sinks.drive import drive_sink
+from retirement.sandbox.vendors.salesforce_sign_in import private_key as salesforce_key
 
 from .batches import batch_of
 from .doubles import World
-from .drives import FOLDER, DriveServer, error
-from .dying import Mortal
+from .drives import OnDrive, error
 from .reporting import TAKE, due, flags, queued, sent
 
 pytestmark = pytest.mark.anyio
 
-LIST, UPLOAD = "GET /drive/v3/files", "POST /upload/drive/v3/files"
+UPLOAD = "/upload/drive/v3/files"
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture
-def drive(tmp_path: Path) -> DriveServer:
+def drive(tmp_path: Path) -> OnDrive:
     """A drive with the partners' folders."""
-    server = DriveServer(tmp_path)
-    server.reset()
-    return server
+    return OnDrive(tmp_path)
 
 
-async def test_each_partner_has_a_file_and_its_people_are_told_once(world: World, drive: DriveServer) -> None:
-    """Without those of denied domains, and of anyone or a domain, who have no address."""
+async def test_each_partner_has_a_file_and_its_people_are_told_once(world: World, drive: OnDrive) -> None:
+    """Not those of denied domains, not anyone or a domain, who have no address, and not the account that delivers."""
     site = await queued(world)
-    people = [{"type": "user", "emailAddress": name} for name in ("b@one.example", "a@sub.campus.example")]
-    drive.permissions["id-1"] = [*people, {"type": "anyone"}, {"type": "domain", "emailAddress": "a@one.example"}]
-    place = drive.destination(None, denied_domains=("campus.example",))
+    people: dict[str, str | None] = {"b@one.example": "user", "a@sub.campus.example": "user", "a@one.example": "group"}
+    shared = [{"type": kind, "email": address} for address, kind in people.items()]
+    drive.share(drive.id_of("OrgA"), *shared, {"type": "anyone", "email": None}, {"type": "domain", "email": None})
+    place = drive.destination(None, denied_domains=("campus.example", "partner2.example", "partner3.example"))
 
     delivery = await partners.deliver(site, batch_of(site), place)
 
     assert (delivery.error, delivery.problems, drive.told(), flags(world)) == (None, [], due(), {})
-    (said,) = [each["comments"] for each in drive.reports() if each["parents"] == ["id-1"]]
-    assert [text.split(" campus")[0] for text in said] == ["+a@one.example +b@one.example"]
-    assert not [each for each in drive.reports() if each["parents"] != ["id-1"] and each.get("comments")]
+    said = {each["parent"]: [text.split(" campus")[0] for text in each["comments"]] for each in drive.reports()}
+    assert said == {
+        drive.id_of("OrgA"): ["+a@one.example +b@one.example"],
+        **{drive.id_of(org): [] for org in ("OrgB", "Zürich U.")},
+    }
 
 
-async def test_an_answer_that_is_lost_after_the_upload_makes_no_second_file(world: World, drive: DriveServer) -> None:
+async def test_an_answer_that_is_lost_after_the_upload_makes_no_second_file(world: World, drive: OnDrive) -> None:
     """The upload is sent once; the next run finds the file."""
     site = await queued(world)
-    place = drive.destination(Mortal(10**6, after=False))
-
-    async def lose(request: httpx.Request) -> httpx.Response:
-        answer = await DriveServer._answered(drive, request)
-        return error(503, "backendError") if request.url.path.startswith("/upload") else answer
-
-    vars(drive)["_answered"] = lose
-    first = await partners.deliver(site, batch_of(site), place)
-    del vars(drive)["_answered"]
+    drive.arm(UPLOAD, after=True, **error(503, "backendError"))
+    first = await partners.deliver(site, batch_of(site), drive.destination(None))
     second = await partners.deliver(site, batch_of(site), drive.destination(None))
 
     assert (len(first.problems), len(drive.reports())) == (3, 3)
@@ -66,19 +61,19 @@ async def test_an_answer_that_is_lost_after_the_upload_makes_no_second_file(worl
 
 
 @pytest.mark.parametrize(
-    ("answer", "text"),
+    ("fault", "text"),
     [
         (error(403, "storageQuotaExceeded"), "drive: POST /upload/drive/v3/files answered 403: the drive has no room"),
         (error(403, "insufficientFilePermissions"), "drive: POST /upload/drive/v3/files answered 403"),
-        (httpx.Response(200, json={"id": "forgotten"}), "drive: read back: no file of"),
+        ({"status": 200, "body": '{"id": "forgotten"}', "headers": JSON}, "drive: read back: no file of"),
     ],
 )
 async def test_what_drive_refuses_or_forgets_keeps_the_rows(
-    world: World, drive: DriveServer, answer: httpx.Response, text: str
+    world: World, drive: OnDrive, fault: dict[str, Any], text: str
 ) -> None:
     """It is told without Drive's words, and the next run delivers."""
     site = await queued(world)
-    drive.answers[UPLOAD] = [answer]
+    drive.arm(UPLOAD, **fault)
 
     first = await partners.deliver(site, batch_of(site), drive.destination(None))
     assert text in first.problems[0]
@@ -89,15 +84,15 @@ async def test_what_drive_refuses_or_forgets_keeps_the_rows(
     assert (second.problems, drive.told(), flags(world)) == ([], due(), {})
 
 
-async def test_a_partner_without_a_folder_or_with_two_stops_no_other(world: World, drive: DriveServer) -> None:
+async def test_a_partner_without_a_folder_or_with_two_stops_no_other(world: World, drive: OnDrive) -> None:
     """A folder in the trash is none; names are compared as NFKC."""
     site = await queued(world)
-    drive.files["id-1"]["trashed"] = True
-    drive.make("ＯｒｇＢ", "top", mimeType=FOLDER)
+    drive.change(drive.id_of("OrgA"), trashed=True)
+    drive.make("another", "ＯｒｇＢ")
 
     first = await partners.deliver(site, batch_of(site), drive.destination(None))
-    drive.files["id-1"]["trashed"] = False
-    del drive.files["id-5"]
+    drive.change(drive.id_of("OrgA"), trashed=False)
+    drive.lose("another")
     second = await partners.deliver(site, batch_of(site), drive.destination(None))
 
     assert [line.partition(": ")[2].split(";")[0] for line in first.problems] == [
@@ -107,22 +102,25 @@ async def test_a_partner_without_a_folder_or_with_two_stops_no_other(world: Worl
     assert (second.problems, drive.told(), flags(world)) == ([], due(), {})
 
 
-async def test_a_comment_that_fails_loses_no_delivery(world: World, drive: DriveServer) -> None:
+async def test_a_comment_that_fails_loses_no_delivery(world: World, drive: OnDrive) -> None:
     """The people of one folder cannot be listed."""
     site = await queued(world)
-    drive.answers["GET /drive/v3/files/id-1/permissions"] = [error(403, "insufficientFilePermissions")]
+    drive.arm(f"/{drive.id_of('OrgA')}/permissions", **error(403, "insufficientFilePermissions"))
 
     delivery = await partners.deliver(site, batch_of(site), drive.destination(None))
 
     assert (delivery.problems, drive.told(), flags(world)) == ([], due(), {})
 
 
+@pytest.mark.parametrize("account", ["of another key", "that is unknown"])
 async def test_a_service_account_that_has_expired_is_a_line_before_anything_is_claimed(
-    world: World, drive: DriveServer
+    world: World, drive: OnDrive, account: str
 ) -> None:
-    """So is a folder that it does not see."""
-    site = await queued(world)
-    drive.answers["POST /token"] = [httpx.Response(400, json={"error": "invalid_grant"})]
+    """Its key was replaced, or the account is gone."""
+    site, file = await queued(world), drive.folder / "key.json"
+    key = json.loads(file.read_text())
+    changed = {"private_key": salesforce_key()} if account == "of another key" else {"client_email": "a@b.example"}
+    file.write_text(json.dumps(key | changed))
 
     with pytest.raises(Misconfigured, match="drive: POST /token answered 400"):
         await partners.deliver(site, batch_of(site), drive.destination(None))
@@ -131,7 +129,7 @@ async def test_a_service_account_that_has_expired_is_a_line_before_anything_is_c
 
 
 @pytest.mark.parametrize("content", ["", "{}", json.dumps({"client_email": "a@b", "private_key": "x"})])
-def test_a_key_that_is_none_is_a_line(drive: DriveServer, content: str) -> None:
+def test_a_key_that_is_none_is_a_line(drive: OnDrive, content: str) -> None:
     """And nothing of it is repeated."""
     (drive.folder / "key.json").write_text(content)
     with pytest.raises(ConfigError, match=r"partners\.sinks drive: key_file is no key of a service account"):
@@ -141,11 +139,9 @@ def test_a_key_that_is_none_is_a_line(drive: DriveServer, content: str) -> None:
         drive_sink(drive.settings())
 
 
-async def test_files_are_deleted_after_a_comment_that_says_when(world: World, drive: DriveServer) -> None:
+async def test_files_are_deleted_after_a_comment_that_says_when(world: World, drive: OnDrive) -> None:
     """Only what is as it was delivered; one that is gone is told as that."""
     site, found = await queued(world), list[ExpiryFinding]()
-    for number in range(1, 4):
-        drive.permissions[f"id-{number}"] = [{"type": "user", "emailAddress": "dpo@one.example"}]
     await partners.deliver(site, batch_of(site), drive.destination(None))
     world.calendar.pass_by(days=40)
 
@@ -154,10 +150,10 @@ async def test_files_are_deleted_after_a_comment_that_says_when(world: World, dr
     assert all("will be deleted from" in each["comments"][1] for each in drive.reports())
     world.calendar.pass_by(days=8)
     first, second, _ = drive.reports()
-    first["sha256Checksum"] = "another"
-    del drive.files[second["id"]]
+    drive.change(first["record"], sha256="another")
+    drive.lose(second["record"])
     found.clear()
     await expire(site, batch_of(site), drive.destination(None), Ages(30, 7), found.append)
 
     assert sorted(each.what for each in found) == sorted([ExpiryResult.KEPT, ExpiryResult.GONE, ExpiryResult.DELETED])
-    assert [each["id"] for each in drive.reports()] == [first["id"]]
+    assert [each["record"] for each in drive.reports()] == [first["record"]]

@@ -19,16 +19,18 @@ from retirement.config.partners import MailRecipient, MailSettings
 from retirement.errors import Refused, Transient
 from retirement.followup.archive import archive_of
 from retirement.partners.sinks import mail
+from retirement.partners.sinks.drive import drive_sink
 from retirement.partners.sinks.mail import mail_sink
 from retirement.partners.sinks.sftp import SftpFolder
 from retirement.site import bucket as of_buckets
 from retirement.site import stores
 from retirement.site.bucket import Bucket
+from retirement.wire.api import Pool
 
 from .archives import settings as archive_settings
 from .archives import store_of
 from .buckets import settings
-from .drives import DriveServer
+from .drives import OnDrive
 from .sftp_servers import sftp_server
 
 pytestmark = pytest.mark.anyio
@@ -150,16 +152,18 @@ async def test_a_file_and_a_folder_of_a_server_without_end_are_cut_off(
 async def test_a_drive_whose_pages_never_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page has another token."""
     monkeypatch.setattr(stores, "MOST_PAGES", 7)
-    drive = DriveServer(tmp_path)
-    drive.reset()
-    asked: list[str] = []
+    drive, asked = OnDrive(tmp_path), list[str]()
 
-    def endless(params: dict[str, str]) -> httpx.Response:
-        asked.append(params.get("pageToken", ""))
+    async def endless(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return await drive.answer(request)
+        asked.append(request.url.params.get("pageToken", ""))
         return httpx.Response(200, json={"files": [], "nextPageToken": str(len(asked))})
 
-    vars(drive)["_list"] = endless
-    (sink,) = drive.destination(None).others
+    def pool(url: str, _at_once: int) -> Pool:
+        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(endless))
+
+    sink = drive_sink(drive.settings(), pool)
     with pytest.raises(Refused, match="the pages of the answer have no end"):
         await sink.require()
     assert len(asked) == 7

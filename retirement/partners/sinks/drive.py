@@ -64,8 +64,9 @@ class _Key(BaseModel):
 class Drive(Sink):
     """The partners' folders below one folder."""
 
-    def __init__(self, settings: DriveSettings, api: Api, tokens: Pool) -> None:
+    def __init__(self, settings: DriveSettings, api: Api, tokens: Pool, account: str) -> None:
         super().__init__(settings.name, f"drive:{settings.folder}", settings.only)
+        self._account = account.lower()
         self._settings, self._api, self._tokens = settings, api.expecting(ANSWERS), tokens
         self._folders: dict[str, list[str]] | None = None
 
@@ -208,7 +209,7 @@ class Drive(Sink):
         return True
 
     async def _people(self, folder: str) -> list[str]:
-        """Addresses of those who have access to a folder, without those of denied domains."""
+        """Addresses of those who have access to a folder, without the account itself and those of denied domains."""
         params = (("fields", "nextPageToken,permissions(emailAddress,type)"), *_ALL_DRIVES)
         found: set[str] = set()
         async for page in self._pages(PERMISSIONS, {"file": folder}, params):
@@ -216,6 +217,7 @@ class Drive(Sink):
                 # One for anyone, or for a domain, has no address.
                 if isinstance(each, dict) and isinstance(address := each.get("emailAddress"), str):
                     found.add(address)
+        found = {each for each in found if each.lower() != self._account}
         return sorted(each for each in found if not self._is_denied(each.rpartition("@")[2].lower()))
 
     def _is_denied(self, domain: str) -> bool:
@@ -249,7 +251,8 @@ def drive_sink(settings: DriveSettings, pool_of: Callable[[str, int], Pool] = po
     tokens = pool_of(f"{parts.scheme}://{parts.netloc}", 2)
     retry = Retry()
     source = TokenSource(Api(settings.name, tokens, retry=retry), parts.path, form)
-    return Drive(settings, Api(settings.name, pool_of(settings.url, 2), auth=TokenAuth(source), retry=retry), tokens)
+    api = Api(settings.name, pool_of(settings.url, 2), auth=TokenAuth(source), retry=retry)
+    return Drive(settings, api, tokens, key.client_email)
 
 
 def _quoted(text: str) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import StatementError
 from retirement.sandbox.lms.erasure import UNUSABLE
 from retirement.sandbox.lms.rows import created_text
 from retirement.sandbox.planting import holdings, limits, remains
+from retirement.sandbox.vendors import drive
 from retirement.sandbox.world import schema
 from retirement.sandbox.world.database import timestamp
 from retirement.sandbox.world.identity import CLIENTS
@@ -62,6 +63,8 @@ def prepared(states: States, learners: Sequence[dict[str, Any]]) -> tuple[People
             _request(rows, person, states)
         for table, row in holdings.of(person):
             rows[table].append({"learner": person.user_id, **row})
+    for table, row in drive.holds(people):
+        rows[table].append(row)
     _platform_accounts(rows)
     _states(rows, states)
     return {person.username: person for person in people}, rows

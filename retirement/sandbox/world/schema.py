@@ -19,7 +19,9 @@ VIEWS = {
 }
 
 
-def table_of(service: str, name: str, *columns: str | Column[int] | Column[bool] | Column[str]) -> Table:
+def table_of(
+    service: str, name: str, *columns: str | Column[int] | Column[bool] | Column[str] | Column[bytes]
+) -> Table:
     """A table of a service; a column given by name holds text."""
     # Readers of the LMS' database find its rows by the foreign key, which stands in this column.
     account = [Column("user_id", Integer, Computed("learner"))] if service == "lms" else []
