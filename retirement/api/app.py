@@ -15,7 +15,7 @@ from retirement.api.around import App, Around
 from retirement.api.gate import Gate
 from retirement.api.issuers import issuers_of
 from retirement.api.logout import Logouts
-from retirement.api.office import Office
+from retirement.api.office import Office, Schedules
 from retirement.api.pace import People
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import as_shown
@@ -40,6 +40,7 @@ from retirement.api.sign_in import SignIn
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError, RetirementError, SamePerson, StateConflict
 from retirement.flows.kit.behind import Behind, behind
+from retirement.flows.kit.planned import planned
 from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
 from retirement.process import acting
@@ -78,11 +79,13 @@ async def door(
     clock: Callable[[], float] = time.monotonic,
     passing: Passing | None = None,
     where: Callable[[], Behind] = behind,
+    schedules: Schedules = planned,
 ) -> AsyncIterator[App]:
     """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
 
     `sites` opens LMS and ledger for one request, `start` starts a learner's run, `passing` connects to the Prefect
-    server that is `where`. Grants everything to the administrators of the configuration. Raises `ConfigError`.
+    server that is `where`, `schedules` asks it for them. Grants everything to the administrators of the configuration.
+    Raises `ConfigError`.
     """
     settings = configuration.door
     if settings is None:
@@ -96,18 +99,14 @@ async def door(
             await _grant_administrators(ledger, issuers.people.name, settings.administrators)
         except LedgerError as error:
             raise ConfigError(f"the door cannot work without the ledger: {error}") from None
-        gate = Gate(
-            settings,
-            ledger,
-            Sessions(settings.session_minutes * 60, clock),
-            issuers,
-            People(settings.requests_per_minute, clock),
-        )
+        sessions, people = Sessions(settings.session_minutes * 60, clock), People(settings.requests_per_minute, clock)
+        gate = Gate(settings, ledger, sessions, issuers, people)
         passing = passing or Passing()
         stack.push_async_callback(passing.aclose)
         app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, passing, where))
         app.state.logouts = Logouts(gate, clock)
-        app.state.retirements, app.state.office = Retirements(configuration, sites, start), Office(configuration, sites)
+        app.state.retirements = Retirements(configuration, sites, start)
+        app.state.office = Office(configuration, sites, schedules)
         yield Around(app, settings)
 
 

@@ -10,7 +10,7 @@ from retirement.api.pace import People
 from retirement.api.people import Person, opaque
 from retirement.api.refusals import Forbidden, Unauthenticated, Unavailable
 from retirement.api.sessions import Sessions
-from retirement.api.tokens import Claims, Issuer, groups_in, issuer_in
+from retirement.api.tokens import Claims, Issuer, groups_in, issuer_in, require_unrestricted
 from retirement.config import DoorSettings
 from retirement.errors import LedgerError
 from retirement.ledger import Action, Area, Ledger, Permission
@@ -54,7 +54,10 @@ class Gate:
         issuer = self.issuers.get(issuer_in(token))
         if issuer is None:
             raise Unauthenticated("the token is of an issuer that is not taken here")
-        return self.of_claims(await issuer.claims(token), "bearer")
+        claims = await issuer.claims(token)
+        if issuer is self.learners:
+            require_unrestricted(claims)
+        return self.of_claims(claims, "bearer")
 
     def of_claims(self, claims: Claims, channel: str) -> Person:
         """The person of a token that was checked."""
@@ -89,6 +92,13 @@ class Gate:
         there = self.settings.organizations.get(instance, {}) if area is Area.ORGANIZATION else {}
         given = [groups.get(each, ()) for groups in (self.settings.groups, there) for each in person.groups]
         return {action.value for actions in given for action in actions}
+
+    async def is_permitted(self, person: Person) -> bool:
+        """Whether a person may do anything anywhere, as an operator of the site or of an organisation."""
+        of_site, of_organizations = self.settings.groups, self.settings.organizations.values()
+        groups = {*of_site, *(name for each in of_organizations for name in each)}
+        is_member = person.issuer == self.provider.name and not groups.isdisjoint(person.groups)
+        return is_member or any(each.actions for each in await self.granted(person))
 
     async def may(self, person: Person, area: Area, instance: str = "") -> set[str]:
         """The actions that a person may do in one place; what holds for the system holds for each organisation.

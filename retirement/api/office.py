@@ -1,21 +1,26 @@
 """What routes that act on learners work with: the configuration, the site, and what a person may type."""
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Query
 from fastapi.requests import HTTPConnection
 from pydantic import StringConstraints
 
+from retirement.api.alone import Alone
 from retirement.api.refusals import DoorError, Mistyped
 from retirement.api.retirements import Sites
 from retirement.config import Configuration
 from retirement.errors import ConfigError
 from retirement.privacy import REFUSAL, keepable
 from retirement.site import Site
+
+T = TypeVar("T")
+
+#: Tells rows of the schedules.
+Schedules = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 #: What a person types and the ledger keeps.
 Typed = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -31,8 +36,9 @@ class Office:
 
     configuration: Configuration
     sites: Sites
-    #: For what takes long, and is done once at a time however many ask.
-    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Last and next run of each schedule.
+    schedules: Schedules
+    alone: Alone = field(default_factory=Alone)
 
     def opened(self) -> AbstractAsyncContextManager[Site]:
         """The site, until the block ends."""
@@ -47,6 +53,42 @@ def office_of(connection: HTTPConnection) -> Office:
 
 #: What routes ask for by their parameters.
 InOffice = Annotated[Office, Depends(office_of)]
+
+
+#: Rows of a list in one answer.
+MOST_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """So many rows of a list, after those that are skipped: no answer grows with the years."""
+
+    most: int
+    skipped: int
+
+    @property
+    def end(self) -> int:
+        """The number of rows by which is known whether there are more."""
+        return self.skipped + self.most + 1
+
+    def of(self, rows: Sequence[T]) -> list[T]:
+        """Those of the list, as far as it was read."""
+        return list(rows[self.skipped : self.skipped + self.most])
+
+    def is_cut(self, rows: Sequence[T]) -> bool:
+        """Whether the list goes on after them."""
+        return len(rows) >= self.end
+
+
+def _piece(
+    max_items: Annotated[int, Query(alias="maxItems", ge=1, le=MOST_ROWS, description="Rows at most.")] = MOST_ROWS,
+    skip_count: Annotated[int, Query(alias="skipCount", ge=0, le=10**9, description="Rows before the first.")] = 0,
+) -> Piece:
+    return Piece(max_items, skip_count)
+
+
+#: What routes with a list ask for by their parameters; `more` in the answer says whether the list goes on.
+InPieces = Annotated[Piece, Depends(_piece)]
 
 
 @contextmanager

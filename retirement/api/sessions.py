@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from retirement.api.people import Person
 
-#: People who are signed in at a time; the session that was opened first makes room.
+#: Sessions at a time. The one that was opened first makes room, of those first whose person may do nothing here: any
+#: learner can sign in where the LMS signs people in, and no number of them is to sign an operator out.
 MOST_SESSIONS = 2_000
 #: Sessions of one person, on as many browsers; the first of theirs makes room, and no other person's.
 MOST_OF_ONE = 10
@@ -21,11 +22,15 @@ MOST_OF_ONE = 10
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person who has signed in. `provider_session` is `sid` of the provider, by which it ends the session."""
+    """A person who has signed in. `provider_session` is `sid` of the provider, by which it ends the session.
+
+    `is_permitted`: something was granted to the person when they signed in.
+    """
 
     person: Person
     ends_at: float
     provider_session: str | None
+    is_permitted: bool
 
 
 class Sessions:
@@ -36,16 +41,27 @@ class Sessions:
         self._key = secrets.token_bytes(32)
         self._open: OrderedDict[str, Session] = OrderedDict()
 
-    def open(self, person: Person, provider_session: str | None) -> str:
+    def open(self, person: Person, provider_session: str | None, *, is_permitted: bool = False) -> str:
         """A new session; returns what the cookie holds."""
+        self._forget_ended()
         theirs = [number for number, each in self._open.items() if each.person.holder == person.holder]
         for number in theirs[: max(0, len(theirs) + 1 - MOST_OF_ONE)]:
             del self._open[number]
         number = secrets.token_urlsafe(32)
-        self._open[number] = Session(person, self._clock() + self._seconds, provider_session)
-        while len(self._open) > MOST_SESSIONS:
-            self._open.popitem(last=False)
+        self._open[number] = Session(person, self._clock() + self._seconds, provider_session, is_permitted)
+        if len(self._open) > MOST_SESSIONS:
+            del self._open[self._first()]
         return f"{number}.{self._signature(number)}"
+
+    def _forget_ended(self) -> None:
+        """All last equally long, so those that have ended stand in front."""
+        while self._open and next(iter(self._open.values())).ends_at <= self._clock():
+            self._open.popitem(last=False)
+
+    def _first(self) -> str:
+        """The session that makes room."""
+        others = (number for number, each in self._open.items() if not each.is_permitted)
+        return next(others, next(iter(self._open)))
 
     def found(self, cookie: str) -> Session | None:
         """The session of a cookie; None where there is none, or it has ended."""

@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlencode
 from retirement.api.answers import Answers, OfOpenId, OfTheLms, is_same
 from retirement.api.gate import Gate
 from retirement.api.once import Once
+from retirement.api.pace import SignIns
 from retirement.api.provider import Provider
 from retirement.api.refusals import DoorError, Forbidden, Unauthenticated, Unavailable
 from retirement.errors import Refused, ServiceError
@@ -101,7 +102,7 @@ class SignIn:
     def __init__(self, gate: Gate, provider: Provider, clock: Callable[[], float] = time.monotonic) -> None:
         self._gate, self._provider = gate, provider
         self._answers: Answers = OfTheLms(gate) if gate.settings.is_of_the_lms else OfOpenId(gate)
-        self._begun = Begun(clock)
+        self._begun, self._pace = Begun(clock), SignIns(clock)
         self.cookie = f"{gate.cookie}-sign-in"
 
     @property
@@ -124,9 +125,10 @@ class SignIn:
         glue = "&" if "?" in endpoints.authorization else "?"
         return f"{endpoints.authorization}{glue}{urlencode(asked)}", cookie
 
-    async def complete(self, answer: Mapping[str, str], browser: str) -> SignedIn:
+    async def complete(self, answer: Mapping[str, str], browser: str, address: str) -> SignedIn:
         """What the provider's answer is good for; `browser` is what the cookie of this browser holds.
 
+        It is counted by its address before the provider is asked: any text may have been given for a code.
         Raises `DoorError`: whatever is wrong, the sign-in has to begin anew.
         """
         pending = self._begun.answered(browser, answer.get("state", ""))
@@ -134,9 +136,11 @@ class SignIn:
             raise DoorError("the answer is of another provider")
         if "code" not in answer:
             raise Forbidden("the provider has not let this person in")
+        self._pace.count(address)
         told = await self._tokens(answer["code"], pending.verifier)
         person, session = await self._answers.person(told, pending.nonce)
-        return SignedIn(self._gate.sessions.open(person, session), pending.page)
+        is_permitted = await self._gate.is_permitted(person)
+        return SignedIn(self._gate.sessions.open(person, session, is_permitted=is_permitted), pending.page)
 
     async def _tokens(self, code: str, verifier: str) -> Mapping[str, Any]:
         """What the provider gives for a code. Raises `Unauthenticated` or `Unavailable`."""

@@ -174,6 +174,15 @@ def _require_owner(claims: Claims) -> None:
         raise Unauthenticated("the token does not say which learner it is of: ask for the scope user_id")
 
 
+def require_unrestricted(claims: Claims) -> None:
+    """Raises `Unauthenticated` for a token of an application that the LMS restricts, which may do what its scopes say.
+
+    No scope of the LMS is for this. In answer to the door's own code such a token still says who a person is.
+    """
+    if claims.get("is_restricted"):
+        raise Unauthenticated("the token is of an application that the LMS restricts to other things")
+
+
 def audiences(claims: Claims) -> Sequence[str]:
     """`aud`, which is a text or a list of texts."""
     found = claims.get("aud")

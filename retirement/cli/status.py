@@ -1,7 +1,6 @@
 """`retirement status`: learners by state, one learner, one e-mail address, or the services."""
 
 from collections.abc import Coroutine, Iterator
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,9 +8,8 @@ import typer
 from retirement.cli.command import Call, command
 from retirement.cli.names import asked_for
 from retirement.config import Configuration
-from retirement.errors import ConfigError, EngineLost
-from retirement.flows.kit.server import in_use
-from retirement.flows.kit.watchdog import seen
+from retirement.errors import ConfigError
+from retirement.flows.kit.planned import planned
 from retirement.followup.overview import not_retired, overview
 from retirement.followup.overview import services as all_services
 from retirement.followup.standing import evidence, standing
@@ -52,16 +50,7 @@ async def _status(call: Call, user_id: int | None, address: str | None, *, servi
 async def _from_site(configuration: Configuration, user_id: int | None) -> dict[str, Any]:
     async with opened(configuration) as site:
         document = await standing(site, user_id) if user_id else await overview(configuration, site)
-    return document if user_id else document | {"schedules": await _schedules()}
-
-
-async def _schedules() -> list[dict[str, Any]]:
-    """Last and next run of each schedule; none where no Prefect server is up, or none that takes us."""
-    try:
-        with in_use() as engine:
-            return [each.row for each in await seen(engine.api_url, datetime.now(UTC))] if engine else []
-    except (EngineLost, ConfigError):
-        return []
+    return document if user_id else document | {"schedules": await planned()}
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:

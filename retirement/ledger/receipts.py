@@ -89,12 +89,18 @@ class Receipts:
 
     async def find(self, *, user_id: int | None = None, open_only: bool = False) -> list[Receipt]:
         """The receipts, oldest first: all, those of one learner, those without a result."""
-        conditions: list[ColumnElement[bool]] = []
-        if user_id is not None:
-            conditions.append(Receipt.user_id == user_id)
-        if open_only:
-            conditions.append(Receipt.result.is_(None))
+        conditions = _about(user_id, open_only=open_only)
         return await self._access.read(lambda tx: tx.rows(Receipt, *conditions))
+
+    async def asked(self, *, user_id: int | None, open_only: bool, most: int) -> list[Receipt]:
+        """The first of those that services are asked about."""
+        conditions = [*_about(user_id, open_only=open_only), Receipt.operation.is_not(None), Receipt.operation != ""]
+        return await self._access.read(lambda tx: tx.rows(Receipt, *conditions, limit=most))
+
+
+def _about(user_id: int | None, *, open_only: bool) -> list[ColumnElement[bool]]:
+    of_learner = [] if user_id is None else [Receipt.user_id == user_id]
+    return [*of_learner, *([Receipt.result.is_(None)] if open_only else [])]
 
 
 def _enter_late(tx: Transaction, receipt: Receipt, evidence: tuple[str, str] | None) -> None:

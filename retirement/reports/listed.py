@@ -73,3 +73,12 @@ def partner_file(found: FileReceipt) -> dict[str, Any]:
         "warned": _time(found.warned_at),
         "expired": _time(found.expired_at),
     }
+
+
+def file_of(organisation: str, found: FileReceipt) -> dict[str, Any]:
+    """The same for people of one organisation. One partner may stand for several: of the others nothing is told."""
+    is_alone = set(found.file.orgs) == {organisation}
+    return partner_file(found) | {
+        "organisations": [organisation],
+        "learners": len(found.file.user_ids) if is_alone else None,
+    }

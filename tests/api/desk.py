@@ -160,6 +160,7 @@ class Desk:
     settings: dict[str, Any] = field(default_factory=lambda: dict(DOOR))
     world: World | None = None
     started: list[tuple[int, str | None]] = field(default_factory=list)
+    schedules: list[dict[str, Any]] = field(default_factory=list)
     engine_is_lost: bool = False
     more: str = ""  #: further sections of the configuration
     client: httpx.AsyncClient = field(init=False)
@@ -185,10 +186,15 @@ class Desk:
     async def open(self, peer: str = "192.0.2.7") -> AsyncIterator[httpx.AsyncClient]:
         """The door, and a client at this address who asks it."""
         given: Any = {"pools": self.provider.pool, "clock": self.clock, "sites": self.site, "start": self.start}
+        given["schedules"] = self.planned
         async with door(self.configuration, **given) as self.app:
             transport = httpx.ASGITransport(self.app, client=(peer, 4711))
             async with httpx.AsyncClient(transport=transport, base_url=URL) as self.client:
                 yield self.client
+
+    async def planned(self) -> list[dict[str, Any]]:
+        """What Prefect's server would say."""
+        return self.schedules
 
     @asynccontextmanager
     async def site(self, _: Configuration) -> AsyncIterator[Site]:

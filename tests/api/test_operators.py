@@ -114,9 +114,11 @@ async def test_two_people_end_a_hold(office: Office) -> None:
 async def test_the_queue_and_the_services_are_seen_as_by_command(office: Office) -> None:
     """Ids and counts; a service is stopped and called again with a reason."""
     await asked(office)
+    office.desk.schedules = [{"name": "retire-queue/nightly", "next": "2026-03-01T02:00:00+00:00"}]
     status, found = await office.ask("GET", "/api/queue", person="ana")
     assert (status, found["states"], len(found["questions"])) == (200, {"PENDING": 2}, 1)
     assert "dana" not in str(found)
+    assert found["schedules"] == office.desk.schedules
     path = "/api/services/LMS/breaker"
     reason = {"reason": "maintenance", "by": "oncall"}
     assert (await office.ask("PUT", path, reason | {"breaker": "open"}))[1] == {"service": "LMS", "breaker": "open"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 
+from retirement.api.people import Person
+from retirement.api.refusals import TooMany
 from retirement.ledger import Given, Ledger
 from retirement.ledger.deliveries import DeliveredFile
 from retirement.reports import month_page
@@ -16,7 +19,7 @@ from retirement.reports.today import today_of
 from retirement.site import ledger_location
 from tests.ledger.desk import begin
 
-from .desk import Desk, bearer, token
+from .desk import ISSUER, Desk, bearer, token
 
 pytestmark = pytest.mark.anyio
 
@@ -66,13 +69,11 @@ async def test_receipts_are_listed(desk: Desk) -> None:
     assert every["receipts"][0].items() >= {"service": "LMS", "step": "FORUMS", "result": "confirmed"}.items()
 
 
-async def delivered(ledger: Ledger, org: str) -> int:
-    """A claim of one learner that was delivered as a file of this organisation."""
+async def delivered(ledger: Ledger, *orgs: str) -> int:
+    """A claim of one learner that was delivered as a file of these organisations."""
     claim = await ledger.claims.begin()
     await ledger.claims.seal(claim, b"rows", [17])
-    await ledger.deliveries.add(
-        DeliveredFile(claim, "folder", "partner", (org,), "a.csv", "/a.csv", 10, "0" * 64, (17,))
-    )
+    await ledger.deliveries.add(DeliveredFile(claim, "folder", "partner", orgs, "a.csv", "/a.csv", 10, "0" * 64, (17,)))
     await ledger.claims.delivered(claim)
     return claim
 
@@ -89,6 +90,53 @@ async def test_reports_to_partners_are_listed_whole_and_by_organisation(desk: De
     assert [each["claim"] for each in listed["reports"]] == [second, first]
     assert (one["state"], one["learners"], one["files"][0]["organisations"]) == ("delivered", [17], ["edX"])
     assert ([each["claim"] for each in of_edx["files"]], of_edx["files"][0]["learners"], missing) == ([first], 1, 404)
+
+
+async def test_of_an_organisation_nothing_is_told_of_another_one(desk: Desk) -> None:
+    """A partner may stand for several, and gets one file about all of them."""
+    async with desk.open() as client, desk.ledger() as ledger:
+        await delivered(ledger, "edX", "MITx")
+        _, said = await ask(client, "organizations/edX/partner-reports")
+
+    (file,) = said["files"]
+    assert (file["organisations"], file["learners"]) == (["edX"], None)
+
+
+async def test_no_list_is_answered_whole_however_long_it_is(desk: Desk) -> None:
+    """A piece of it, and whether it goes on."""
+    lists = {"runs": "run", "receipts": "receipt", "partner-reports": "claim", "holds": "hold"}
+    async with desk.open() as client, desk.ledger() as ledger:
+        until = ledger.now().date() + timedelta(days=30)
+        for number in (17, 18, 19):
+            await ledger.queue_runs.begin(f"run-{number}", depth=7, batch=number)
+            await promised(ledger, number)
+            await delivered(ledger, "edX")
+            await ledger.holds.add(user_id=number, org=None, service=None, basis="a court", until=until, by="legal")
+        for path in (*lists, "organizations/edX/partner-reports"):
+            pieces = [(await ask(client, f"{path}?{each}"))[1] for each in ("", "maxItems=2", "maxItems=2&skipCount=2")]
+            (key,) = pieces[0].keys() - {"more"}
+            whole, first, last = (each[key] for each in pieces)
+            assert (len(first), len(last), [*first, *last]) == (2, 1, whole), path
+            assert [each["more"] for each in pieces] == [False, True, False], path
+            assert (await ask(client, f"{path}?maxItems=1001"))[0] == 400, path
+
+
+async def test_what_reads_the_whole_ledger_is_done_once_at_a_time(desk: Desk) -> None:
+    """For one person once, whatever they send; another one waits for it."""
+    async with desk.open() as client, desk.ledger() as ledger:
+        await ledger.queue_runs.begin("run-1", depth=1, batch=1)
+        office = desk.application.state.office
+        path, other = f"reports/months/{ledger.now():%Y-%m}", Person("other", ISSUER, frozenset(), "bearer")
+        async with office.alone.turn(other):
+            both = [asyncio.ensure_future(ask(client, path)) for _ in range(2)]
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            with pytest.raises(TooMany):
+                async with office.alone.turn(other):
+                    pass
+        statuses = sorted([(await each)[0] for each in both])
+        again, _ = await ask(client, path)
+
+    assert ([each.result()[0] for each in done], statuses, again) == ([429], [200, 429], 200)
 
 
 async def test_the_pages_of_the_day_and_of_a_month_are_those_of_the_command(desk: Desk) -> None:

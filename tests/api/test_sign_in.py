@@ -13,11 +13,13 @@ import pytest
 
 from retirement.api.logout import NEWS_SECONDS
 from retirement.api.once import MOST_NAMES, Once
+from retirement.api.pace import SIGN_INS_OF_ALL, SIGN_INS_OF_ONE
 from retirement.api.people import Person
 from retirement.api.sessions import MOST_OF_ONE, MOST_SESSIONS, Sessions
 from retirement.api.sign_in import PENDING_SECONDS, challenge
+from retirement.ledger import Action, Area, Holder
 
-from .desk import ADMIN, CLIENT, ELLIPTIC, FIRST, FOREIGN, ISSUER, STRANGER, URL, Desk, bearer, claims, token
+from .desk import ADMIN, CLIENT, ELLIPTIC, FIRST, FOREIGN, ISSUER, STRANGER, URL, Clock, Desk, bearer, claims, token
 
 pytestmark = pytest.mark.anyio
 
@@ -333,3 +335,64 @@ def test_a_person_with_many_sessions_ends_their_own_only() -> None:
     opened = [sessions.open(ana, None) for _ in range(MOST_SESSIONS + 1)]
     assert sessions.found(first) is not None
     assert [each for each in opened if sessions.found(each)] == opened[-MOST_OF_ONE:]
+
+
+def test_no_number_of_people_who_may_do_nothing_signs_an_operator_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any learner can sign in where the LMS signs people in; operators make room where there are only such."""
+    monkeypatch.setattr("retirement.api.sessions.MOST_SESSIONS", 3)
+    clock = Clock()
+    sessions = Sessions(60, clock)
+
+    def opened(name: str, *, is_permitted: bool) -> str:
+        return sessions.open(Person(name, ISSUER, frozenset(), "session"), None, is_permitted=is_permitted)
+
+    operators = [opened(f"operator-{each}", is_permitted=True) for each in range(2)]
+    learners = [opened(f"learner-{each}", is_permitted=False) for each in range(5)]
+    assert all(map(sessions.found, operators))
+    assert [each for each in learners if sessions.found(each)] == learners[-1:]
+    more = [opened(f"more-{each}", is_permitted=True) for each in range(2)]
+    late = opened("late", is_permitted=False)
+    assert [bool(sessions.found(each)) for each in (*operators, *more, late)] == [False, True, True, True, False]
+    clock.seconds += 60
+    assert sessions.found(opened("learner", is_permitted=False))
+
+
+@pytest.mark.parametrize(
+    ("groups", "granted", "found"),
+    [([], (), False), (["operators"], (), True), (["edx-staff"], (), True), (["others"], (), False), ([], "edX", True)],
+)
+async def test_a_session_knows_whether_its_person_may_do_anything(
+    desk: Desk, groups: list[str], granted: str, found: bool
+) -> None:
+    """In the system or in an organisation, granted or by a group."""
+    desk.settings["organizations"] = {"edX": {"edx-staff": ["report"]}}
+    async with desk.open() as client, desk.ledger() as ledger:
+        if granted:
+            await ledger.permissions.set(Holder(ISSUER, STRANGER), Area.ORGANIZATION, granted, [Action.REPORT])
+        await signed_in(desk, client, sub=STRANGER, groups=groups)
+        session = desk.application.state.gate.sessions.found(client.cookies[SESSION])
+    assert session.is_permitted is found
+
+
+async def test_codes_that_are_made_up_reach_the_provider_so_often_only(desk: Desk) -> None:
+    """An LMS counts those that it refuses, together with the tokens of the runs, and answers none of them then."""
+
+    async def back(client: httpx.AsyncClient, address: str = "192.0.2.1") -> httpx.Response:
+        answer = {"code": "made-up", "state": (await begun(client))["state"]}
+        return await client.get("/sign-in/callback", params=answer, headers={"X-Forwarded-For": address})
+
+    desk.settings["trusted_proxies"] = ["192.0.2.7"]
+
+    async with desk.open() as client:
+        statuses = [(await back(client)).status_code for _ in range(SIGN_INS_OF_ONE + 5)]
+        late = await back(client)
+        here = len(desk.provider.forms)
+        one_line = [(await back(client, f"2001:db8::{each}")).status_code for each in range(1, SIGN_INS_OF_ONE)]
+        for each in range(30):
+            await back(client, f"198.51.100.{each}")
+        everywhere = len(desk.provider.forms)
+        desk.clock.seconds += float(late.headers["retry-after"])
+        again = [(await back(client, "203.0.113.9")).status_code for _ in range(3)]
+
+    assert (statuses, set(one_line)) == ([401] * SIGN_INS_OF_ONE + [429] * 5, {401})
+    assert (here, everywhere, again) == (SIGN_INS_OF_ONE, SIGN_INS_OF_ALL, [401, 401, 429])

@@ -251,6 +251,7 @@ NOT_OF_LEARNERS: Mapping[str, dict[str, Any]] = {
     "of true": {"user_id": True},
     "of zero": {"user_id": 0},
     "restricted": {"filters": ["content_org:edX"]},
+    "of a restricted application": {"is_restricted": True, "filters": ["user:me"]},
     "expired": {"exp": 1},
     "ID": {"nonce": "n"},
 }

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from retirement import reports
-from retirement.api.office import LARGEST, InOffice, Number, Typed, as_asked
+from retirement.api.office import LARGEST, InOffice, InPieces, Number, Typed, as_asked
 from retirement.api.people import Person
 from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.api.refusals import Conflict
@@ -42,9 +42,10 @@ class Reason(BaseModel):
 
 
 @router.get("", summary="The holds")
-async def holds(gate: AtGate, _: Viewer, every: bool = False) -> dict[str, Any]:
+async def holds(gate: AtGate, _: Viewer, piece: InPieces, every: bool = False) -> dict[str, Any]:
     """As `retirement hold list --json`; `every`: released and expired ones as well."""
-    return {"holds": reports.holds(await gate.ledger.holds.find(active_only=not every))}
+    found = await gate.ledger.holds.find(active_only=not every)
+    return {"holds": reports.holds(piece.of(found)), "more": piece.is_cut(found)}
 
 
 @router.post("", summary="Place a hold", status_code=201)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from retirement.api.office import as_asked
+from retirement.api.office import InOffice, as_asked
 from retirement.api.permissions import Action, Visitor, own_or
 from retirement.api.refusals import Forbidden
 from retirement.api.retirements import Retirements
@@ -62,7 +62,14 @@ async def retire(
 
 @router.get("/certificate", summary="The certificate of a learner's newest retirement")
 async def certificate(
-    user_id: _UserId, retirements: _Retirements, _: Annotated[Visitor, Depends(own_or(Action.VIEW))]
+    user_id: _UserId,
+    retirements: _Retirements,
+    office: InOffice,
+    visitor: Annotated[Visitor, Depends(own_or(Action.VIEW))],
 ) -> dict[str, Any]:
-    """As `retirement certificate` issues it, signed; it says itself whether it is complete."""
-    return dict(await retirements.certificate(user_id))
+    """As `retirement certificate` issues it, signed; it says itself whether it is complete.
+
+    It is proved by the whole ledger, so one is issued at a time; 429 for a second one of a person.
+    """
+    async with office.alone.turn(visitor.person):
+        return dict(await retirements.certificate(user_id))

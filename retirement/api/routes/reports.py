@@ -1,16 +1,19 @@
 """Reports: the page of the day, that of a month, and what course partners were told."""
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
 
-from retirement.api.office import InOffice, Number, as_asked
+from retirement.api.office import InOffice, InPieces, Number, as_asked
 from retirement.api.people import Person
 from retirement.api.permissions import Action, Area, AtGate, Viewer, allowed
 from retirement.api.refusals import Missing
 from retirement.ledger import Ledger
+from retirement.ledger.deliveries import FileReceipt
+from retirement.ledger.tables import Claim
 from retirement.reports import listed, month_page
 from retirement.reports.month import read_month
 from retirement.reports.today import today_of
@@ -32,40 +35,44 @@ async def today(office: InOffice, _: Viewer) -> dict[str, Any]:
 
 
 @router.get("/reports/months/{month}", summary="A month for the record")
-async def month(month: _Month, office: InOffice, _: Viewer) -> dict[str, Any]:
-    """As `retirement digest --month --json`, without files: from the whole ledger, so one is read at a time."""
+async def month(month: _Month, office: InOffice, person: Viewer) -> dict[str, Any]:
+    """As `retirement digest --month --json`, without files.
+
+    It is read from the whole ledger, so one is read at a time; 429 for a second one of a person.
+    """
     location = ledger_location(office.configuration)
     with as_asked():
-        async with office.alone:
+        async with office.alone.turn(person):
             found = await asyncio.to_thread(read_month, location, month, datetime.now(UTC), key="month")
     return month_page.document(found)
 
 
 @router.get("/partner-reports", summary="What course partners were told, the newest first")
-async def partner_reports(gate: AtGate, _: _Reporter) -> dict[str, Any]:
+async def partner_reports(gate: AtGate, _: _Reporter, piece: InPieces) -> dict[str, Any]:
     """Claims of learners with their files, as `retirement partner-report` has made them; by ids, without contents."""
-    return {"reports": await _reports(gate.ledger)}
+    newest = (await gate.ledger.claims.find())[::-1]
+    return {"reports": await _reports(gate.ledger, piece.of(newest)), "more": piece.is_cut(newest)}
 
 
 @router.get("/partner-reports/{claim}", summary="One report to course partners")
 async def partner_report(claim: Number, gate: AtGate, _: _Reporter) -> dict[str, Any]:
     """As in the list."""
-    found = [each for each in await _reports(gate.ledger) if each["claim"] == claim]
+    found = [each for each in await gate.ledger.claims.find() if each.id == claim]
     if not found:
         raise Missing("there is no such report")
-    return found[0]
+    return (await _reports(gate.ledger, found))[0]
 
 
 @router.get("/organizations/{organization}/partner-reports", summary="The files that name an organisation's learners")
-async def of_organization(organization: _Organization, gate: AtGate, _: _OfIt) -> dict[str, Any]:
-    """The newest first; with how many learners each has, and none of their ids."""
-    found = reversed(await gate.ledger.deliveries.find())
-    return {"files": [listed.partner_file(each) for each in found if organization in each.file.orgs]}
+async def of_organization(organization: _Organization, gate: AtGate, _: _OfIt, piece: InPieces) -> dict[str, Any]:
+    """The newest first; with how many learners each has, unless it has those of others too, and none of their ids."""
+    found = [each for each in reversed(await gate.ledger.deliveries.find()) if organization in each.file.orgs]
+    rows = [listed.file_of(organization, each) for each in piece.of(found)]
+    return {"files": rows, "more": piece.is_cut(found)}
 
 
-async def _reports(ledger: Ledger) -> list[dict[str, Any]]:
-    claims, files = await ledger.claims.find(), await ledger.deliveries.find()
-    return [
-        listed.partner_report(claim, [each for each in files if each.file.claim == claim.id])
-        for claim in reversed(claims)
-    ]
+async def _reports(ledger: Ledger, claims: Iterable[Claim]) -> list[dict[str, Any]]:
+    files: dict[int, list[FileReceipt]] = {}
+    for each in await ledger.deliveries.find():
+        files.setdefault(each.file.claim, []).append(each)
+    return [listed.partner_report(claim, files.get(claim.id, ())) for claim in claims]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
+from retirement.api.office import InPieces
 from retirement.api.permissions import AtGate, Viewer
 from retirement.api.refusals import Missing
 from retirement.reports import listed
@@ -16,10 +17,11 @@ _Run = Annotated[str, Path(max_length=100, description="The id of the run in Pre
 
 
 @router.get("", summary="The runs of the queue, the newest first")
-async def runs(gate: AtGate, _: Viewer, days: _Days = 30) -> dict[str, Any]:
+async def runs(gate: AtGate, _: Viewer, piece: InPieces, days: _Days = 30) -> dict[str, Any]:
     """How deep the queue was, and what became of the batch."""
     found = await gate.ledger.queue_runs.since(gate.ledger.now() - timedelta(days=days))
-    return {"runs": [listed.queue_run(each) for each in reversed(found)]}
+    newest = found[::-1]
+    return {"runs": [listed.queue_run(each) for each in piece.of(newest)], "more": piece.is_cut(newest)}
 
 
 @router.get("/{run}", summary="One run of the queue")

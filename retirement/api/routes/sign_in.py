@@ -62,7 +62,8 @@ async def complete(request: Request, gate: AtGate, sign_in: _SignIn) -> Response
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)):
         raise DoorError("the answer of the provider says something twice")
-    signed = await sign_in.complete(dict(request.query_params), request.cookies.get(sign_in.cookie, ""))
+    address = request.client.host if request.client else ""
+    signed = await sign_in.complete(dict(request.query_params), request.cookies.get(sign_in.cookie, ""), address)
     # Who signs in anew has one session, and a copy of the old cookie is good for nothing.
     gate.sessions.end(request.cookies.get(gate.cookie, ""))
     response = RedirectResponse(signed.page, 303)

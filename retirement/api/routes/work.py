@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 
-from retirement.api.office import InOffice, Number, Typed, as_asked
+from retirement.api.office import InOffice, InPieces, Number, Typed, as_asked
 from retirement.api.people import Person
 from retirement.api.permissions import AtGate, Viewer, allowed
 from retirement.api.refusals import Missing
@@ -41,9 +41,9 @@ class Evidence(BaseModel):
 
 @router.get("/queue", summary="Learners by state, who is late or stuck, and what the ledger has open")
 async def queue(office: InOffice, _: Viewer) -> dict[str, Any]:
-    """As `retirement status --json`, without the schedules."""
+    """As `retirement status --json`."""
     async with office.opened() as site:
-        return await overview(office.configuration, site)
+        return await overview(office.configuration, site) | {"schedules": await office.schedules()}
 
 
 @router.get("/services", summary="Which services are called")
@@ -70,12 +70,14 @@ async def breaker(
 
 
 @router.get("/receipts", summary="What services have still to confirm")
-async def receipts(office: InOffice, _: Viewer, every: bool = False, user_id: _UserId | None = None) -> dict[str, Any]:
+async def receipts(
+    office: InOffice, _: Viewer, piece: InPieces, every: bool = False, user_id: _UserId | None = None
+) -> dict[str, Any]:
     """With the words of `retirement verify --json`, and no service is asked; `every`: confirmed ones as well."""
     async with office.opened() as site:
-        found = await site.ledger.receipts.find(user_id=user_id, open_only=not every)
-        rows = [listed.receipt(each, overdue=is_overdue(site, each)) for each in found if each.operation]
-    return {"receipts": rows}
+        found = await site.ledger.receipts.asked(user_id=user_id, open_only=not every, most=piece.end)
+        rows = [listed.receipt(each, overdue=is_overdue(site, each)) for each in piece.of(found)]
+    return {"receipts": rows, "more": piece.is_cut(found)}
 
 
 @router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")
