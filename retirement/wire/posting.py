@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from retirement.errors import LedgerError
+from retirement.errors import ConfigError, LedgerError
 from retirement.wire.proxies import transport
 
 #: Seconds of a whole post, whatever its parts take.
@@ -22,6 +22,8 @@ def post_lines(name: str, url: str, lines: bytes, seconds: float = SECONDS) -> N
             status = thread.submit(lambda: asyncio.run(_posted(url, lines, seconds))).result()
         except TimeoutError:
             raise LedgerError(f"{name}: did not answer within {seconds:g} seconds") from None
+        except ConfigError as error:  # a proxy or certificates of the environment
+            raise LedgerError(f"{name}: cannot be posted to: {error}") from None
         except httpx.HTTPError as error:
             raise LedgerError(f"{name}: cannot be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:

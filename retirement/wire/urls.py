@@ -4,11 +4,14 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
+
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PUNYCODE = (
     "has a host outside ASCII; write its punycode (xn--…), as "
     "`python3 -c \"print('HOST'.encode('idna').decode())\"` prints it"
 )
+_NO_HOST = "has a host that is no name and no address; look at its spelling"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f:.]+")
 
 
@@ -31,6 +34,11 @@ def _problem_of_form(url: str, parts: SplitResult, host: str) -> str | None:
         return _PUNYCODE
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _CHARACTERS.fullmatch(url):
         return "is no URL with scheme and host; write it as https://HOST[:PORT][/PATH]"
+    try:
+        _ = httpx.URL(url).host
+    except (httpx.InvalidURL, UnicodeError):
+        # Punycode that says nothing, an address with a number too many: the HTTP library would raise at each request.
+        return _NO_HOST
     if parts.username is not None or "?" in url or "#" in url:
         return "must be a base URL: no user, query or fragment"
     return None

@@ -53,6 +53,14 @@ def test_an_address_that_cannot_be_taken_apart_is_refused(desk: Desk, url: str) 
     ]
 
 
+@pytest.mark.parametrize("url", ["https://xn--a/", "https://xn--zzzzzz-99999999/"])
+def test_punycode_that_says_nothing_is_refused(desk: Desk, url: str) -> None:
+    """The HTTP library raises a ValueError of its own for it, at each request."""
+    assert desk.problems(OWN.replace(HTTPS, f"'{url}'")) == [
+        "retirement.yaml:2: lms.url: has a host that is no name and no address; look at its spelling"
+    ]
+
+
 @pytest.mark.parametrize(
     "url", [f"https://me:{SECRET}@host", "https://host/?a=b", "https://host/#top", "https://host?"]
 )

@@ -58,3 +58,11 @@ def test_an_address_that_does_not_answer_is_given_up() -> None:
         receiver.may_end.set()
     with pytest.raises(LedgerError, match="cannot be reached"):
         post_lines("ledger.head_url", f"http://127.0.0.1:{free_port()}/", b"line\n")
+
+
+def test_a_proxy_that_is_none_is_a_fault_of_the_posting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head is signed and stored by then, so that no command may end for it as for bad input."""
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://x")
+
+    with pytest.raises(LedgerError, match=r"^ledger\.head_url: cannot be posted to: HTTPS_PROXY is no proxy"):
+        post_lines("ledger.head_url", "https://heads.example.com/", b"line\n")
