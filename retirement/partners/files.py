@@ -12,10 +12,11 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from types import MappingProxyType
 
 from retirement.partners.claimed import Origin, Reported, per_org
 from retirement.partners.mapping import Partners
@@ -25,6 +26,8 @@ COLUMNS = ("user_id", "original_username", "original_email", "original_name", "d
 KNOWN = (*COLUMNS[:-1], "student_id", "created", COLUMNS[-1])
 #: What a spreadsheet takes for the beginning of a formula, or skips before one (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: No learner has other columns than the file.
+_ALL: Mapping[int, Collection[str]] = MappingProxyType({})
 #: Bytes of the longest part of a file's name; a file system takes 255 for the whole.
 _LONGEST_PART = 100
 
@@ -77,8 +80,12 @@ class Naming:
         rows: Sequence[Reported],
         orgs: Iterable[str],
         columns: Sequence[str] = COLUMNS,
+        wanted: Mapping[int, Collection[str]] = _ALL,
     ) -> Report:
-        """The file for these rows, of which the partner has `part` files before; only `orgs` are named in it."""
+        """The file for these rows, of which the partner has `part` files before; only `orgs` are named in it.
+
+        `wanted` are the columns of single learners by user id, who have nothing in the others.
+        """
         slug = self._slugs[partner]
         theirs = set(orgs)
         number = f"{self._origin.claim}-{part + 1}" if part else str(self._origin.claim)
@@ -88,7 +95,7 @@ class Naming:
             f"{self._platform}_{slug}_{self._origin.day}_claim-{number}.csv",
             {org: count for org, count in per_org(rows).items() if org in theirs},
             tuple(sorted(row.user_id for row in rows)),
-            _csv(rows, theirs, columns),
+            _csv(rows, theirs, columns, wanted),
         )
 
     @property
@@ -123,14 +130,17 @@ def _with_digest(name: str) -> str:
     return f"{slug_of(name)}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
 
 
-def _csv(rows: Sequence[Reported], orgs: set[str], columns: Sequence[str]) -> bytes:
+def _csv(
+    rows: Sequence[Reported], orgs: set[str], columns: Sequence[str], wanted: Mapping[int, Collection[str]]
+) -> bytes:
     text = io.StringIO()
     lines = csv.writer(text)
     own = [each for each in columns if each != COLUMNS[-1]]
     lines.writerow([*own, COLUMNS[-1]])
     for row in sorted(rows, key=lambda row: row.user_id):
         named = "; ".join(org for org in row.organisations if org in orgs)
-        lines.writerow([*(_cell(row.cell(each)) for each in own), _cell(named)])
+        theirs = wanted.get(row.user_id, own)
+        lines.writerow([*(_cell(row.cell(each)) if each in theirs else "" for each in own), _cell(named)])
     return text.getvalue().encode("utf-8", "replace")
 
 

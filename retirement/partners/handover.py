@@ -16,6 +16,7 @@ from retirement.partners.claimed import Origin, Reported
 from retirement.partners.destination import Destination
 from retirement.partners.files import COLUMNS, KNOWN, Naming, Report, index_of, slug_of
 from retirement.partners.sinks.kit import Allowed, Sink
+from retirement.privacy import words_of
 
 _HEADING = re.compile(r"\w{1,40}")
 
@@ -77,7 +78,7 @@ class HandOver:
             for org in row.organisations:
                 headings = self._destination.partners.headings_of(org) or row.headings_of(org)
                 if unknown := [each for each in headings if each not in KNOWN]:
-                    odd[_odd_headings(org, unknown)] += 1
+                    odd[_odd_headings(org, unknown, row)] += 1
                     found.waiting.add(row.user_id)
                     continue
                 partners = self._destination.partners.of(org)
@@ -152,12 +153,15 @@ class _Theirs:
         self.orgs: set[str] = set()
         #: In the order in which the organisations want them; one that wants none gets the usual ones.
         self.columns: dict[str, None] = {}
+        #: Of each learner those that an organisation of theirs wants.
+        self.wanted: defaultdict[int, set[str]] = defaultdict(set)
 
     def add(self, org: str, row: Reported, headings: Sequence[str]) -> None:
         """Adds a learner of one organisation, which wants these columns; none: the usual ones."""
         self.rows[row.user_id] = row
         self.orgs.add(org)
         self.columns |= dict.fromkeys(headings or COLUMNS)
+        self.wanted[row.user_id].update(headings or COLUMNS)
 
 
 def _reports(
@@ -169,12 +173,16 @@ def _reports(
         told = {user_id for each in before for user_id in each.user_ids}
         rows = [row for user_id, row in theirs.rows.items() if user_id not in told]
         if rows and sink.takes(partner):
-            yield naming.report(partner, len(before), rows, theirs.orgs, tuple(theirs.columns))
+            yield naming.report(partner, len(before), rows, theirs.orgs, tuple(theirs.columns), theirs.wanted)
 
 
-def _odd_headings(org: str, unknown: Sequence[str]) -> str:
-    """A line about headings that are no columns; the LMS may send any text as one."""
-    named = ", ".join(each if _HEADING.fullmatch(each) else "one that is no word" for each in unknown)
+def _odd_headings(org: str, unknown: Sequence[str], row: Reported) -> str:
+    """A line about headings that are no columns; the LMS may send any text as one, also what the learner is called."""
+    theirs = {*words_of(f"{row.original_username} {row.original_email} {row.original_name}")}
+    plain = (_HEADING.fullmatch(each) and theirs.isdisjoint(words_of(each)) for each in unknown)
+    named = ", ".join(
+        each if is_plain else "one that is no word" for each, is_plain in zip(unknown, plain, strict=True)
+    )
     return f"organisation {org} wants {named} as headings; set partners.headings of it to some of {', '.join(KNOWN)}"
 
 

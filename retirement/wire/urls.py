@@ -4,8 +4,6 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-import httpx
-
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PUNYCODE = (
     "has a host outside ASCII; write its punycode (xn--…), as "
@@ -34,6 +32,9 @@ def _problem_of_form(url: str, parts: SplitResult, host: str) -> str | None:
         return _PUNYCODE
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not _CHARACTERS.fullmatch(url):
         return "is no URL with scheme and host; write it as https://HOST[:PORT][/PATH]"
+    # Here, since `--help` needs no HTTP.
+    import httpx
+
     try:
         _ = httpx.URL(url).host
     except (httpx.InvalidURL, UnicodeError):

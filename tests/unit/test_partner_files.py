@@ -191,7 +191,12 @@ async def test_an_organisation_gets_the_columns_that_it_wants(world: World, tmp_
 async def test_headings_that_are_no_columns_keep_their_learners_only(world: World, tmp_path: Path) -> None:
     """In one line for the organisation, which quotes no odd text of the LMS."""
     odd = rows(
-        row(1, orgs_config=[{"org": "A", "field_headings": ["user_id", "shoe", "ana@example.com"]}]),
+        row(
+            1,
+            orgs_config=[
+                {"org": "A", "field_headings": ["user_id", "shoe", "ana@example.com", "Canary1", "G\u00f3mez"]}
+            ],
+        ),
         row(2, orgs_config=[{"org": "B", "field_headings": []}]),
     )
 
@@ -199,7 +204,8 @@ async def test_headings_that_are_no_columns_keep_their_learners_only(world: Worl
 
     assert (found.waiting, set(lines)) == ({1}, {"B"})
     (line,) = found.problems
-    assert line.startswith("organisation A wants shoe, one that is no word as headings; set partners.headings of it")
+    odd_ones = ", ".join(["one that is no word"] * 3)
+    assert line.startswith(f"organisation A wants shoe, {odd_ones} as headings; set partners.headings of it")
     assert line.endswith(": 1 learners wait")
 
 
@@ -211,6 +217,18 @@ async def test_a_partner_of_two_organisations_gets_the_columns_of_both(world: Wo
     _, lines = await _delivered(world, tmp_path, both, *rows(row(1, orgs_config=wants)))
 
     assert lines == {"One": [["user_id", "original_email", "organisation"], ["1", "canary1@example.com", "A; B"]]}
+
+
+async def test_a_learner_has_nothing_in_a_column_that_only_another_organisation_wants(
+    world: World, tmp_path: Path
+) -> None:
+    """Such as the e-mail address, where the organisation of the learner wants the number only."""
+    mine, theirs = {"org": "A", "field_headings": ["user_id"]}, {"org": "B", "field_headings": ["original_email"]}
+    given = rows(row(1, orgs_config=[mine]), row(2, orgs_config=[theirs]))
+
+    _, lines = await _delivered(world, tmp_path, Partners({"A": ("One",), "B": ("One",)}), *given)
+
+    assert lines["One"][1:] == [["1", "", "A"], ["", "canary2@example.com", "B"]]
 
 
 @pytest.mark.parametrize(
