@@ -38,7 +38,7 @@ class Place:
     pair: Pair
     account: Account | None = None
     final: str = ""
-    services: set[str] = field(default_factory=set)  #: that have the new name
+    services: tuple[str, ...] = ()  #: that have the new name; a set for each pair would be most of what is kept
     problems: list[str] = field(default_factory=list)
     left: Finding | None = None  #: why nothing is done for it
 
@@ -197,7 +197,7 @@ class Replacement:
     async def _enter(self, service: str, places: Sequence[Place], number: int) -> None:
         await self.site.ledger.renames.done(number, service, [each.user_id for each in places])
         for place in places:
-            place.services.add(service)
+            place.services = (*place.services, service)
 
     def _results(self) -> bytes:
         text = io.StringIO()
@@ -241,7 +241,7 @@ async def _go_on(site: Site, place: Place, progress: Progress) -> None:
         return  # the name that the account has now is the retired one, which no service gets from here
     place.account = await site.lms.accounts.numbered(progress.user_id)
     place.final = place.account.username if place.account else ""
-    place.services = {LMS, *progress.services}
+    place.services = (LMS, *progress.services)
 
 
 async def _by_name(site: Site, pairs: Sequence[Pair]) -> dict[str, Account]:

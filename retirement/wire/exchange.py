@@ -51,7 +51,7 @@ class Exchange:
         finally:
             await flow.aclose()
 
-    async def _answer(self, name: str, request: httpx.Request, bounds: Bounds) -> tuple[httpx.Response, bytes]:
+    async def _answer(self, name: str, request: httpx.Request, bounds: Bounds) -> tuple[httpx.Response, bytearray]:
         limit = asyncio.timeout(bounds.whole)
         try:
             async with limit:
@@ -68,11 +68,11 @@ class Exchange:
             reason = f"the answer was not whole within {bounds.whole:g} s"
             raise Transient(self._service, name, None, reason, in_doubt=True) from None
 
-    async def _body(self, name: str, response: httpx.Response, largest: int) -> bytes:
+    async def _body(self, name: str, response: httpx.Response, largest: int) -> bytearray:
         unpacked = _Unpacked(response.headers.get("content-encoding", ""), largest)
         if response.is_stream_consumed:
             # A stand-in of a test, made with its body.
-            return response.content
+            return bytearray(response.content)
         async for chunk in response.aiter_raw():
             if not unpacked.takes(chunk):
                 reason = f"the answer is larger than {largest // MEGABYTE} MB"
@@ -122,11 +122,11 @@ class _Unpacked:
         self._packed += len(chunk)
         return max(self._packed, len(self._data)) <= self._largest
 
-    def whole(self) -> bytes:
+    def whole(self) -> bytearray:
         """The body, when all pieces are there."""
         if self._inflater and self._packed and not self._inflater.eof:
             raise httpx.DecodingError("it ends in the middle")
-        return bytes(self._data)
+        return self._data
 
     def _inflated(self, inflater: "zlib._Decompress", chunk: bytes, room: int) -> bytes:
         try:

@@ -102,8 +102,8 @@ class Reply:
 Judge = Callable[[Reply], bool | None]
 
 
-def read(service: str, request: str, response: httpx.Response, content: bytes) -> Reply:
-    """The reply of an answer with this body; `request` is method and path template."""
+def read(service: str, request: str, response: httpx.Response, content: bytearray) -> Reply:
+    """The reply of an answer with this body, which is empty then; `request` is method and path template."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     data: Any = None
     if not content:
@@ -122,9 +122,11 @@ def read(service: str, request: str, response: httpx.Response, content: bytes) -
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-def _decoded(content: bytes) -> Any:
+def _decoded(content: bytearray) -> Any:
     """The value of a JSON body. Raises `ValueError`, also for text that JSON allows and UTF-8 does not."""
     text = content.decode(jsonlib.detect_encoding(content))
+    # The LMS lists all learners of a state in one answer: a second copy of it is given up before it is read.
+    content.clear()
     value = jsonlib.loads(text)
     if _HALF.search(text):
         jsonlib.dumps(value, ensure_ascii=False).encode()
