@@ -5,8 +5,9 @@ from dataclasses import asdict
 import typer
 
 from retirement.cli.command import Call, command
+from retirement.cli.engine import engine_of
 from retirement.config import Configuration
-from retirement.flows.kit.server import PrefectServer, running
+from retirement.flows.kit.server import PrefectServer
 from retirement.reports import DONE
 
 app = typer.Typer(help="What the Prefect server does by itself: end dead runs, tell operators.", no_args_is_help=True)
@@ -22,7 +23,7 @@ def _group() -> None:
 async def apply(call: Call) -> int:
     """Put channels and automations on the Prefect server, as `serve` does, and remove those that left the file."""
     chosen = call.configuration
-    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes) as engine:
+    async with engine_of(chosen) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.automations import apply as put
 

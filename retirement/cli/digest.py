@@ -10,11 +10,12 @@ import typer
 from retirement.certificate import markup, paper
 from retirement.certificate.page import Page
 from retirement.cli.command import Call, command
+from retirement.cli.engine import engine_of
 from retirement.cli.files import new_file
 from retirement.cli.output import tables
 from retirement.config import Occasion
 from retirement.errors import ConfigError
-from retirement.flows.kit.server import in_use, running
+from retirement.flows.kit.server import in_use
 from retirement.flows.kit.watchdog import next_runs
 from retirement.reports import DONE, SOME_FAILED, day, month_page
 from retirement.reports.month import Month, read_month
@@ -89,7 +90,7 @@ def _files(html: Path | None, pdf: Path | None) -> dict[str, str | None]:
 
 async def _sent(call: Call, found: Today | Month) -> "list[Arrival]":
     chosen = call.configuration
-    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes):
+    async with engine_of(chosen):
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.posting import send_month, send_today
 

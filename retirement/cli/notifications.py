@@ -3,8 +3,8 @@
 import typer
 
 from retirement.cli.command import Call, command
+from retirement.cli.engine import engine_of
 from retirement.errors import ConfigError
-from retirement.flows.kit.server import running
 from retirement.reports import DONE, SOME_FAILED
 
 app = typer.Typer(help="The channels by which operators are told.", no_args_is_help=True)
@@ -22,7 +22,7 @@ async def test(call: Call) -> int:
     chosen = call.configuration
     if not chosen.notifications:
         raise ConfigError(f"{chosen.source}: notifications: there are no channels; add one, such as {{name, url}}")
-    async with running(keep_days=chosen.engine_retention_days, keep_minutes=chosen.engine.keep_minutes):
+    async with engine_of(chosen):
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.channels import send_tests
 

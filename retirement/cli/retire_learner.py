@@ -9,12 +9,12 @@ import typer
 from retirement import reports
 from retirement.cli.asking import YesOption, agreed
 from retirement.cli.command import Call, code_of, command
+from retirement.cli.engine import engine_of
 from retirement.cli.options import DryRunOption, require_keepable
 from retirement.cli.output import errors
 from retirement.cli.secrets import secret_block
 from retirement.cli.shown_reports import link, reports_table, run_lines
 from retirement.config import Configuration
-from retirement.flows.kit.server import running
 from retirement.reports import DONE, SOME_FAILED
 from retirement.retire.preview import let_through, preview
 from retirement.site import Site, ready
@@ -55,8 +55,7 @@ async def retire_learner(
 
 
 async def _retire(call: Call, site: Site, user_id: int, configuration: Configuration) -> int:
-    keep_days, keep_minutes = configuration.engine_retention_days, configuration.engine.keep_minutes
-    async with running(keep_days=keep_days, keep_minutes=keep_minutes) as engine:
+    async with engine_of(configuration) as engine:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.retire_learner import retire_by_id
 

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from retirement import reports
 from retirement.cli.command import Call, code_of, command
+from retirement.cli.engine import engine_of
 from retirement.cli.findings import findings_table
 from retirement.cli.output import console, errors, show_errors
 from retirement.cli.secrets import secret_block
 from retirement.cli.shown_reports import link, reports_table, run_lines
 from retirement.errors import Defect, EngineLost, RetirementError
-from retirement.flows.kit.server import PrefectServer, ends_with_us, running
+from retirement.flows.kit.server import PrefectServer, ends_with_us
 from retirement.ledger import Asked
 from retirement.pipeline.endings import Report
 from retirement.queue.consent import how_to_answer
@@ -40,9 +41,7 @@ async def retire_queue(
     """Retire all learners whose cool-off is over, one flow each."""
     async with (
         ready(call.config, secret_block) as (configuration, _),
-        running(
-            keep_days=configuration.engine_retention_days, keep_minutes=configuration.engine.keep_minutes
-        ) as engine,
+        engine_of(configuration) as engine,
     ):
         document, found, error = await queue_run(limit, cool_off_days, engine, show=not call.as_json)
         where = run_lines(engine, document["flow_run"])

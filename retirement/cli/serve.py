@@ -14,6 +14,7 @@ import typer
 from retirement.api.listening import listening
 from retirement.cli.automations import ui_url
 from retirement.cli.command import Call, command
+from retirement.cli.engine import engine_of
 from retirement.cli.next_times import lines
 from retirement.cli.output import console, errors
 from retirement.config import Configuration
@@ -21,7 +22,7 @@ from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.flows.kit import lock
 from retirement.flows.kit.counted import one_line_each
 from retirement.flows.kit.own_file import digest, require_own
-from retirement.flows.kit.server import PrefectServer, engine_folder, restart, running
+from retirement.flows.kit.server import PrefectServer, engine_folder, restart
 from retirement.flows.kit.watchdog import EngineLog, Watchdog, seen
 from retirement.ledger import opened
 from retirement.process import claim, home, waiting
@@ -39,8 +40,7 @@ async def serve(
     _hand_on(chosen.source)
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
-    retained = chosen.engine_retention_days
-    async with running(port, retained, 0) as engine, _alone(), listening(chosen) as at_the_door:
+    async with engine_of(chosen, port, 0) as engine, _alone(), listening(chosen) as at_the_door:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles

@@ -107,6 +107,7 @@ class _Writer:
             "cleanup_schedule": self.line(configuration.cleanup_schedule),
             "digest_schedule": self.line(configuration.digest_schedule),
             "engine_retention_days": configuration.engine_retention_days,
+            "engine_events": configuration.engine_events.value,
             "expire_schedule": self.line(configuration.expire_schedule),
             "expire_texts_schedule": self.line(configuration.expire_texts_schedule),
             "partner_reports": self.line(configuration.partner_reports),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 from pydantic import Field, SecretStr
 
@@ -91,6 +92,13 @@ class RetrySettings(Settings):
     seconds: float = Field(default=45, ge=0, le=600, description="Longest time for the tries of one call.")
     task_retries: int = Field(default=2, ge=0, le=20, description="How often the engine repeats a step after that.")
     task_delay_seconds: float = Field(default=60, ge=0, le=3600, description="Wait between those repeats.")
+
+
+class EngineEvents(StrEnum):
+    """Which events the feed of Prefect's server keeps, where we start that server."""
+
+    RUNS = "runs"  #: what becomes of runs, what automations and people do
+    ALL = "all"  #: each state of each step as well
 
 
 class EngineSettings(Settings):
@@ -239,6 +247,11 @@ class GeneralSettings(Settings):
     engine_retention_days: int | None = Field(
         default=90, ge=1, le=3650, description="Days that our Prefect server keeps a run which ended; null: for ever."
     )
+    engine_events: EngineEvents = Field(
+        default=EngineEvents.RUNS,
+        description="What the *Event Feed* of our Prefect server keeps: `runs`: what becomes of runs, and what "
+        "automations and people do; `all`: each state of each step as well, for more than twice the space.",
+    )
     expire_schedule: Text | None = Field(
         default=None,
         description="Cron line by which `serve` deletes delivered partner reports; none: only `retirement "
@@ -309,6 +322,7 @@ class Configuration:
     expire_texts_schedule: str | None
     digest_schedule: str | None
     engine_retention_days: int | None
+    engine_events: EngineEvents
     partner_reports: str | None
     username_replacements: str | None
     timezone: str | None

@@ -62,6 +62,7 @@ KINDS = {
     "bool": "true or false",
     "Forum": "text",
     "Moves": "text",
+    "EngineEvents": "text",
     "Literal": "text",
 }
 

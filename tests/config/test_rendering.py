@@ -55,6 +55,7 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
         *("lms", "cool_off_days", "deadline_days", "lease_seconds"),
         *("queue", "guard", "retry", "breaker", "engine", "reconcile_schedule", "verify_schedule", "cleanup_days"),
         "engine_retention_days",
+        "engine_events",
         *("services", "pipeline"),
     ]
     assert shown == yaml.safe_load(yaml.safe_dump(shown))

@@ -63,6 +63,7 @@ class PrefectServer:
     pid: int = 0
     born: float = 0.0  #: when that process began: pids are used again
     keep_days: int | None = None  #: after which a server of ours deletes runs that have ended; None: never
+    every_event: bool = False  #: whether a server of ours keeps the states of steps in its feed too
 
     @property
     def is_ours(self) -> bool:
@@ -76,14 +77,18 @@ class PrefectServer:
 
 @asynccontextmanager
 async def running(
-    port: int | None = None, keep_days: int | None = None, keep_minutes: float | None = None
+    port: int | None = None,
+    keep_days: int | None = None,
+    keep_minutes: float | None = None,
+    every_event: bool = False,
 ) -> AsyncIterator[PrefectServer]:
     """A Prefect server to work with: the operator's, one that is up already, or one for this while.
 
     Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
     may share one server of ours; the last one out stops it, or lets a process of its own keep it up for
     `keep_minutes` more; None leaves one that is kept up as it is. Where this one starts it, it deletes runs that ended
-    more than `keep_days` ago. Raises `ConfigError` when none can be had.
+    more than `keep_days` ago, and its feed of events has the states of steps with `every_event` only.
+    Raises `ConfigError` when none can be had.
     """
     if external := operators_server():
         engine = PrefectServer(external, "external")
@@ -93,7 +98,7 @@ async def running(
         return
     folder = _folder()
     async with _alone(folder):
-        engine = await _up(folder, port) or await _start(folder, port, keep_days)
+        engine = await _up(folder, port) or await _start(folder, port, keep_days, every_event)
         _sign_in(folder, engine)
     abandon = partial(_abandon, folder, engine)
     last_acts.append(abandon)
@@ -185,7 +190,7 @@ async def restart(engine: PrefectServer) -> None:
     async with _alone(folder):
         await asyncio.to_thread(_stop, _recorded(folder) or engine)
         port = int(engine.api_url.removesuffix("/api").rpartition(":")[2])
-        _sign_in(folder, await _start(folder, port, engine.keep_days))
+        _sign_in(folder, await _start(folder, port, engine.keep_days, engine.every_event))
 
 
 @contextmanager
@@ -260,15 +265,15 @@ def _pointed_at(engine: PrefectServer, folder: Path) -> Iterator[None]:
         yield
 
 
-async def _start(folder: Path, port: int | None, keep_days: int | None) -> PrefectServer:
+async def _start(folder: Path, port: int | None, keep_days: int | None, every_event: bool) -> PrefectServer:
     log = home() / "logs" / "engine.log"
     port = _chosen_port(port)
     with waiting("Prefect's server to start"):
         address = await asyncio.to_thread(postgres.start, folder)
-        environment = _environment(folder, port, lock.made(folder), address) | retention(keep_days)
+        environment = _environment(folder, port, lock.made(folder), address) | retention(keep_days) | feed(every_event)
         process = _spawn(port, environment, log)
         database = "postgresql" if address else "sqlite"
-        engine = PrefectServer(_api_url(port), database, process.pid, users.born(process.pid), keep_days)
+        engine = PrefectServer(_api_url(port), database, process.pid, users.born(process.pid), keep_days, every_event)
         try:
             await _wait_until_up(engine, process, log)
         except BaseException:
@@ -311,6 +316,12 @@ def retention(days: int | None) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(days * 86_400),
     }
+
+
+def feed(every_event: bool) -> dict[str, str]:
+    """The variables of a server whose feed of events has the states of steps, or has not."""
+    # A module of ours, by name: what it imports is Prefect's, whose settings are not made yet.
+    return {} if every_event else {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "retirement.flows.kit.fewer_events"}
 
 
 def _spawn(port: int, environment: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
