@@ -178,6 +178,6 @@ async def test_a_file_of_the_archive_that_unpacks_without_end_is_cut_off(monkeyp
     async def bomb(_name: str) -> bytes:
         return gzip.compress(b"{}\n" * FEW)
 
-    store_of(archive)["read"] = bomb
+    store_of(archive)["stored"] = bomb
     with pytest.raises(Refused, match="the file is not what was written to it"):
         await archive.withdraw("http://127.0.0.1:9/attic/raw/x.json.gz", 7, datetime.now(UTC), lambda: None)
