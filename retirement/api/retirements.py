@@ -81,7 +81,7 @@ class Retirements:
             asked = await site.ledger.learners.ask_for_run(user_id)
             try:
                 await self._start(user_id, early)
-            except Exception:
+            except Exception:  # raised again; whatever it was, no run has the place
                 await site.ledger.learners.unask_for_run(user_id, asked)
                 raise
 

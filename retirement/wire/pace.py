@@ -235,8 +235,7 @@ class Pace:
 
     def _set(self, limit: int) -> None:
         self._begins = self._begins and limit >= self.limit
-        for _ in range(self.limit - limit):
-            self._owed += 1
+        self._owed += max(0, self.limit - limit)
         for _ in range(limit - self.limit):
             if self._owed:
                 self._owed -= 1

@@ -66,7 +66,7 @@ async def lms(desk: Desk) -> Lms:
         desk.world.seed(*(holder(each, state=None) for each in ("ana", "ben")), states=shipped("default").lms_states)
         client = desk.world.sandbox.clients["door"]
     lms = Lms(desk)
-    desk.provider = lms  # type: ignore[assignment]
+    desk.provider = lms  # type: ignore[assignment] # as much of one as the desk asks
     desk.settings = {
         "url": URL,
         "provider": "lms",
@@ -163,7 +163,7 @@ async def test_a_code_without_its_verifier_is_refused_by_the_lms(lms: Lms) -> No
         "code": told["code"],
         "redirect_uri": f"{URL}/sign-in/callback",
         "code_verifier": "guessed",
-        **lms.desk.world.sandbox.clients["door"],  # type: ignore[union-attr]
+        **lms.desk.world.sandbox.clients["door"],  # type: ignore[union-attr] # the desk has its site
     }
     async with httpx.AsyncClient(transport=lms.transport, base_url=LMS) as client:
         answer = await client.post("/oauth2/access_token", data=form)

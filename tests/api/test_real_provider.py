@@ -49,7 +49,7 @@ class Real:
         said = {"iss": self.issuer, "sub": subject, "aud": CLIENT, "iat": now, "exp": now + 300}
         private = load_pem_private_key(self.storage.jwk.as_pem(is_private=True), None)
         head = {"typ": "at+jwt", "kid": self.storage.jwk.as_dict().get("kid")}
-        return jwt.encode(said, private, "RS256", headers=head)  # type: ignore[arg-type]
+        return jwt.encode(said, private, "RS256", headers=head)  # type: ignore[arg-type] # any kind of key, says its type
 
 
 @pytest.fixture

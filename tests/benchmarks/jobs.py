@@ -33,7 +33,7 @@ BY = ["--reason", "benchmark", "--by", "bench"]
 #: What grows with the learners; the sandbox and the S3 server are processes of their own, and not in the table.
 HELD = (
     "what grows: `reported` and `archived` hold one answer while they read it, in which the LMS lists all learners of\n"
-    "its states (2.9 kB for a learner: it has no pages, and no day of one request is divided); `replaced` holds the\n"
+    "its states (some 3 kB a learner: it has no pages, and no day of one request is divided); `replaced` holds the\n"
     "pairs of the file, what came of each, and the table of results"
 )
 

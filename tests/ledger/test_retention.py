@@ -153,3 +153,25 @@ def test_a_text_that_is_gone_by_another_hand_is_still_found(sqlite_desk: Desk) -
 
     assert problem
     assert "no entry says that it was taken out" in problem.sentence
+
+
+def test_an_old_entry_keeps_its_text_while_its_row_was_written_lately(sqlite_desk: Desk) -> None:
+    """A hold that was placed long ago and ended today: both entries say the same of why it was."""
+    desk = signed(sqlite_desk)
+    asyncio.run(last_year(desk))
+
+    async def release() -> None:
+        async with desk.open() as ledger:
+            (held,) = [each for each in await ledger.holds.find() if each.user_id == 18]
+            await ledger.holds.release(held.id, by="legal", reason="the case is closed")
+
+    asyncio.run(release())
+    taken(desk)
+
+    with_it = ["Canary held" in json.dumps([each.facts, each.rows]) for each in entries(desk)]
+    assert sum(with_it) == 2
+    assert verify(desk.place).problem is None
+    desk.clock.forward(YEAR.total_seconds())
+    taken(desk)
+    assert "held" not in texts(desk)
+    assert verify(desk.place).problem is None

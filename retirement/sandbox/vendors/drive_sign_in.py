@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 from typing import Any
-
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from jwt.types import Options
 
 from retirement.sandbox import gates
 from retirement.sandbox.routing import Call, Route
+from retirement.sandbox.vendors.assertions import GRANT, SigningKey, Tokens, token_error
 from retirement.sandbox.wire import AbortError, Answer, Request, as_json
 from retirement.sandbox.world import World
 from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
@@ -23,36 +16,20 @@ from retirement.sandbox.world.tokens import NO_ACCOUNT, Principal
 ACCOUNT = "partner-reports@sandbox.iam.gserviceaccount.com"
 SCOPE = "https://www.googleapis.com/auth/drive"
 PATH = "/token"
-_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFETIME = timedelta(seconds=3599)
 #: The longest time between `iat` and `exp`, and how far a clock may be ahead of Google's.
 _LONGEST_S, _AHEAD_S = 3600, 300
-#: Claims have an answer each.
-_SIGNATURE_ONLY: Options = {
-    "verify_aud": False,
-    "verify_exp": False,
-    "verify_iat": False,
-    "verify_nbf": False,
-    "verify_sub": False,
-}
-_SECRET = b"drive-sandbox-tokens"
-
-
-@cache
-def _key() -> rsa.RSAPrivateKey:
-    """The account's key; made when first needed, since few tests need it."""
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+_KEY = SigningKey()
+_TOKENS = Tokens("ya29", b"drive-sandbox-tokens")
 
 
 def account_key(url: str) -> dict[str, Any]:
     """The key of the service account, as Google gives it; `url` is where the simulated Google answers."""
-    kind = serialization.PrivateFormat.PKCS8
-    pem = _key().private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
     return {
         "type": "service_account",
         "project_id": "sandbox",
         "private_key_id": "sandbox-1",
-        "private_key": pem,
+        "private_key": _KEY.pem,
         "client_email": ACCOUNT,
         "client_id": "100000000000000000001",
         "token_uri": f"{url}{PATH}",
@@ -65,52 +42,40 @@ def refused(status: int, reason: str, text: str) -> Answer:
     return as_json({"error": {"code": status, "message": text, "errors": errors}}, status)
 
 
-def _token_error(error: str, text: str, status: int = 400) -> Answer:
-    return as_json({"error": error, "error_description": text}, status)
-
-
 def token(call: Call) -> Answer:
     form = call.request.form
-    if form.get("grant_type") != _GRANT:
-        return _token_error("unsupported_grant_type", "Invalid grant_type")
+    if form.get("grant_type") != GRANT:
+        return token_error("unsupported_grant_type", "Invalid grant_type")
     host = call.request.headers.get("host", "")
     if problem := _problem_of(form.get("assertion", ""), (f"http://{host}{PATH}", f"https://{host}{PATH}")):
         return problem
-    until = (call.world.now() + _LIFETIME).isoformat()
+    given = _TOKENS.until(call.world.now() + _LIFETIME)
     seconds = int(_LIFETIME.total_seconds())
-    return as_json({"access_token": f"ya29!{until}!{_mac(until)}", "expires_in": seconds, "token_type": "Bearer"})
+    return as_json({"access_token": given, "expires_in": seconds, "token_type": "Bearer"})
 
 
 def _problem_of(assertion: str, audiences: tuple[str, ...]) -> Answer | None:
     """None for an assertion that the account has signed, for this endpoint, this scope and itself, and not for long."""
-    try:
-        claims = jwt.decode(assertion, _key().public_key(), ["RS256"], _SIGNATURE_ONLY)
-    except jwt.InvalidTokenError:
-        return _token_error("invalid_grant", "Invalid JWT Signature.")
+    claims = _KEY.claims(assertion)
+    if claims is None:
+        return token_error("invalid_grant", "Invalid JWT Signature.")
     if claims.get("iss") != ACCOUNT:
-        return _token_error("invalid_grant", "Invalid grant: account not found")
+        return token_error("invalid_grant", "Invalid grant: account not found")
     if claims.get("aud") not in audiences:
-        return _token_error("invalid_grant", "Invalid JWT: Failed audience check.")
+        return token_error("invalid_grant", "Invalid JWT: Failed audience check.")
     if claims.get("sub", ACCOUNT) != ACCOUNT:
-        return _token_error("unauthorized_client", "Client is unauthorized to retrieve access tokens", 401)
+        return token_error("unauthorized_client", "Client is unauthorized to retrieve access tokens", 401)
     if SCOPE not in str(claims.get("scope", "")).split():
-        return _token_error("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
+        return token_error("invalid_scope", "Invalid OAuth scope or ID token audience provided.")
     begins, ends, now = claims.get("iat", 0), claims.get("exp", 0), time.time()
     if not (begins - _AHEAD_S <= now < ends and ends - begins <= _LONGEST_S):
-        return _token_error("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
+        return token_error("invalid_grant", "Invalid JWT: Token must be a short-lived token (60 minutes)")
     return None
-
-
-def _mac(until: str) -> str:
-    return hmac.new(_SECRET, until.encode(), hashlib.sha256).hexdigest()
 
 
 def gate(request: Request, world: World) -> Principal:
     """A token that the endpoint above issued, and that has not expired."""
-    word, _, given = request.headers.get("authorization", "").partition(" ")
-    _, until, mac = [*given.split("!"), "", ""][:3]
-    is_good = word == "Bearer" and hmac.compare_digest(mac, _mac(until))
-    if not is_good or datetime.fromisoformat(until) <= world.now():
+    if not _TOKENS.is_good(request, world.now()):
         raise AbortError(refused(401, "authError", "Invalid Credentials"))
     return NO_ACCOUNT
 

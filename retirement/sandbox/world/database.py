@@ -144,7 +144,7 @@ def _create_tables(connection: Connection, *, in_files: bool) -> None:
         table.create(mapped, checkfirst=False)
         if place and table.name in VIEWS:
             view = f"{place}.{VIEWS[table.name]}"
-            connection.exec_driver_sql(f"CREATE VIEW {view} AS SELECT * FROM {table.name}")  # noqa: S608
+            connection.exec_driver_sql(f"CREATE VIEW {view} AS SELECT * FROM {table.name}")  # noqa: S608 - as above
     connection.execution_options(schema_translate_map=None)
 
 
