@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from retirement.flows.kit.environment import foreign, of_a_child, without_proxy
-from tests.flows.conftest import Answer, without_ours
-from tests.patient import PATIENCE
+from tests.flows.conftest import Answer, the_server, without_ours
+from tests.patient import PATIENCE, until
 from tests.ports import free_port
 
-pytestmark = pytest.mark.dear(seconds=40)
+pytestmark = pytest.mark.dear(seconds=55)
 
 #: Starts an engine, asks it nothing, and stops it.
 START_AN_ENGINE = """
@@ -34,6 +34,11 @@ async def main():
 
 asyncio.run(main())
 """
+
+#: The same, and leaves it to the process that keeps it for so many minutes.
+USE_AN_ENGINE = START_AN_ENGINE.replace("running()", "running(keep_minutes=float(sys.argv[1]))").replace(
+    "import asyncio", "import asyncio, sys"
+)
 
 #: A site whose LMS is never asked.
 CONFIG = (
@@ -124,6 +129,27 @@ def test_an_account_without_a_name_has_an_engine_and_no_proxy_is_asked() -> None
         rmtree(home)
 
     assert (done.returncode, done.stdout.startswith("http://127.0.0.1:")) == (0, True), done.stderr
+
+
+def test_a_server_that_is_kept_is_there_for_the_next_command_and_goes_with_the_one_that_keeps_none(
+    own_home: Path,
+) -> None:
+    """The second command starts nothing; after the third neither server nor database is left."""
+    environment = {**without_ours(os.environ), "RETIREMENT_HOME": str(own_home)}
+
+    def used(minutes: float) -> str:
+        command = [sys.executable, "-c", USE_AN_ENGINE, str(minutes)]
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    first, server = used(60), the_server(own_home)
+    assert (used(60), the_server(own_home)) == (first, server)
+    assert psutil.pid_exists(server)
+
+    assert used(0) == first
+    until(lambda: left(own_home) == [])
+    assert not psutil.pid_exists(server)
 
 
 class Foreign(BaseHTTPRequestHandler):
