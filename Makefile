@@ -83,8 +83,10 @@ format: $(VENV)/.installed-dev ## rewrite files in the house's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.installed ## write what is read from the code: docs/reference, deployments/automations
+docs: $(VENV)/.installed-dev ## write what is read from the code: docs/reference, deployments/automations
 	@$(BIN)/python -m docs.generate
+	@$(BIN)/python -m tests.contract --write
+	@$(BIN)/python -m tests.browser.buttons
 
 images: $(VENV)/.installed-dev browser ## write the pictures of docs/images again, each by the test that looks at its page
 	@$(BIN)/python -m pytest --images tests/browser/test_pages.py tests/browser/test_digest.py tests/browser/test_door.py

@@ -1,4 +1,7 @@
-"""Writes what is read from the code, docs/reference and the automations: `python -m docs.generate [--check]`."""
+"""Writes what is read from the code, docs/reference and the automations: `python -m docs.generate [--check]`.
+
+`make docs` does that, and writes the two pages that only tests can tell.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator

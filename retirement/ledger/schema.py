@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 _VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
-#: Earlier schemas with today's tables of evidence, or fewer: they can be verified before they are migrated.
-_READABLE = frozenset({"0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"})
+#: The first schema whose tables of evidence have today's columns: from it on a ledger can be verified before it is
+#: migrated, since what came later are more tables.
+_EVIDENCE_SINCE = "0001"
 _SCHEMA_LOCK = 0x52455449524553
 
 
@@ -44,9 +45,10 @@ def prepare(connection: Connection, location: LedgerLocation) -> None:
 
 def require_schema(found: str, name: str, *, written: bool = True) -> None:
     """Raises `ConfigError` unless this release writes, or at least reads, a ledger of that schema."""
-    if found == SCHEMA or (not written and found in _READABLE):
+    is_known = found in _known()
+    if found == SCHEMA or (not written and is_known and found >= _EVIDENCE_SINCE):
         return
-    if found in _known():
+    if is_known:
         raise ConfigError(f"{name}: was written by an older release: run `retirement ledger migrate`")
     raise ConfigError(f"{name}: was written by a newer release (its schema is not known here)")
 

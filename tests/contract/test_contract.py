@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
 from retirement.connectors import registry
+from tests.contract import promises, situations
 from tests.contract.catalogue import SITUATIONS
 from tests.contract.recording import PAGE, page
 from tests.contract.subjects import Subject, subjects
@@ -29,6 +32,18 @@ def test_no_operation_is_left_out() -> None:
     lines = table([Result(subject.name, "situation", "ok") for subject in SUBJECTS])
 
     assert wanted == len(SUBJECTS) == lines.index("") - 1
+
+
+def test_no_situation_is_left_out() -> None:
+    """One that the catalogue does not list would never be played."""
+    written = {
+        each
+        for module in (situations, promises)
+        for name, each in inspect.getmembers(module, inspect.iscoroutinefunction)
+        if each.__module__ == module.__name__ and [*inspect.signature(each).parameters] == ["case"] and name[0] != "_"
+    }
+
+    assert written == set(SITUATIONS)
 
 
 def test_the_recorded_requests_are_fresh() -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from retirement.config import load
 from retirement.flows.deployments import OFFERS
+from tests.browser import buttons
 from tests.plain.scheduled import plans
 
 from .source import ROOT
@@ -55,6 +56,11 @@ def test_entrypoints_are_flows(deployment: dict[str, Any]) -> None:
 def test_prefect_yaml_has_what_is_declared() -> None:
     """`serve` reads the declaration itself; the file is for `prefect deploy`."""
     assert PREFECT["deployments"] == [each.document for each in OFFERS]
+
+
+def test_the_table_of_buttons_has_every_deployment() -> None:
+    """One that it has not is clicked by no test, and is missing in docs/reference/buttons.md."""
+    assert set(buttons.FLOWS) == {each.name for each in OFFERS}
 
 
 def test_queue_reconciler_and_follow_up_are_scheduled() -> None:
