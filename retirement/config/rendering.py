@@ -147,16 +147,9 @@ class _Writer:
     def ledger(self, ledger: LedgerSettings) -> dict[str, Any] | None:
         """Of the address only the password is a secret: which database it is, operators want to see."""
         url = ledger.url and self._address(ledger.url.get_secret_value(), "ledger", "url")
-        lines = {
-            name: self.line(getattr(ledger, name))
-            for name in ("anchor", "key", "postgresql_schema", "site", "signing_key", "public_key", "head_url")
-        }
-        lists = {
-            name: list(map(self.text, getattr(ledger, name))) or None
-            for name in ("keys", "sign_command", "head_command")
-        }
-        data = {"url": url} | lines | lists | {"text_days": ledger.text_days}
-        return {name: value for name, value in data.items() if value is not None} or None
+        others = {name: value for name, value in _given(ledger).items() if name != "url"}
+        data = {"url": url} | self.plain(others, "ledger")
+        return {name: value for name, value in data.items() if value not in (None, [])} or None
 
     def databases(self, stores: DatabaseSettings) -> dict[str, str] | None:
         """As of the ledger's address only the password is a secret."""
