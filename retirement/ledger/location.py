@@ -6,10 +6,11 @@ import stat
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +24,9 @@ IDLE_SECONDS = 60
 CONNECT_SECONDS = 10
 
 _SQLITE = "sqlite+pysqlite"
+#: Statements of SQLite ledgers, which a process compiles once and not for each time that it opens one: a command that
+#: signs or verifies opens several. As many as our code has.
+_COMPILED: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,19 @@ def engine_of(
         file = location.file.resolve().as_uri()
         name, _, value = reading.partition("=")
         url = url.set(database=file, query={name: value, "uri": "true"})
+    options["execution_options"] = {"compiled_cache": _COMPILED}
     engine = create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False}, **options)
+    engine.dialect = _sqlite_dialect()
     event.listen(engine, "connect", _prepare_reading if reading or creator else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+@cache
+def _sqlite_dialect() -> Dialect:
+    """One for all ledgers of a process in SQLite: it knows the library, not the file, and what is compiled is its."""
+    with create_engine(f"{_SQLITE}://").connect() as connection:
+        return connection.dialect
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

@@ -14,6 +14,7 @@ import httpx
 import tenacity
 
 from retirement.errors import EngineLost
+from retirement.wire.certificates import certificates
 from retirement.wire.patience import MEGABYTE
 from retirement.wire.turns import IDLE_SECONDS
 
@@ -47,6 +48,7 @@ class Passing:
         self._client = httpx.AsyncClient(
             transport=transport,
             trust_env=False,
+            verify=certificates(trust_env=False),
             follow_redirects=False,
             timeout=httpx.Timeout(SILENT_SECONDS, connect=5),
             limits=httpx.Limits(
