@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -53,13 +54,22 @@ class Clock:
         return self.seconds
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signer:
     """A private key of a provider."""
 
     kid: str
     algorithm: str = "RS256"
-    private: Any = field(default_factory=lambda: rsa.generate_private_key(65537, 2048), repr=False)
+    other: Signer | None = None  #: whose private key it has, None: its own
+
+    @cached_property
+    def private(self) -> Any:
+        """Made where it is needed first: keys take longer than most tests, and all workers read this module."""
+        if self.other:
+            return self.other.private
+        if self.algorithm == "ES256":
+            return ec.generate_private_key(ec.SECP256R1())
+        return rsa.generate_private_key(65537, 2048)
 
     @property
     def public(self) -> dict[str, Any]:
@@ -73,9 +83,8 @@ class Signer:
         return jwt.encode(dict(claims), self.private, self.algorithm, headers={"kid": self.kid, **head})
 
 
-#: Made once: keys take longer than most tests.
 FIRST, SECOND, FOREIGN = Signer("first"), Signer("second"), Signer("first")
-ELLIPTIC = Signer("elliptic", "ES256", ec.generate_private_key(ec.SECP256R1()))
+ELLIPTIC = Signer("elliptic", "ES256")
 LMS_KEY = Signer("lms", "RS512")
 
 

@@ -88,8 +88,8 @@ BAD: Mapping[str, Callable[[], str]] = {
     "of a list of algorithms": lambda: _unsigned({"alg": ["RS256"], "kid": "first"}, claims(), b"x"),
     "signed with the public key": _with_public_key_as_secret,
     "with a secret": lambda: jwt.encode(claims(), "a-secret-of-thirty-two-bytes-at-least", "HS256"),
-    "by another algorithm of the key": lambda: Signer("first", "RS512", FIRST.private).signed(claims()),
-    "with a key of its own": lambda: Signer("x", "RS256", SECOND.private).signed(claims(), jwk=SECOND.public),
+    "by another algorithm of the key": lambda: Signer("first", "RS512", FIRST).signed(claims()),
+    "with a key of its own": lambda: Signer("x", "RS256", SECOND).signed(claims(), jwk=SECOND.public),
     "with the address of a key": lambda: SECOND.signed(claims(), jku="https://evil.example/keys"),
     "with a critical head": lambda: FIRST.signed(claims(), crit=["exp"]),
     "of a kid that is a number": lambda: _unsigned({"alg": "RS256", "kid": 7}, claims(), b"x"),
@@ -175,7 +175,7 @@ async def test_a_key_that_is_new_is_fetched_and_one_that_is_gone_is_refused(desk
         gone = (await client.get(ME, headers=bearer(token()))).status_code
         asked = len(desk.provider.asked)
         for _ in range(20):
-            await client.get(ME, headers=bearer(token(signer=Signer("unknown", "RS256", SECOND.private))))
+            await client.get(ME, headers=bearer(token(signer=Signer("unknown", "RS256", SECOND))))
 
     assert (before, at_once, later, gone) == (200, 401, 200, 401)
     assert len(desk.provider.asked) == asked
@@ -269,7 +269,7 @@ async def test_a_token_of_the_lms_that_is_no_learners_own_is_refused(desk: Desk,
 async def test_neither_issuer_signs_for_the_other(desk: Desk) -> None:
     """A key of the LMS makes no operator, and one of the provider no learner."""
     async with desk.with_learners().open() as client:
-        made = [token(signer=Signer("lms", "RS256", LMS_KEY.private)), learner_token(signer=FIRST)]
+        made = [token(signer=Signer("lms", "RS256", LMS_KEY)), learner_token(signer=FIRST)]
         found = [(await client.get(ME, headers=bearer(each))).status_code for each in made]
 
     assert found == [401, 401]

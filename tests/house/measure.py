@@ -12,9 +12,10 @@ import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
-from radon.complexity import cc_visit
+from radon.complexity import cc_visit_ast
 from radon.visitors import Class
 from radon.visitors import Function as Measured
 
@@ -48,14 +49,18 @@ def product(*, sandbox: bool) -> list[Module]:
 
 def complexities(found: Iterable[Module]) -> Iterator[Complex]:
     """Every function and method, and functions within them by themselves."""
-    for module in found:
-        blocks = cc_visit(module.text)
-        functions = chain.from_iterable(each.methods if isinstance(each, Class) else [each] for each in blocks)
-        unique = {(each.lineno, each.name): each for each in functions}
-        for each in list(unique.values()):
-            unique |= {(inner.lineno, inner.name): inner for inner in _within(each)}
-        for each in unique.values():
-            yield Complex(module.place, each.name, each.complexity)
+    return chain.from_iterable(map(_complexities, found))
+
+
+@cache
+def _complexities(module: Module) -> list[Complex]:
+    functions = chain.from_iterable(
+        each.methods if isinstance(each, Class) else [each] for each in cc_visit_ast(module.tree)
+    )
+    unique = {(each.lineno, each.name): each for each in functions}
+    for each in list(unique.values()):
+        unique |= {(inner.lineno, inner.name): inner for inner in _within(each)}
+    return [Complex(module.place, each.name, each.complexity) for each in unique.values()]
 
 
 def _within(function: Measured) -> Iterator[Measured]:
@@ -66,7 +71,7 @@ def _within(function: Measured) -> Iterator[Measured]:
 
 def broad_excepts(module: Module) -> int:
     """How often a module catches everything."""
-    caught = [node.type for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler)]
+    caught = [node.type for node in module.nodes if isinstance(node, ast.ExceptHandler)]
     return sum(
         each is None or (isinstance(each, ast.Name) and each.id in ("Exception", "BaseException")) for each in caught
     )
@@ -76,7 +81,7 @@ def questions_about_errors(found: Iterable[Module]) -> list[tuple[str, int]]:
     """Where code outside `wire` asks an error for its class, which should say itself what happens next."""
     asked = []
     for module in found:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
                 named = {each.id for each in ast.walk(node.args[1]) if isinstance(each, ast.Name)}
                 if named & ERRORS and not within(module.name, "retirement.wire"):
@@ -105,7 +110,7 @@ def duplicates(found: Iterable[Module]) -> list[tuple[str, str]]:
 
 def _lines_of_code(module: Module) -> Iterator[tuple[int, str]]:
     imports: set[int] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     for number, line in enumerate(module.text.splitlines(), 1):
@@ -163,7 +168,7 @@ def _comments(found: Iterable[Module], lines: int) -> str:
 
 def _docstrings(found: Iterable[Module], lines: int) -> str:
     kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    nodes = (node for module in found for node in ast.walk(module.tree) if isinstance(node, kinds))
+    nodes = (node for module in found for node in module.nodes if isinstance(node, kinds))
     count = sum(len(text.splitlines()) for node in nodes if (text := ast.get_docstring(node)))
     return f"{100 * count / lines:.1f}"
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -23,13 +23,21 @@ class Module:
 
     name: str
     path: Path
-    tree: ast.Module
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Everything in the tree; a walk takes longer than most questions about what it finds."""
+        return tuple(ast.walk(self.tree))
 
     @property
     def place(self) -> str:
         return self.path.relative_to(ROOT).as_posix()
 
-    @property
+    @cached_property
     def text(self) -> str:
         return self.path.read_text(encoding="utf-8")
 
@@ -37,14 +45,14 @@ class Module:
     def lines(self) -> int:
         return len(self.text.splitlines())
 
-    @property
+    @cached_property
     def imports(self) -> frozenset[str]:
         """Every module that is imported anywhere in this one, inside functions too."""
         return frozenset(self._imported())
 
     def _imported(self) -> Iterator[str]:
         known = _names()
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -54,19 +62,21 @@ class Module:
                     yield whole if whole in known else node.module
 
     def functions(self) -> Iterator[Function]:
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield node
 
 
 @cache
+def module(path: Path) -> Module:
+    """The module of a file; one for all who ask."""
+    return Module(_name(path), path)
+
+
+@cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Every Python module below these folders."""
-    return tuple(
-        Module(_name(path), path, ast.parse(path.read_text(encoding="utf-8")))
-        for folder in folders
-        for path in sorted((ROOT / folder).rglob("*.py"))
-    )
+    return tuple(module(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
 
 
 def _name(path: Path) -> str:

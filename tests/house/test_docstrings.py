@@ -24,7 +24,7 @@ def test_no_docstring_is_formatted_for_machines() -> None:
     documented = [
         (module.place, ast.get_docstring(node) or "")
         for module in modules(*PRODUCT, *WORDS, *TESTS)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Module | ast.ClassDef | Function)
     ]
 

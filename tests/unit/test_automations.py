@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,8 +37,9 @@ def names_of(call: ast.Call) -> list[str]:
     return [part.value for each in given for part in ast.walk(each) if isinstance(part, ast.Constant)]
 
 
+@cache
 def automations(channel: ChannelSettings = CHANNEL) -> dict[str, AutomationCore]:
-    """By occasion, checked as the server checks them, their templates too."""
+    """By occasion, checked as the server checks them, their templates too; made once."""
     found = telling_automations(channel, BLOCK, "https://prefect.example.com")
     return {each["name"].rpartition(" ")[2]: AutomationCore.model_validate(each) for each in found}
 
