@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 TEST_ARGS ?=
-#: Of two cores: tests of processes wait for them often, which leaves time for two more workers.
-JOBS ?= 4
 #: Anything: `make check` also runs what is marked nightly, each case of the sweeps, and all files that are marked dear.
 NIGHTLY ?=
 DEMO_ARGS ?=
@@ -22,6 +20,9 @@ SEEDS ?= 1000
 FEW := --every-nth 16 --turns 4
 SHARE := --every-nth 8 --turns 4
 TURN ?=
+#: Workers for two cores: tests of processes wait for them often, which leaves time for two more; others seldom do.
+test: JOBS ?= 3
+every-test hostile: JOBS ?= 4
 # Hundreds of processes of a run of the tests import our code, which the first one compiles for all of them.
 unexport PYTHONDONTWRITEBYTECODE
 #: The test that sees a scheduled run: Prefect's scheduler fails silently with a SQLAlchemy that it does not know.
@@ -29,7 +30,8 @@ SCHEDULES := tests/flows/test_schedules.py
 SIMULATE_ARGS ?=
 #: Tests that share something costly go to one worker, see tests/conftest.py; the long ones come first.
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
-#: Tests with commands, servers and browsers in processes of their own, which `make test` leaves to `make check`.
+#: Tests with commands, servers and browsers in processes of their own, which `make test` leaves to `make check`, as it
+#: does with those that are marked `processes` or have a database server.
 IN_PROCESSES := tests/flows tests/chaos tests/browser
 
 #: The extras whose libraries a deployment has installed as well.
@@ -64,7 +66,7 @@ demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps a few cases; JOBS, TEST_ARGS
-	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) $(FEW) $(TEST_ARGS)
+	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) --in-process $(FEW) $(TEST_ARGS)
 
 check: lint browser ## what CI runs before a short night: format, lint, types, tests; NIGHTLY=1 runs all of them, TURN=N another quarter of what is dear
 	@$(MAKE) --no-print-directory --jobs=2 types every-test

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 import subprocess
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,9 @@ SHARED = {
     "engine_alone": "theatre",
     "postgresql": "postgresql",
 }
+#: Of Hypothesis, however few cases of a sweep are tried; those of a whole run are its own hundred.
+FEWEST_EXAMPLES = 20
+PROCESSES = {*BY_FILE, *SHARED}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,16 +39,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--turn", type=int, default=None, metavar="N", help="which share it is (default: the number of commits)"
     )
+    group.addoption("--in-process", action="store_true", help="leave out the tests that start processes (make test)")
     group.addoption("--images", action="store_true", help="keep the pictures of pages in docs/images (make images)")
     group.addoption("--nightly", action="store_true", help="run the tests that are marked nightly, too")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers our markers, and takes Hypothesis' time limit off."""
-    # A time limit on an example says how busy the machine is.
-    settings.register_profile("patient", deadline=None)
+    """Registers our markers, and has Hypothesis try without a time limit, as many examples as the share is large."""
+    # A time limit on an example says how busy the machine is. Examples are others in each run, so each has its turn.
+    examples = max(100 // config.option.every_nth, FEWEST_EXAMPLES)
+    settings.register_profile("patient", deadline=None, max_examples=examples)
     settings.load_profile("patient")
     config.addinivalue_line("markers", "nightly: takes many minutes; skipped without --nightly (make check NIGHTLY=1)")
+    config.addinivalue_line("markers", "processes: starts processes of its own, so `make test` leaves it to make check")
     config.addinivalue_line("markers", "sweep: its cases are one table, of which --every-nth takes a share (make test)")
     config.addinivalue_line(
         "markers", "dear(seconds): processes for so long; its file is run by every Nth commit (--turns)"
@@ -86,6 +92,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     turn = config.getoption("turn")
     left_out = cases_of_others(items, config.getoption("every_nth"), turn)
     left_out |= files_of_others(items, config.getoption("turns"), turn)
+    if config.getoption("in_process"):
+        left_out |= {item for item in items if _starts_processes(item)}
     # What takes longest begins first, so that no worker is left alone with it in the end.
     items[:] = sorted((item for item in items if item not in left_out), key=lambda item: -_seconds(item))
     config.hook.pytest_deselected(items=list(left_out))
@@ -96,10 +104,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="for the night: make check NIGHTLY=1"))
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays until the end: no collection of garbage has to look through a million objects of it."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: no search for garbage has to look through a million objects of it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def cases_of_others(items: Iterable[pytest.Item], step: int, turn: int) -> set[pytest.Item]:
@@ -129,6 +142,18 @@ def _seconds(item: pytest.Item) -> int:
     return int(marker.kwargs["seconds"]) if marker else 0
 
 
+def _starts_processes(item: pytest.Item) -> bool:
+    """Whether a test says so, or has something that is a process."""
+    return bool(item.get_closest_marker("processes")) or not PROCESSES.isdisjoint(_asked_for(item))
+
+
+def _asked_for(item: pytest.Item) -> set[str]:
+    """The fixtures of a test, and PostgreSQL where it is chosen by that name."""
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    named = {"postgresql"} if chosen.get("desk") == "postgresql" else set()
+    return {*getattr(item, "fixturenames", ()), *named}
+
+
 def _by(
     items: Iterable[pytest.Item], marker: str, key: Callable[[pytest.Item], Hashable]
 ) -> Iterable[list[pytest.Item]]:
@@ -143,7 +168,7 @@ def _group(item: pytest.Item) -> str | None:
     if item.path.parent.name == "house":
         # Each of them reads all sources, which one process does once.
         return "house"
-    fixtures = getattr(item, "fixturenames", ())
+    fixtures = _asked_for(item)
     shared = [group for fixture, group in SHARED.items() if fixture in fixtures]
     if shared:
         return shared[0]
@@ -153,9 +178,6 @@ def _group(item: pytest.Item) -> str | None:
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
     if isinstance(subject := chosen.get("subject"), Subject):
         return f"contract {subject.name}"
-    # The ledger's tests take their database by this name.
-    if chosen.get("desk") == "postgresql":
-        return "postgresql"
     definitions = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
     ours = [each for found in definitions for each in found if each.baseid]
     return item.path.stem if any(each.scope in ("module", "session") for each in ours) else None
@@ -170,9 +192,13 @@ def every_nth(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def turn(request: pytest.FixtureRequest) -> int:
-    """Which share this run has: a sweep within one test begins with another case in each."""
+    """Which share this run has: a sweep within one test begins with another case in each.
+
+    Where the test is a case of a sweep itself, its own cases move on when all those of the table had their turn.
+    """
     found: int = request.config.getoption("turn")
-    return found
+    step: int = request.config.getoption("every_nth")
+    return found // step if request.node.get_closest_marker("sweep") else found
 
 
 @pytest.fixture(autouse=True)

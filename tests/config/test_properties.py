@@ -95,14 +95,14 @@ def test_any_text(folder: Path, content: str) -> None:
 
 
 @given(st.dictionaries(KEYS, TREES, max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 def test_any_tree_of_our_keys(folder: Path, tree: dict[str, object]) -> None:
     """The right keys in all the wrong places."""
     outcome(folder, yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 
 @given(st.sampled_from([OWN, TUBULAR, ANSIBLE]), st.integers(0, 700), st.integers(0, 30), st.text(max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples, deadline=None)
 def test_any_damage_to_a_good_file(folder: Path, text: str, place: int, cut: int, put: str) -> None:
     """A slip of the hand in a file that loads; what still loads can be shown and converted."""
     damaged = text[:place] + put + text[place + cut :]
@@ -116,7 +116,7 @@ def test_any_damage_to_a_good_file(folder: Path, text: str, place: int, cut: int
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz0123456789!$%&*()[]{}:;'\"\\,.#?-_", min_size=8, max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 def test_no_secret_is_ever_shown(folder: Path, noise: str) -> None:
     """Written plainly, quoted or not, in whatever characters."""
     secret = f"q{SECRET}{noise}"

@@ -24,6 +24,7 @@ def said(*arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.processes
 def test_help_loads_no_library_that_it_does_not_use() -> None:
     """An operator who asks for help, and a shell that completes, wait for none of them."""
     code = f"""
@@ -40,6 +41,7 @@ except SystemExit:
     assert "retire-learner" in done.stdout
 
 
+@pytest.mark.processes
 def test_no_command_loads_what_only_migrations_of_a_ledger_use() -> None:
     """It would be a tenth of each command's imports."""
     modules = ", ".join(sorted({f"retirement.cli.{each.module}" for each in COMMANDS}))
@@ -78,6 +80,7 @@ def test_the_help_of_a_command_has_no_type_of_python(command: LateCommand) -> No
         assert [param.name for param in options if param.metavar is None] in ([], ["form"])
 
 
+@pytest.mark.processes
 def test_a_shell_completes_commands_and_options() -> None:
     """Also those of commands that are imported when they are called."""
     assert "redrive" in completed("retirement redr", 1)
@@ -117,17 +120,20 @@ def test_a_command_about_one_learner_needs_exactly_one(command: str) -> None:
         assert (answer.exit_code, "--user-id, --username and --email" in " ".join(answer.output.split())) == (2, True)
 
 
+@pytest.mark.processes
 def test_the_version_is_an_option_and_a_command() -> None:
     """Packagers ask with the one, scripts have the other."""
     assert said("--version").strip() == said("version").strip() == __version__
 
 
+@pytest.mark.processes
 def test_h_is_help() -> None:
     """On the command itself and on those below it."""
     assert said("-h") == said("--help")
     assert "--user-id" in said("cancel", "-h")
 
 
+@pytest.mark.processes
 def test_archive_is_still_the_name_of_cleanup() -> None:
     """For one release: scripts and crontabs have it."""
     assert said("archive", "--help").replace("archive", "cleanup") == said("cleanup", "--help")

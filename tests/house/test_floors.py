@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from .source import PRODUCT, Module, modules, within
 
 #: The rooms of the house and their floors. A module looks down only: at rooms of lower floors, and at its own room.
@@ -214,6 +216,7 @@ def test_connectors_do_not_know_each_other() -> None:
     } == set()
 
 
+@pytest.mark.processes
 def test_the_command_line_imports_prefect_late() -> None:
     """Prefect reads its settings when it is imported, and they are known only when its server is up."""
     code = "import sys, retirement.cli, retirement.flows.kit.server; sys.exit('prefect' in sys.modules)"

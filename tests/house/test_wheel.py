@@ -5,9 +5,12 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from .source import ROOT
 
 
+@pytest.mark.processes
 def test_the_wheel_has_one_package_at_the_top_level(tmp_path: Path) -> None:
     """A top-level package `flows` would hide the folder that a user of Prefect has (decision 0016)."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

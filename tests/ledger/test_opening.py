@@ -191,6 +191,7 @@ except RetirementError as error:
 """
 
 
+@pytest.mark.processes
 def test_a_file_that_is_read_only(stranger: tuple[int, int]) -> None:
     """It can be verified, and not opened to work with."""
     folder = Path(tempfile.mkdtemp(prefix="ledger-readonly-"))

@@ -175,6 +175,7 @@ def test_heads_of_entries_that_are_gone_are_missed_without_an_anchor(signed: Des
     assert found.problem.sentence == f"entries are missing from the tail: the head of entry {entries} was signed"
 
 
+@pytest.mark.processes
 def test_a_command_signs_instead_of_a_file(signed: Desk) -> None:
     """In hex or base64; one that answers nonsense, fails or is missing is an error that names the setting."""
     signer = signer_of(Signing(signed.folder / "held elsewhere"))
@@ -214,6 +215,7 @@ def test_a_signature_that_fails_undoes_no_work(signed: Desk, caplog: pytest.LogC
     assert verify(signed.place).signed > verdict.entries
 
 
+@pytest.mark.processes
 def test_signed_heads_are_handed_to_a_command(signed: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """Each as the anchor has it, on standard input; a command that fails is a warning."""
     copy = signed.folder / "copy"

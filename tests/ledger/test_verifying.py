@@ -126,7 +126,7 @@ def _spoiled(value: Any, byte: int, bit: int) -> Any:
     return bytes(raw).decode("latin-1") if isinstance(value, str) else bytes(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples, deadline=None)
 @given(data=st.data())
 def test_a_byte_that_was_turned_is_found(book: Book, data: st.DataObject) -> None:
     """In any column of any entry and of any row of evidence; the verdict names the entry."""

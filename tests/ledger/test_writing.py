@@ -110,6 +110,7 @@ def test_whoever_is_cancelled_harms_nobody(desk: Desk) -> None:
     asyncio.run(cancel())
 
 
+@pytest.mark.processes
 def test_processes_append_to_one_chain(desk: Desk) -> None:
     """Without a gap, and one of them has the lease."""
     writers = [_writer(desk, 25) for _ in range(2)]
@@ -122,6 +123,7 @@ def test_processes_append_to_one_chain(desk: Desk) -> None:
     assert (True, 200) == (verdict.ok, verdict.entries)
 
 
+@pytest.mark.processes
 def test_what_was_acknowledged_survives_a_kill(desk: Desk) -> None:
     """At any moment, several times over."""
     anchored = replace(desk, place=replace(desk.place, anchor=None))

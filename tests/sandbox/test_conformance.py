@@ -20,6 +20,7 @@ def _folder() -> Path:
     return Path(os.environ.get("CONFORMANCE_DIR") or REPOSITORY.parent / "shared" / "conformance")
 
 
+@pytest.mark.processes
 async def test_every_recorded_case_is_answered_as_the_real_platform_did() -> None:
     """The replayer finds no difference in any case, and skips none."""
     folder = _folder()

@@ -43,6 +43,7 @@ def test_every_invariant_holds_and_the_seeds_are_eventful(moves: Moves, every_nt
         assert sum(getattr(result, event) for result in played) > least, event
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", [pytest.param(3, marks=pytest.mark.nightly), 34])
 def test_a_seed_replays_byte_for_byte(seed: int, tmp_path: Path) -> None:
     """In this process, and in another one that orders sets of text differently."""

@@ -280,6 +280,7 @@ ODD: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("odd", ODD)
 async def test_a_body_that_nobody_can_read_costs_nobody_anything(world: World, odd: str) -> None:
     """At the three endpoints whose answers are read."""

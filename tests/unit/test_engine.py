@@ -142,6 +142,7 @@ async def test_a_graph_ends_well_in_any_order_of_answers(world: World, seed: int
     assert {each["status"] for each in world.sandbox.requests if each["method"] == "PATCH"} == {204}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("pipeline", [LINE, DAG], ids=["line", "graph"])
 async def test_fifty_learners_at_once_are_retired(world: World, pipeline: Pipeline) -> None:
     """With one token and one site."""

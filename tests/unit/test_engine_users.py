@@ -11,6 +11,8 @@ import pytest
 from retirement.flows.kit.server import PrefectServer, ends_with_us
 from tests.patient import until
 
+pytestmark = pytest.mark.processes
+
 OURS = PrefectServer("http://127.0.0.1:4200/api", "sqlite")
 
 

@@ -22,6 +22,8 @@ from retirement.flows.kit.keeper import keep
 from retirement.flows.kit.server import PrefectServer, ends_with_us, leave
 from tests.patient import PATIENCE, until
 
+pytestmark = pytest.mark.processes
+
 
 @contextmanager
 def process() -> Iterator[subprocess.Popen[bytes]]:

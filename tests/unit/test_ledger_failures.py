@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -94,14 +95,16 @@ async def _run(world: World, place: LedgerLocation, pipeline_name: str, *, at: i
         pytest.param("dag", False, id="dag-once", marks=pytest.mark.nightly),
     ],
 )
-async def test_nobody_is_called_once_the_ledger_fails(tmp_path: Path, name: str, lasting: bool) -> None:
+async def test_nobody_is_called_once_the_ledger_fails(
+    tmp_path: Path, name: str, lasting: bool, every_nth: int, turn: int
+) -> None:
     """At every transaction of a run: a truthful ending, never a wrong COMPLETE, and whole after reconciling."""
     pipeline = shipped(name)
     async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'first.sqlite'}")) as first:
         world = World(first, Calendar())
     endings: list[Ending] = []
-    while True:
-        at = len(endings) + 1
+    step = min(every_nth, 8)
+    for at in itertools.count(1 + turn % step, step):
         world.seed(holder(), states=pipeline.lms_states)
         place = LedgerLocation(f"sqlite:///{tmp_path / str(at)}.sqlite")
         case = await _run(world, place, name, at=at, lasting=lasting)
@@ -118,8 +121,9 @@ async def test_nobody_is_called_once_the_ledger_fails(tmp_path: Path, name: str,
             # Siblings whose intent is stored end their call; nothing moves the row.
             assert not [each for each in case.sent_after if "retire_misc" in each or "accounts/retire/" in each], at
         await _healed(world, place, name)
-    assert {Ending.STOPPED, Ending.STRANDED, Ending.RETIRED} == set(endings)
-    assert len(endings) > len(pipeline)  # steps that run together share transactions
+    every = {Ending.STOPPED, Ending.STRANDED, Ending.RETIRED}
+    assert set(endings) == every if step == 1 else set(endings) <= every
+    assert at - 1 > len(pipeline)  # steps that run together share transactions
 
 
 async def _healed(world: World, place: LedgerLocation, name: str) -> None:

@@ -18,6 +18,7 @@ BEFORE_AND_AFTER = pytest.mark.parametrize("after", [False, True], ids=["before-
 
 
 #: The operations of a folder are among all that the second test dies at.
+@pytest.mark.sweep
 @BEFORE_AND_AFTER
 @pytest.mark.parametrize("kind", [each for each in KINDS if each != "folder"])
 async def test_a_report_that_died_at_any_request_of_a_sink_is_finished_by_the_next(

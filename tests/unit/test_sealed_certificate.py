@@ -71,6 +71,7 @@ def ran(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.processes
 async def test_a_signed_certificate_is_checked_by_the_key_alone(
     desk: Desk, issued: dict[str, Any], tmp_path: Path
 ) -> None:

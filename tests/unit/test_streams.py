@@ -125,6 +125,7 @@ def run(shell: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
+@pytest.mark.processes
 def test_a_process_that_may_open_too_few_files_says_so() -> None:
     """In one line, before a library hangs; a limit that may be raised is raised."""
     few = run("ulimit -n 24; RETIREMENT version")
@@ -136,6 +137,7 @@ def test_a_process_that_may_open_too_few_files_says_so() -> None:
     assert (may_have_more.returncode, may_have_more.stderr) == (0, "")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("closing", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_process_without_its_streams_has_empty_ones(closing: str) -> None:
     """No file that it opens takes their place, and a name that was given is read all the same."""

@@ -71,6 +71,7 @@ def look(folder: Path, *packages: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.processes
 def test_an_installed_package_brings_its_connector(tmp_path: Path, site_packages: Path) -> None:
     """Steps may use it, under its own name and for a service of another name; its secrets are masked."""
     found = look(tmp_path, site_packages)
@@ -85,6 +86,7 @@ def test_an_installed_package_brings_its_connector(tmp_path: Path, site_packages
     assert "made-up" not in str(found["shown"])
 
 
+@pytest.mark.processes
 def test_without_the_package_nobody_knows_the_service(tmp_path: Path) -> None:
     """Nothing of ours names it."""
     assert SERVICE not in str(look(tmp_path)["services"])
