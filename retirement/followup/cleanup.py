@@ -9,13 +9,13 @@ The LMS refuses a second clean-up, and says neither whose row was missing nor wh
 So every learner is in the ledger before a request names them, and a row that may be deleted is looked for.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from datetime import UTC, date, datetime
 
 from retirement.errors import LedgerError, Misconfigured, Transient
 from retirement.followup.archive import Archive, Filing
-from retirement.followup.cleanup_run import Choice, CleanupRun, RowId, row_id
+from retirement.followup.cleanup_run import AT_ONCE, Choice, CleanupRun, RowId, row_id
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Clearance, judge
 from retirement.followup.complete_rows import DAY, in_other_states, listed, of_days, windows_until
 from retirement.learner import Learner
@@ -84,12 +84,12 @@ async def _settle_earlier(run: CleanupRun, states: Sequence[str], today: date) -
     def missing(_what: CleanupResult, text: str) -> None:
         gaps.append(text)
 
-    gone = asked.keys() - await of_days(run, asked.values(), missing)
+    gone = asked.keys() - await of_days(run, asked, missing)
     if not gone:
         return
-    others = await in_other_states(run, states, missing)
+    others = await in_other_states(run, states, gone, missing)
     # Once more: a row may have come to COMPLETE between the two lists.
-    gone -= await of_days(run, [asked[row] for row in gone], missing)
+    gone -= await of_days(run, {row: asked[row] for row in gone}, missing)
     for row in sorted(gone):
         await _settle(run, row, others.get(row), is_sure=not gaps)
 
@@ -121,39 +121,60 @@ async def _through(run: CleanupRun, now: datetime, take: _Take) -> None:
 
     before = now - run.choice.days * DAY
     for first, last in windows_until(before.date()):
-        if due := run.due(await listed(run, first, last, missing), before):
-            await _window(run, due, take)
+        async with aclosing(listed(run, first, last, missing, lambda row: run.is_due(row, before))) as rows:
+            await _window(run, rows, take)
         if run.left == 0:
             return
 
 
-async def _window(run: CleanupRun, rows: Sequence[Learner], take: _Take) -> None:
+async def _window(run: CleanupRun, rows: AsyncIterator[Learner], take: _Take) -> None:
     """Judges the learners of one listing, and takes on those with a clearance in batches."""
-    holds = await run.site.ledger.holds.find()
-    if not await _know_orgs(run, rows, holds):
-        return
     batch: list[_Cleared] = []
-    async with aclosing(_cleared(run, rows, holds)) as cleared:
+    async with aclosing(_cleared(run, rows)) as cleared:
         async for each in cleared:
             batch.append(each)
             if len(batch) == run.most:
-                await take(run, batch)
+                await _take_on(run, batch, take)
                 batch = []
     if batch:
-        await take(run, batch)
+        await _take_on(run, batch, take)
 
 
-async def _cleared(run: CleanupRun, rows: Sequence[Learner], holds: Collection[Hold]) -> AsyncGenerator[_Cleared, None]:
+async def _take_on(run: CleanupRun, batch: Sequence[_Cleared], take: _Take) -> None:
+    await take(run, batch)
+    for row, _ in batch:
+        run.batch.orgs.pop(row.user_id, None)
+
+
+async def _cleared(run: CleanupRun, rows: AsyncIterator[Learner]) -> AsyncGenerator[_Cleared, None]:
     """The learners with a clearance, until the run has all that it may take; tells what keeps the others."""
-    for row in rows:
-        if run.left == 0:
-            return
-        run.ensure_allowed()
-        found = await judge(run.site, run.batch, row, holds, run.choice.override, run.shared)
-        if isinstance(found, Clearance):
-            yield row, found
-        else:
-            run.tell(found.user_id, found.what, found.text)
+    holds: Collection[Hold] | None = None
+    async for some in _in_batches(rows):
+        holds = await run.site.ledger.holds.find() if holds is None else holds
+        if not await _know_orgs(run, some, holds):
+            continue
+        for row in some:
+            if run.left == 0:
+                return
+            run.ensure_allowed()
+            found = await judge(run.site, run.batch, row, holds, run.choice.override, run.shared)
+            if isinstance(found, Clearance):
+                yield row, found
+            else:
+                run.batch.orgs.pop(row.user_id, None)
+                run.tell(found.user_id, found.what, found.text)
+
+
+async def _in_batches(rows: AsyncIterator[Learner]) -> AsyncGenerator[list[Learner], None]:
+    """As many at a time as are asked about together."""
+    batch: list[Learner] = []
+    async for row in rows:
+        batch.append(row)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 async def _know_orgs(run: CleanupRun, rows: Sequence[Learner], holds: Collection[Hold]) -> bool:

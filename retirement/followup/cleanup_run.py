@@ -66,13 +66,10 @@ class CleanupRun:
         """How many learners the next request may name."""
         return min(AT_ONCE, self.left or AT_ONCE)
 
-    def due(self, rows: list[Learner], before: datetime) -> list[Learner]:
-        """Those of the rows that the operator chose and that have not changed since `before`."""
-        return [row for row in rows if self._is_due(row, before) and self._chosen(row.user_id)]
-
-    def _is_due(self, row: Learner, before: datetime) -> bool:
+    def is_due(self, row: Learner, before: datetime) -> bool:
+        """Whether the operator chose the learner, and the row has not changed since `before`."""
         # No days: what is COMPLETE is due. The LMS says its time in whole seconds and late, a row's time to the part.
-        return not self.choice.days or row.changed_at <= before
+        return self._chosen(row.user_id) and (not self.choice.days or row.changed_at <= before)
 
     async def unanswered(self, today: date) -> dict[RowId, date]:
         """Chosen rows that an earlier run had asked for without an answer, with the days of their requests."""

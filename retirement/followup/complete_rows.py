@@ -1,13 +1,16 @@
 """The rows in COMPLETE, listed by the days of their requests: there are too many of them for one answer."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import date, timedelta
 
 from retirement.errors import Transient
 from retirement.followup.cleanup_run import CleanupRun, RowId, row_id
 from retirement.followup.clearance import CleanupResult
 from retirement.learner import Learner
+from retirement.lms.listing import Take
 from retirement.pipeline import COMPLETE
+from retirement.privacy.spool import Spool
 
 #: No Open edX release before this day could retire a learner.
 FIRST_DAY = date(2018, 1, 1)
@@ -31,34 +34,49 @@ def windows(first: date, last: date) -> Iterator[tuple[date, date]]:
         first += WINDOW
 
 
-async def listed(run: CleanupRun, first: date, last: date, missing: Missing) -> list[Learner]:
-    """The rows in COMPLETE of these days. A span that cannot be listed is halved down to one day.
+async def listed(
+    run: CleanupRun, first: date, last: date, missing: Missing, wanted: Callable[[Learner], bool]
+) -> AsyncGenerator[Learner, None]:
+    """The rows in COMPLETE of these days that are wanted. A span that cannot be listed is halved down to one day.
 
+    No day can be divided, so the rows of an answer wait outside of memory until it is whole.
     Raises `Interrupted` and `LeaseLost`, and `ServiceError` where the LMS refuses or too many answers are lost.
     """
     run.ensure_allowed()
+    found = Spool[Learner]()
+
+    def begin() -> Take:
+        found.clear()
+        return lambda row: found.append(row) if wanted(row) else None
+
     try:
-        listing = await run.site.lms.rows.by_date(COMPLETE, first, last)
+        unreadable = await run.site.lms.rows.each_by_date(COMPLETE, first, last, begin)
     except Transient as error:
         if not error.in_doubt:
             raise
         run.note_lost(error)
         if first == last:
             missing(CleanupResult.UNANSWERED, f"requests of {first} could not be listed: {error}")
-            return []
+            return
         middle = first + (last - first) // 2
-        return [*await listed(run, first, middle, missing), *await listed(run, middle + DAY, last, missing)]
+        for begins, ends in ((first, middle), (middle + DAY, last)):
+            async with aclosing(listed(run, begins, ends, missing, wanted)) as rows:
+                async for row in rows:
+                    yield row
+        return
     run.note_answer()
-    for text in listing.unreadable:
+    for text in unreadable:
         missing(CleanupResult.KEPT, text)
-    return listing.learners
+    for row in found:
+        yield row
 
 
-async def of_days(run: CleanupRun, days: Collection[date], missing: Missing) -> set[RowId]:
-    """The rows in COMPLETE around these days; raises as `listed`."""
+async def of_days(run: CleanupRun, asked: Mapping[RowId, date], missing: Missing) -> set[RowId]:
+    """Those of the rows, given with the days of their requests, that are in COMPLETE; raises as `listed`."""
     found: set[RowId] = set()
-    for first, last in _windows_with(days):
-        found |= {row_id(row) for row in await listed(run, first, last, missing)}
+    for first, last in _windows_with(asked.values()):
+        async with aclosing(listed(run, first, last, missing, lambda row: row_id(row) in asked)) as rows:
+            found |= {row_id(row) async for row in rows}
     return found
 
 
@@ -68,11 +86,13 @@ def _windows_with(days: Collection[date]) -> Sequence[tuple[date, date]]:
     return [(first, last) for first, last in spans if any(first <= day <= last for day in days)]
 
 
-async def in_other_states(run: CleanupRun, states: Sequence[str], missing: Missing) -> dict[RowId, str]:
-    """The state of each row outside COMPLETE, in those of the states that the LMS has."""
+async def in_other_states(
+    run: CleanupRun, states: Sequence[str], asked: Collection[RowId], missing: Missing
+) -> dict[RowId, str]:
+    """The state of each of these rows that is outside COMPLETE, in those of the states that the LMS has."""
     rows = run.site.lms.rows
     elsewhere = [each for each in await rows.known_states(states) if each != COMPLETE]
     listing = await rows.queue(elsewhere, 0)
     for text in listing.unreadable:
         missing(CleanupResult.KEPT, text)
-    return {row_id(row): row.state for row in listing.learners}
+    return {row_id(row): row.state for row in listing.learners if row_id(row) in asked}

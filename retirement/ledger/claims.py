@@ -5,7 +5,7 @@ intent before the call, the sealed answer after it, and a claim that says so whe
 put into the queue and is in no claim is `unreported`; what asking about them came to is a receipt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,13 @@ from retirement.ledger.tables import Attempt, Claim, ParcelKey, Receipt
 from retirement.ledger.transaction import Change, Changed, New, Transaction
 
 BEGUN, SEALED, LOST, WRITTEN, DELIVERED = "begun", "sealed", "lost", "written", "delivered"
+
+#: Of these the rows were kept, or have been.
+KEPT = (SEALED, WRITTEN, DELIVERED)
+#: Claims that are in memory at a time where all are looked through.
+_AT_ONCE = 20
+#: Part of a claim: what to seal, and the user ids that are in it.
+Part = tuple[bytes, Iterable[int]]
 
 #: What the receipts of `unreported` learners refer to, and the results after which they are no question any more.
 PARTNER_REPORT = "partner report"
@@ -60,21 +67,20 @@ class Claims:
         return await self._access.write(begin)
 
     async def seal(
-        self, claim_id: int, plain: bytes, user_ids: Iterable[int], *, apart: tuple[bytes, Iterable[int]] | None = None
+        self, claim_id: int, plain: bytes, user_ids: Iterable[int], *, apart: Callable[[], Iterable[Part]] | None = None
     ) -> None:
         """Keeps what was claimed, encrypted under a key of its own.
 
-        Raises `StateConflict` unless the claim has just begun. `apart` is the part of it that cannot be read, which
-        becomes a claim of its own in the same transaction.
+        Raises `StateConflict` unless the claim has just begun. `apart` makes further parts of the same answer, each of
+        which becomes a claim of its own in the same transaction; it may be asked twice.
         """
         whole, ids = self._access.digests.pack(plain), tuple(sorted(user_ids))
-        odd = apart and (self._access.digests.pack(apart[0]), tuple(sorted(apart[1])))
 
         def seal(tx: Transaction) -> None:
             claim = replace(_claim(tx, claim_id, BEGUN), state=SEALED, sealed=whole.sealed, user_ids=ids)
             _turn(tx, claim, keep_key(tx, claim_id, whole))
-            if odd:
-                _part(tx, claim_id, *odd)
+            for part, theirs in apart() if apart else ():
+                _part(tx, claim_id, self._access.digests.pack(part), tuple(sorted(theirs)))
 
         await self._access.write(seal)
 
@@ -97,7 +103,7 @@ class Claims:
 
         await self._access.write(write)
 
-    async def parted(self, claim_id: int, done: tuple[bytes, Iterable[int]], rest: tuple[bytes, Iterable[int]]) -> None:
+    async def parted(self, claim_id: int, done: Part, rest: Part) -> None:
         """Puts the rows that cannot be delivered yet into a claim of their own, and leaves those that are delivered.
 
         Each part is what to seal and its user ids. Raises `StateConflict` unless the claim is sealed.
@@ -129,6 +135,30 @@ class Claims:
         """Every claim, or those in one state, oldest first."""
         conditions = [] if state is None else [Claim.state == state]
         return await self._access.read(lambda tx: tx.rows(Claim, *conditions))
+
+    async def numbers(self, state: str) -> list[int]:
+        """The numbers of the claims in one state, oldest first: what they hold is not read."""
+        wanted = select(Claim.id).where(Claim.state == state).order_by(Claim.id)
+        return await self._access.read(lambda tx: list(tx.connection.scalars(wanted)))
+
+    async def one(self, claim_id: int) -> Claim:
+        """The claim of a number. Raises `LedgerError` where it is gone."""
+        claim = await self._access.read(lambda tx: tx.row(Claim, claim_id))
+        if claim is None:
+            raise LedgerError(f"claim {claim_id} is not there any more; `retirement ledger verify` says more")
+        return claim
+
+    async def also_in(self, user_ids: Collection[int], *, but: int, open_only: bool) -> set[int]:
+        """Those of the learners who are in another claim: in an earlier one that was kept, or in one that is open."""
+        states = [SEALED] if open_only else KEPT
+        wanted = [Claim.state.in_(states), Claim.id != but if open_only else Claim.id < but]
+        theirs = frozenset(user_ids)
+
+        def look(tx: Transaction) -> set[int]:
+            found = tx.connection.execution_options(yield_per=_AT_ONCE).scalars(select(Claim.user_ids).where(*wanted))
+            return {user_id for each in found for user_id in theirs.intersection(each)}
+
+        return await self._access.read(look)
 
     async def unseal(self, claim_id: int) -> bytes:
         """What was sealed. Raises `StateConflict` where nothing is, `LedgerError` where the key is another one."""
@@ -167,7 +197,7 @@ def _unreported(tx: Transaction, operation: str) -> list[Unreported]:
 
 def _kept(tx: Transaction) -> Iterable[tuple[int, ...]]:
     """The user ids of every claim that was kept."""
-    return tx.connection.scalars(select(Claim.user_ids).where(Claim.state.in_([SEALED, WRITTEN, DELIVERED])))
+    return tx.connection.scalars(select(Claim.user_ids).where(Claim.state.in_(KEPT)))
 
 
 def _claim(tx: Transaction, claim_id: int, *states: str) -> Claim:

@@ -4,7 +4,6 @@ Plain entries, which change no row. A receipt holds user ids and names of organi
 nothing that names a learner.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,17 +65,20 @@ class Deliveries:
 
     async def find(self, claim: int | None = None) -> list[FileReceipt]:
         """The receipts of every claim or of one, oldest first."""
-        found = await self._access.read(lambda tx: _receipts(tx, _KINDS))
-        return [each for each in found if claim in (None, each.file.claim)]
+        return await self._access.read(lambda tx: _receipts(tx, claim))
 
 
-def _receipts(tx: Transaction, kinds: Collection[str]) -> list[FileReceipt]:
-    events = [event_of(entry) for entry in tx.rows(Entry, Entry.kind.in_(list(kinds)))]
-    later = {(each.kind, each.facts["receipt"]): each.at for each in events if each.kind != DELIVERED_FILE}
+def _receipts(tx: Transaction, claim: int | None) -> list[FileReceipt]:
+    delivered: list[Event] = []
+    later: dict[tuple[str, int], datetime] = {}
+    for event in map(event_of, tx.rows(Entry, Entry.kind.in_(_KINDS))):
+        if event.kind != DELIVERED_FILE:
+            later[event.kind, event.facts["receipt"]] = event.at
+        elif claim in (None, event.facts["claim"]):
+            delivered.append(event)
     return [
         FileReceipt(each.seq, each.at, _file(each), later.get((WARNED, each.seq)), later.get((EXPIRED, each.seq)))
-        for each in events
-        if each.kind == DELIVERED_FILE
+        for each in delivered
     ]
 
 

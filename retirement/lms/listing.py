@@ -1,10 +1,14 @@
 """Lists as the LMS answers them, with the rows that cannot be read beside those that can."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from retirement.learner import Learner, UnreadableRow
+from retirement.wire.elements import Keep
 from retirement.wire.reply import Reply
+
+#: Is given each learner of an answer.
+Take = Callable[[Learner], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,40 @@ class Listing:
             except UnreadableRow as error:
                 unreadable.append(f"row {place} of {what} cannot be read: {error}")
         return cls(learners, tuple(unreadable))
+
+
+class Reading:
+    """Reads rows while they come in, for `each` of a request, so that the answer is at no time in memory.
+
+    `begin` makes what is given the learners of one answer: one that breaks off is asked for again. `what` names the
+    list in the sentences.
+    """
+
+    def __init__(self, what: str, begin: Callable[[], Take]) -> None:
+        self._what, self._begin = what, begin
+        self._unreadable: list[str] = []
+
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """A sentence about each row of the last answer that is not as the contract says."""
+        return tuple(self._unreadable)
+
+    def __call__(self) -> Keep:
+        """What takes the rows of the next answer."""
+        self._unreadable = []
+        take, place = self._begin(), 0
+
+        def read(row: object) -> None:
+            nonlocal place
+            place += 1
+            try:
+                learner = Learner.from_row(row)
+            except UnreadableRow as error:
+                self._unreadable.append(f"row {place} of {self._what} cannot be read: {error}")
+            else:
+                take(learner)
+
+        return read
 
 
 def listed(reply: Reply) -> list[object]:

@@ -4,9 +4,9 @@ Its rows hold the original username, e-mail and name in clear. Contract: section
 all or nothing, and the LMS never says which learner it has not found.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from retirement.lms.listing import listed
 from retirement.wire.api import Api
 from retirement.wire.patience import Patience
 from retirement.wire.reply import Reply
@@ -24,11 +24,12 @@ class PartnerQueue:
     def __init__(self, api: Api) -> None:
         self._api = api.expecting(ANSWERS)
 
-    async def claim(self) -> list[object]:
-        """Takes every learner out of the partner report queue: rows as the LMS gives them, for once and never again.
+    async def claim(self, take: Callable[[Any], object]) -> None:
+        """Takes every learner out of the partner report queue; `take` is given the rows, for once and never again.
 
-        Sent once, whatever happens. A `Transient` in doubt, also for an answer that cannot be read, means that
-        the LMS may have handed out rows that we do not have.
+        Rows are as the LMS gives them, one by one while the answer comes in. Sent once, whatever happens. A
+        `Transient` in doubt, also for an answer that cannot be read, means that the LMS may have handed out rows
+        that we do not have, or only some of them.
         """
 
         def judge(reply: Reply) -> None:
@@ -36,7 +37,10 @@ class PartnerQueue:
             if ours and not ANSWERS[reply.request].shown_by(reply):
                 raise reply.transient("a list is due", in_doubt=True)
 
-        return listed(await self._api.post(REPORT, patience=Patience.CLAIM, once=True, judge=judge))
+        def keep(row: Any) -> None:
+            take(row)
+
+        await self._api.post(REPORT, patience=Patience.CLAIM, once=True, judge=judge, each=lambda: keep)
 
     async def delete(self, usernames: Iterable[str]) -> list[str]:
         """Deletes claimed rows of the partner report queue; the names that had none are returned.

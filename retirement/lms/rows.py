@@ -6,7 +6,7 @@ anything is decided.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 
 from retirement.errors import (
@@ -20,7 +20,7 @@ from retirement.errors import (
     Transient,
 )
 from retirement.learner import Learner, UnreadableRow
-from retirement.lms.listing import Listing, listed
+from retirement.lms.listing import Listing, Reading, Take, listed
 from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 from retirement.wire.api import Api
 from retirement.wire.meanings import Meaning, meanings
@@ -65,6 +65,25 @@ class Rows:
         reply = await self._api.get(BY_DATE, params=params, patience=Patience.LISTING)
         return Listing.of(listed(reply), f"those in {state}")
 
+    async def each_by_date(self, state: str, start: date, end: date, begin: Callable[[], Take]) -> tuple[str, ...]:
+        """The same, for as many learners as there are: they are given to what `begin` makes for each try, one by one.
+
+        Returns a sentence about each row that is not as the contract says.
+        """
+        params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
+        return await self._each(BY_DATE, params, Reading(f"those in {state}", begin))
+
+    async def each_in_queue(
+        self, states: Iterable[str], cool_off_days: int, begin: Callable[[], Take]
+    ) -> tuple[str, ...]:
+        """What `queue` lists, for as many learners as there are; see `each_by_date`."""
+        params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states)]
+        return await self._each(QUEUE, params, Reading("the queue", begin))
+
+    async def _each(self, path: str, params: list[tuple[str, str]], reading: Reading) -> tuple[str, ...]:
+        await self._api.get(path, params=params, patience=Patience.LISTING, each=reading)
+        return reading.unreadable
+
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row."""
         return (await self.find_all({user_id})).get(user_id)
@@ -81,6 +100,20 @@ class Rows:
             if len(found) < len(user_ids):
                 listing = await self.queue(states, 0)
                 found |= {each.user_id: each for each in listing.learners if each.user_id in user_ids}
+        return found
+
+    async def find_each(self, user_ids: Collection[int], take: Take) -> set[int]:
+        """The same, for as many learners as there are: gives each to `take`, maybe twice, and returns whom it found."""
+        found: set[int] = set()
+
+        def wanted(learner: Learner) -> None:
+            if learner.user_id in user_ids:
+                found.add(learner.user_id)
+                take(learner)
+
+        for states in (self._alive, DEAD_ENDS):
+            if len(found) < len(user_ids):
+                await self.each_in_queue(states, 0, lambda: wanted)
         return found
 
     async def status(self, username: str) -> Learner | None:

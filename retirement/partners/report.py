@@ -9,26 +9,31 @@ arrived: `retirement.partners.unreported` queues the learner again, and the next
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from retirement.errors import RetirementError, ServiceError, Transient
-from retirement.ledger import Claim, Lease, not_retired
-from retirement.ledger.claims import BEGUN, DELIVERED, SEALED, WRITTEN
+from retirement.learner import Learner
+from retirement.ledger import Claim, LearnerRecord, Lease, not_retired
+from retirement.ledger.claims import BEGUN, SEALED, WRITTEN, Part
 from retirement.partners.claimed import Origin, Reported, SealedClaim, read, user_ids_of
 from retirement.partners.destination import Destination
 from retirement.partners.handover import HandedOver, HandOver
 from retirement.partners.unreported import UnreportedLearners, note_namesakes
 from retirement.pipeline import COMPLETE
 from retirement.pipeline.proof import doubt
+from retirement.privacy.spool import Spool
 from retirement.site import Batch, Site
-from retirement.site.watch import locate_all
+from retirement.site.watch import look_at_each
 
 logger = logging.getLogger(__name__)
 
 #: Claims that one run makes at most: one that is lost, one that shows who was in it, one that has them again.
 ROUNDS = 4
+#: Learners of one claim at most. A longer answer of the LMS is several claims, which partners get in as many files.
+LEARNERS = 1_000
 
 
 @dataclass
@@ -110,13 +115,14 @@ class _Run:
     async def finish_earlier(self) -> None:
         """Closes claims whose run stopped before the answer, and delivers what was kept. No other run has the lease."""
         self.delivery.problems += await self._hand_over.discard_drafts(self._destination.platform)
-        for claim in await self.ledger.claims.find(state=BEGUN):
-            await self.ledger.claims.lost(claim.id, "the process stopped between request and answer")
-        for claim in await self.ledger.claims.find(state=WRITTEN):
-            rows, _ = read(SealedClaim.unpacked(await self.ledger.claims.unseal(claim.id)).rows)
-            await self._clear(claim, rows)
-        for claim in await self.ledger.claims.find(state=SEALED):
-            await self._deliver(claim)
+        claims = self.ledger.claims
+        for number in await claims.numbers(BEGUN):
+            await claims.lost(number, "the process stopped between request and answer")
+        for number in await claims.numbers(WRITTEN):
+            rows, _ = read(SealedClaim.unpacked(await claims.unseal(number)).rows)
+            await self._clear(number, rows)
+        for number in await claims.numbers(SEALED):
+            await self._deliver(await claims.one(number))
 
     async def claim_until_complete(self) -> None:
         """Claims until no learner is missing. Raises the `Transient` of a second claim in a row that was lost."""
@@ -133,17 +139,26 @@ class _Run:
 
     async def look_who_is_not_retired(self) -> None:
         """Finds those whom partners are told of though their retirement has not ended: the step comes before others."""
-        known = await self.ledger.learners.retirements(self.delivery.told)
-        newest = {each.user_id: each for each in known}  # those of one learner are in the order of their requests
-        retired = newest.keys() - {each.user_id for each in not_retired(known)}
-        asked = set(self.delivery.told) - retired
-        rows = await locate_all(self.site, asked) if asked else {}
-        for user_id in sorted(asked):
-            row, record = rows.get(user_id), newest.get(user_id)
-            if row is None or row.state != COMPLETE:
-                self.delivery.not_retired[user_id] = f"the row is {row.state}" if row else "the LMS has no row"
+        asked: dict[int, LearnerRecord | None] = {}
+        for begin in range(0, len(self.delivery.told), LEARNERS):
+            some = self.delivery.told[begin : begin + LEARNERS]
+            known = await self.ledger.learners.retirements(some)
+            newest = {each.user_id: each for each in known}  # those of one learner are in the order of their requests
+            retired = newest.keys() - {each.user_id for each in not_retired(known)}
+            asked |= {user_id: newest.get(user_id) for user_id in some if user_id not in retired}
+        found = self.delivery.not_retired
+        found |= dict.fromkeys(asked, "the LMS has no row")
+
+        def look(row: Learner) -> None:
+            record = asked[row.user_id]
+            found.pop(row.user_id, None)
+            if row.state != COMPLETE:
+                found[row.user_id] = f"the row is {row.state}"
             elif record and (why := doubt(self.site.pipeline, row, record)):
-                self.delivery.not_retired[user_id] = why
+                found[row.user_id] = why
+
+        if asked:
+            await look_at_each(self.site, asked, look)
 
     async def _claimed(self) -> int | None:
         """The number of a new claim, None where its answer was lost. Raises where the one before was lost too."""
@@ -162,16 +177,24 @@ class _Run:
         """Intent, call, seal: what the LMS hands out is in the ledger before it is used."""
         self._ensure_allowed()
         claim_id = await self.ledger.claims.begin()
+        rows = Spool[Any]()
         try:
-            rows = await self.site.lms.partner_queue.claim()
+            await self.site.lms.partner_queue.claim(rows.append)
         except ServiceError as error:
             await self.ledger.claims.lost(claim_id, str(error))
             raise
-        readable, odd = read(rows)
-        sealed = self._sealed([row.model_dump() for row in readable]).packed()
-        apart = (self._sealed(odd).packed(), user_ids_of(odd)) if odd else None
-        await self.ledger.claims.seal(claim_id, sealed, [row.user_id for row in readable], apart=apart)
+        parts = self._parts(rows)
+        first, user_ids = next(parts)
+        await self.ledger.claims.seal(claim_id, first, user_ids, apart=lambda: islice(self._parts(rows), 1, None))
         return claim_id
+
+    def _parts(self, rows: Spool[Any]) -> Iterator[Part]:
+        """The parts of an answer, each small enough to be in memory whole; odd rows are in parts of their own."""
+        for some in rows.batches(LEARNERS) if len(rows) else [[]]:
+            readable, odd = read(some)
+            yield self._sealed([row.model_dump() for row in readable]).packed(), [row.user_id for row in readable]
+            if odd:
+                yield self._sealed(odd).packed(), user_ids_of(odd)
 
     def _sealed(self, rows: list[Any], origin: Origin | None = None) -> SealedClaim:
         place = self._destination
@@ -179,18 +202,17 @@ class _Run:
 
     async def _deliver_from(self, claim_id: int) -> Claim:
         """Delivers what was sealed with this claim and after it; returns the claim as it is then."""
-        for claim in await self.ledger.claims.find(state=SEALED):
-            if claim.id >= claim_id:
-                await self._deliver(claim)
-        (found,) = [each for each in await self.ledger.claims.find() if each.id == claim_id]
-        return found
+        for number in await self.ledger.claims.numbers(SEALED):
+            if number >= claim_id:
+                await self._deliver(await self.ledger.claims.one(number))
+        return await self.ledger.claims.one(claim_id)
 
     async def _deliver(self, claim: Claim) -> None:
         """Delivers a claim, without learners of earlier claims; then the LMS may delete the rows that are through."""
         sealed = SealedClaim.unpacked(await self.ledger.claims.unseal(claim.id))
         if (rows := self._deliverable(claim, sealed)) is None:
             return
-        earlier = await self._in_earlier(claim)
+        earlier = await self.ledger.claims.also_in(claim.user_ids, but=claim.id, open_only=False)
         new = _without(earlier, rows)
         self._ensure_allowed()
         origin = sealed.origin or Origin(claim.id, claim.began_at.date(), _orgs_of(rows))
@@ -203,7 +225,7 @@ class _Run:
             await self._part(claim, sealed, origin, found.waiting)
         if done or not rows:
             await self.ledger.claims.written(claim.id, found.files)
-            await self._clear(claim, done)
+            await self._clear(claim.id, done)
 
     def _deliverable(self, claim: Claim, sealed: SealedClaim) -> list[Reported] | None:
         """The rows of a claim; None where all of them have to wait, and the problems say why."""
@@ -226,25 +248,19 @@ class _Run:
         ids = {waits: [row["user_id"] for row in part] for waits, part in parts.items()}
         await self.ledger.claims.parted(claim.id, (packed[False], ids[False]), (packed[True], ids[True]))
 
-    async def _in_earlier(self, claim: Claim) -> set[int]:
-        claims = await self.ledger.claims.find()
-        kept = [each for each in claims if each.id < claim.id and each.state in (SEALED, WRITTEN, DELIVERED)]
-        return {user_id for each in kept for user_id in each.user_ids}
-
-    async def _clear(self, claim: Claim, rows: Sequence[Reported]) -> None:
+    async def _clear(self, claim_id: int, rows: Sequence[Reported]) -> None:
         """Has the LMS delete the rows of a claim whose files are there, then drops what was sealed.
 
         A learner of another claim that waits keeps the row, which goes with that claim.
         """
-        others = await self.ledger.claims.find(state=SEALED)
-        open_elsewhere = {user_id for each in others if each.id != claim.id for user_id in each.user_ids}
-        rows = [row for row in rows if row.user_id not in open_elsewhere]
-        if rows:
+        claims = self.ledger.claims
+        elsewhere = await claims.also_in([row.user_id for row in rows], but=claim_id, open_only=True)
+        if rows := _without(elsewhere, rows):
             await note_namesakes(self.site, [row.original_username for row in rows])
             self._ensure_allowed()
             # A row that is gone already was deleted by a run that died before it could say so.
             await self.site.lms.partner_queue.delete(row.original_username for row in rows)
-        await self.ledger.claims.delivered(claim.id)
+        await claims.delivered(claim_id)
 
     def _ensure_allowed(self) -> None:
         """Before each thing that cannot be undone; raises `LeaseLost` and `Interrupted`."""

@@ -6,7 +6,7 @@ open is looked for besides: among the rows that have ended, and then one by one,
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -118,6 +118,15 @@ async def locate_all(site: Site, user_ids: Collection[int]) -> dict[int, Learner
     if len(found) < len(user_ids):
         found |= {each.user_id: each for each in (await watch(site)).learners if each.user_id in user_ids}
     return found
+
+
+async def look_at_each(site: Site, user_ids: Collection[int], take: Callable[[Learner], object]) -> None:
+    """What `locate_all` finds, for as many learners as there are: each is given to `take`, maybe twice."""
+    found = await site.lms.rows.find_each(user_ids, take)
+    if len(found) < len(user_ids):
+        for each in (await watch(site)).learners:
+            if each.user_id in user_ids and each.user_id not in found:
+                take(each)
 
 
 async def absence(site: Site, user_id: int) -> str:

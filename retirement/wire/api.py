@@ -19,7 +19,7 @@ import tenacity
 
 from retirement.errors import Misconfigured, NotFound, RateLimited, Refused, Transient
 from retirement.process import waiting
-from retirement.wire.exchange import ENCODINGS, Exchange
+from retirement.wire.exchange import ENCODINGS, Each, Exchange
 from retirement.wire.limits import Gate, Limits
 from retirement.wire.patience import Bounds, Patience, current_patience, current_permission
 from retirement.wire.proxies import transport
@@ -97,6 +97,7 @@ class Options(TypedDict, total=False):
     headers: Mapping[str, str]
     patience: Patience | None
     once: bool
+    each: Each | None
     renew_on: frozenset[int]
 
 
@@ -120,6 +121,9 @@ class Request:
     patience: Patience | None = None
     #: Not safe to repeat: its caller owns the retry.
     once: bool = False
+    #: Makes what takes the elements of a JSON list while they come in; the reply has what it keeps of them, and not the
+    #: list. Made anew for each answer, since one that breaks off is asked for again. None: the reply has the list.
+    each: Each | None = field(default=None, repr=False)
     #: Statuses at which a token is renewed once.
     renew_on: frozenset[int] = UNAUTHORIZED
 
@@ -198,12 +202,13 @@ class Api:
         """
         bounds = (request.patience or current_patience()).value
         built = self._built(request, bounds)
+        attempt_one = partial(self._attempt, request.name, built, bounds, request.each, judge)
         with waiting(f"{self.service}: {request.name}"):
             if request.once:
-                return await self._attempt(request.name, built, bounds, judge)
+                return await attempt_one()
             async for attempt in self.retry():
                 with attempt:
-                    reply = await self._attempt(request.name, built, bounds, judge)
+                    reply = await attempt_one()
             return reply
 
     def refused(self, request: str, reason: str, status: int | None = None) -> Refused:
@@ -231,9 +236,11 @@ class Api:
         built.extensions["renew_on"] = request.renew_on
         return built
 
-    async def _attempt(self, name: str, request: httpx.Request, bounds: Bounds, judge: Judge | None) -> Reply:
+    async def _attempt(
+        self, name: str, request: httpx.Request, bounds: Bounds, each: Each | None, judge: Judge | None
+    ) -> Reply:
         async with self._gate.passing(name):
-            reply = await self._exchange(name, request, bounds)
+            reply = await self._exchange(name, request, bounds, each)
             # Within the turn, since what an answer means is how many more the service is asked at a time.
             if (judge is None or not judge(reply)) and (error := classify(reply) or self._unexpected(reply)):
                 raise error
@@ -252,9 +259,9 @@ class Api:
             raise self.refused(request.name, "a value cannot stand in a path")
         return httpx.URL(str(self._client.base_url).rstrip("/") + request.path.format_map(quoted))
 
-    async def _exchange(self, name: str, request: httpx.Request, bounds: Bounds) -> Reply:
+    async def _exchange(self, name: str, request: httpx.Request, bounds: Bounds, each: Each | None) -> Reply:
         try:
-            return await Exchange(self.service, self._client, self._auth).reply(name, request, bounds)
+            return await Exchange(self.service, self._client, self._auth).reply(name, request, bounds, each)
         except httpx.HTTPError as error:
             raise translate(self.service, name, error) from None
         except httpx.InvalidURL:

@@ -5,7 +5,6 @@ template, the status, and a reason of ours (`retirement.errors`).
 """
 
 import json as jsonlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import httpx
 
 from retirement.errors import Busy, Misconfigured, NotFound, RateLimited, Refused, ServiceError, Transient
+from retirement.wire.elements import require_whole
 
 T = TypeVar("T")
 
@@ -102,34 +102,47 @@ class Reply:
 Judge = Callable[[Reply], bool | None]
 
 
-def read(service: str, request: str, response: httpx.Response, content: bytearray) -> Reply:
-    """The reply of an answer with this body, which is empty then; `request` is method and path template."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+#: A body as it is read: its bytes, or what was kept of a list that was read while it came in; None: of no such list.
+Body = bytearray | list[Any] | None
+
+
+def is_json(response: httpx.Response) -> bool:
+    """Whether an answer says that it is JSON."""
+    kind = _kind_of(response)
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def _kind_of(response: httpx.Response) -> str:
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower()
+
+
+def read(service: str, request: str, response: httpx.Response, content: Body) -> Reply:
+    """The reply of an answer with this body, whose bytes are gone then; `request` is method and path template."""
     data: Any = None
-    if not content:
+    if isinstance(content, list):
+        body, data = "json", content
+    elif content is None:
+        body = "unreadable"
+    elif not content:
         body = "empty"
-    elif kind == "application/json" or kind.endswith("+json"):
+    elif is_json(response):
         try:
             body, data = "json", _decoded(content)
         except (ValueError, RecursionError):
             body = "unreadable"
     else:
-        body = "html" if kind == "text/html" else "text"
+        body = "html" if _kind_of(response) == "text/html" else "text"
     return Reply(service, request, response.status_code, body, data, response.headers)
-
-
-#: Half of a character, as an escape may name it: no text that can be sent or stored.
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _decoded(content: bytearray) -> Any:
     """The value of a JSON body. Raises `ValueError`, also for text that JSON allows and UTF-8 does not."""
     text = content.decode(jsonlib.detect_encoding(content))
-    # The LMS lists all learners of a state in one answer: a second copy of it is given up before it is read.
+    # A second copy of the answer is given up before it is read.
     content.clear()
     value = jsonlib.loads(text)
-    if _HALF.search(text):
-        jsonlib.dumps(value, ensure_ascii=False).encode()
+    require_whole(text, value, 0, len(text))
     return value
 
 

@@ -44,6 +44,7 @@ OWNERS = {
     "botocore": ("retirement.site.bucket",),
     "cronsim": ("retirement.config",),
     "cryptography": (
+        "retirement.privacy.spool",
         "retirement.api.keys",
         "retirement.connectors.salesforce.assertion",
         "retirement.ledger",

@@ -115,7 +115,7 @@ async def _claim(ledger: Ledger, clock: Clock) -> None:
     open_one = await ledger.claims.begin()
     first = await ledger.claims.begin()
     clock.forward(1)
-    await ledger.claims.seal(first, b"CanaryClaim", [22, 17], apart=(b"CanaryApart", [23]))
+    await ledger.claims.seal(first, b"CanaryClaim", [22, 17], apart=lambda: [(b"CanaryApart", [23])])
     await ledger.claims.written(first, {"MITx": 2})
     await ledger.claims.delivered(first)
     second = await ledger.claims.begin()

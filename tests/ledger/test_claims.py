@@ -165,12 +165,12 @@ def test_what_nobody_can_read_is_a_claim_of_its_own(desk: Desk) -> None:
     async def claim() -> None:
         async with desk.open() as ledger:
             number = await ledger.claims.begin()
-            await ledger.claims.seal(number, b"plain", [1, 2], apart=(b"odd", [3]))
+            await ledger.claims.seal(number, b"plain", [1, 2], apart=lambda: [(b"odd", [3])])
             plain, odd = await ledger.claims.find(state="sealed")
             assert ((1, 2), (3,)) == (plain.user_ids, odd.user_ids)
             assert b"odd" == await ledger.claims.unseal(odd.id)
             with pytest.raises(StateConflict):
-                await ledger.claims.seal(number, b"plain", [], apart=(b"odd", [3]))
+                await ledger.claims.seal(number, b"plain", [], apart=lambda: [(b"odd", [3])])
             assert 2 == len(await ledger.claims.find())
             assert (await ledger.verify()).ok
 

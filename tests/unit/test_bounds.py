@@ -94,7 +94,7 @@ def test_a_step_a_listing_and_a_token_end_in_time() -> None:
     for work, longest in (
         (token.api.post("/x/", patience=Patience.SLOW), Patience.LOOKUP),
         (Lms(listing.api, STATES).rows.queue(["PENDING"], 7), Patience.LISTING),
-        (Lms(claim.api, STATES).partner_queue.claim(), Patience.CLAIM),
+        (Lms(claim.api, STATES).partner_queue.claim([].append), Patience.CLAIM),
     ):
         ended, seconds = run(work)
         assert isinstance(ended, Transient)

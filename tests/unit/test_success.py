@@ -67,7 +67,7 @@ ASKED: dict[str, Callable[[Lms, Learner], Awaitable[object]]] = {
     "account": lambda lms, ana: lms.accounts.username(ana.user_id),
     "countries": lambda lms, ana: lms.accounts.countries([ana]),
     "enrollments": lambda lms, ana: lms.accounts.orgs(ana),
-    "claim": lambda lms, _: lms.partner_queue.claim(),
+    "claim": lambda lms, _: lms.partner_queue.claim([].append),
     "reported": lambda lms, ana: lms.partner_queue.delete([ana.username]),
     "reported-one": lambda lms, ana: lms.partner_queue.delete_one(ana.username),
     "cleanup": lambda lms, ana: lms.cleanup.delete([ana.username]),
