@@ -56,7 +56,7 @@ def home() -> Path:
 
 def claim(file: Path) -> bool:
     """Takes a file for this process until it ends, in whatever way; False where another process has it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Never closed here, and closed in what we start: the kernel gives the lock back when this process is gone.
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
     try:

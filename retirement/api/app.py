@@ -15,7 +15,7 @@ from retirement.api.around import App, Around
 from retirement.api.gate import Gate
 from retirement.api.issuers import issuers_of
 from retirement.api.logout import Logouts
-from retirement.api.office import Office, Schedules
+from retirement.api.office import Cancel, Office, Schedules
 from retirement.api.pace import People
 from retirement.api.pages import is_for_people, refusal, sent_to_sign_in
 from retirement.api.people import as_shown
@@ -40,6 +40,7 @@ from retirement.api.sign_in import SignIn
 from retirement.config import Configuration
 from retirement.errors import ConfigError, LedgerError, RetirementError, SamePerson, StateConflict
 from retirement.flows.kit.behind import Behind, behind
+from retirement.flows.kit.cancelling import cancel_run
 from retirement.flows.kit.planned import planned
 from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
@@ -80,12 +81,13 @@ async def door(
     passing: Passing | None = None,
     where: Callable[[], Behind] = behind,
     schedules: Schedules = planned,
+    cancel: Cancel = cancel_run,
 ) -> AsyncIterator[App]:
     """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
 
     `sites` opens LMS and ledger for one request, `start` starts a learner's run, `passing` connects to the Prefect
-    server that is `where`, `schedules` asks it for them. Grants everything to the administrators of the configuration.
-    Raises `ConfigError`.
+    server that is `where`, `schedules` asks it for them, `cancel` has it cancel a run. Grants everything
+    to the administrators of the configuration. Raises `ConfigError`.
     """
     settings = configuration.door
     if settings is None:
@@ -106,7 +108,7 @@ async def door(
         app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, passing, where))
         app.state.logouts = Logouts(gate, clock)
         app.state.retirements = Retirements(configuration, sites, start)
-        app.state.office = Office(configuration, sites, schedules)
+        app.state.office = Office(configuration, sites, schedules, cancel)
         yield Around(app, settings)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Path, Query
 from fastapi.requests import HTTPConnection
@@ -14,11 +15,15 @@ from retirement.api.refusals import DoorError, Mistyped
 from retirement.api.retirements import Sites
 from retirement.config import Configuration
 from retirement.errors import ConfigError
+from retirement.flows.kit.cancelling import Before
+from retirement.ledger import Piece
 from retirement.privacy import REFUSAL, keepable
 from retirement.site import Site
 
 T = TypeVar("T")
 
+#: Cancels a run, by its id and what is told the name of its flow before.
+Cancel = Callable[[UUID, Before], Awaitable[bool]]
 #: Tells rows of the schedules.
 Schedules = Callable[[], Awaitable[list[dict[str, Any]]]]
 
@@ -38,6 +43,8 @@ class Office:
     sites: Sites
     #: Last and next run of each schedule.
     schedules: Schedules
+    #: Has Prefect cancel a run.
+    cancel: Cancel
     alone: Alone = field(default_factory=Alone)
 
     def opened(self) -> AbstractAsyncContextManager[Site]:
@@ -60,35 +67,35 @@ MOST_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """So many rows of a list, after those that are skipped: no answer grows with the years."""
+class Rows:
+    """So many rows of a list, after those that are skipped: neither an answer nor its work grows with the years."""
 
     most: int
     skipped: int
 
     @property
-    def end(self) -> int:
-        """The number of rows by which is known whether there are more."""
-        return self.skipped + self.most + 1
+    def piece(self) -> Piece:
+        """What is read: one row more, by which is known whether there are more."""
+        return Piece(self.most + 1, self.skipped)
 
-    def of(self, rows: Sequence[T]) -> list[T]:
-        """Those of the list, as far as it was read."""
-        return list(rows[self.skipped : self.skipped + self.most])
+    def of(self, found: Sequence[T]) -> Sequence[T]:
+        """What is answered of what was read."""
+        return found[: self.most]
 
-    def is_cut(self, rows: Sequence[T]) -> bool:
+    def is_cut(self, found: Sequence[T]) -> bool:
         """Whether the list goes on after them."""
-        return len(rows) >= self.end
+        return len(found) > self.most
 
 
-def _piece(
+def _rows(
     max_items: Annotated[int, Query(alias="maxItems", ge=1, le=MOST_ROWS, description="Rows at most.")] = MOST_ROWS,
     skip_count: Annotated[int, Query(alias="skipCount", ge=0, le=10**9, description="Rows before the first.")] = 0,
-) -> Piece:
-    return Piece(max_items, skip_count)
+) -> Rows:
+    return Rows(max_items, skip_count)
 
 
 #: What routes with a list ask for by their parameters; `more` in the answer says whether the list goes on.
-InPieces = Annotated[Piece, Depends(_piece)]
+InPieces = Annotated[Rows, Depends(_rows)]
 
 
 @contextmanager

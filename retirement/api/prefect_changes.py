@@ -18,10 +18,12 @@ from retirement.ledger.passed import Asked
 Read = Callable[[str], Awaitable[Any]]
 
 #: States to which a run may be moved: its cancellation, and one more try.
+CANCEL = "cancel"
 _CANCELLING, _AGAIN = ("CANCELLING", "Cancelling"), ("SCHEDULED", "AwaitingRetry")
 #: The fields of a start that the UI sends and that change nothing but names.
 _KEY = "idempotency_key"
 _OF_A_START = frozenset({"name", "tags", "state", "parameters", _KEY})
+NOT_OURS = "this is about a flow that is not ours"
 #: What Prefect would compute itself from a field: a template, or a variable of the server.
 _COMPUTED = "__prefect_kind"
 
@@ -71,7 +73,7 @@ def _move(name: str, flow: str, content: bytes) -> Change:
     given = body.get("state")
     state = (str(given.get("type")).upper(), given.get("name")) if isinstance(given, dict) else ("", None)
     if state[0] == _CANCELLING[0]:
-        what, needs, (kind, named) = "cancel", Action.MONITOR, _CANCELLING
+        what, needs, (kind, named) = CANCEL, Action.MONITOR, _CANCELLING
     elif state[0] == _AGAIN[0]:
         what, needs, (kind, named) = "retry", OF_FLOWS[flow], _AGAIN
     else:
@@ -117,7 +119,7 @@ async def _flow(of: Mapping[str, Any], read: Read) -> str:
     """The name of the flow of a run or a deployment. Raises `Forbidden` for one that is not ours."""
     name = _found(await read(f"/flows/{uuid_of(str(of.get('flow_id')))}"), "flow").get("name")
     if name not in OF_FLOWS:
-        raise Forbidden("this is about a flow that is not ours")
+        raise Forbidden(NOT_OURS)
     return str(name)
 
 

@@ -40,7 +40,7 @@ async def serve(
     _hand_on(chosen.source)
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
-    async with engine_of(chosen, port, 0) as engine, _alone(), listening(chosen) as at_the_door:
+    async with _alone(), engine_of(chosen, port, 0) as engine, listening(chosen) as at_the_door:
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles
@@ -74,8 +74,17 @@ def _addresses(engine: PrefectServer, at_the_door: str | None) -> list[str]:
 
 @asynccontextmanager
 async def _alone() -> AsyncIterator[None]:
-    """Raises `BusyElsewhere` where another `serve` has this home: the first to end would stop the other's schedules."""
-    if not claim(home() / "serve.lock"):
+    """Raises `BusyElsewhere` where another `serve` has this home: the first to end would stop the other's schedules.
+
+    Entered before the engine is joined, or one that is refused would have started or changed what the other works with.
+    """
+    try:
+        is_alone = claim(home() / "serve.lock")
+    except OSError as error:
+        raise ConfigError(
+            f"RETIREMENT_HOME: {home()} cannot be written ({error.strerror}); set it to a folder of this account"
+        ) from None
+    if not is_alone:
         raise BusyElsewhere(f"another `retirement serve` is at work in {home()}: this one would stop its schedules")
     yield
 

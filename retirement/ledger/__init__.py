@@ -40,7 +40,7 @@ from retirement.ledger.tables import (
     QueueRun,
     Receipt,
 )
-from retirement.ledger.transaction import Transaction
+from retirement.ledger.transaction import Piece, Transaction
 from retirement.ledger.unended import TAKEN_BACK, not_retired
 from retirement.ledger.verification import Problem, Verdict, verify
 
@@ -81,6 +81,7 @@ __all__ = [
     "LiveLease",
     "Pause",
     "Permission",
+    "Piece",
     "Problem",
     "Question",
     "QueueRun",

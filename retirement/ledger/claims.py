@@ -17,7 +17,7 @@ from retirement.ledger.access import Access
 from retirement.ledger.digests import Parcel
 from retirement.ledger.parcels import destroy_key, keep_key
 from retirement.ledger.tables import Attempt, Claim, ParcelKey, Receipt
-from retirement.ledger.transaction import Change, Changed, New, Transaction
+from retirement.ledger.transaction import Change, Changed, New, Piece, Transaction
 
 BEGUN, SEALED, LOST, WRITTEN, DELIVERED = "begun", "sealed", "lost", "written", "delivered"
 
@@ -143,7 +143,7 @@ class Claims:
 
     async def one(self, claim_id: int) -> Claim:
         """The claim of a number. Raises `LedgerError` where it is gone."""
-        claim = await self._access.read(lambda tx: tx.row(Claim, claim_id))
+        claim = await self.named(claim_id)
         if claim is None:
             raise LedgerError(f"claim {claim_id} is not there any more; `retirement ledger verify` says more")
         return claim
@@ -159,6 +159,14 @@ class Claims:
             return {user_id for each in found for user_id in theirs.intersection(each)}
 
         return await self._access.read(look)
+
+    async def newest(self, piece: Piece) -> list[Claim]:
+        """Some claims, the newest first."""
+        return await self._access.read(lambda tx: tx.rows(Claim, piece=piece, order=(Claim.id.desc(),)))
+
+    async def named(self, claim_id: int) -> Claim | None:
+        """A claim, None where there is none of that number."""
+        return await self._access.read(lambda tx: tx.row(Claim, claim_id))
 
     async def unseal(self, claim_id: int) -> bytes:
         """What was sealed. Raises `StateConflict` where nothing is, `LedgerError` where the key is another one."""

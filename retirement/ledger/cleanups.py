@@ -10,7 +10,7 @@ from retirement.ledger.events import Event, event_of
 from retirement.ledger.holds import active_holds
 from retirement.ledger.leases import Lease, give_back, is_live, learner_scope, require_ours, take
 from retirement.ledger.tables import Entry, Hold
-from retirement.ledger.transaction import Transaction
+from retirement.ledger.transaction import Piece, Transaction
 
 #: Plain entries, which change no row; `retirement` is among their facts. The cleanup was called archive once, and
 #: entries keep the kind they were hashed with: auditors and scripts look for these words.
@@ -113,7 +113,7 @@ def _facts(intent: CleanupIntent) -> dict[str, object]:
 def _is_outdated(tx: Transaction, intent: CleanupIntent) -> bool:
     """Whether something was entered about a learner after the judgement, but for intents of this run."""
     newer = (Entry.user_id == intent.user_id, Entry.seq > intent.seq, Entry.kind.not_in(_KINDS))
-    return bool(tx.rows(Entry, *newer, limit=1))
+    return bool(tx.rows(Entry, *newer, piece=Piece(1)))
 
 
 def _open(tx: Transaction, lms: str) -> dict[tuple[int, int], date]:

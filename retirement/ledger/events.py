@@ -8,7 +8,7 @@ from typing import Any
 from retirement.ledger.access import Access
 from retirement.ledger.chain import Head, read_body
 from retirement.ledger.tables import Entry
-from retirement.ledger.transaction import head_of
+from retirement.ledger.transaction import Piece, head_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Events:
             conditions.append(Entry.user_id == user_id)
         if kind is not None:
             conditions.append(Entry.kind == kind)
-        found = await self._access.read(lambda tx: tx.rows(Entry, *conditions, limit=limit))
+        found = await self._access.read(
+            lambda tx: tx.rows(Entry, *conditions, piece=None if limit is None else Piece(limit))
+        )
         return [event_of(entry) for entry in found]
 
     async def trail(self, user_id: int, retirement_id: int, kinds: Collection[str]) -> list[Event]:

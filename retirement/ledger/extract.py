@@ -23,7 +23,7 @@ from retirement.ledger.ledger import Ledger
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.tables import Entry as Stored
 from retirement.ledger.tables import Hold, LearnerRecord
-from retirement.ledger.transaction import head_of, rows_of
+from retirement.ledger.transaction import Piece, head_of, rows_of
 from retirement.ledger.tree import paths
 from retirement.ledger.verification import reading_of, verify
 
@@ -150,7 +150,9 @@ class Evidence:
 
         def work(connection: Connection) -> None:
             after = 0
-            while found := rows_of(connection, Stored, Stored.seq > after, Stored.seq <= self.head.seq, limit=_AT_ONCE):
+            while found := rows_of(
+                connection, Stored, Stored.seq > after, Stored.seq <= self.head.seq, piece=Piece(_AT_ONCE)
+            ):
                 if not all(take(event_of(each)) for each in found):
                     return
                 after = found[-1].seq

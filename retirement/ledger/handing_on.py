@@ -17,7 +17,7 @@ from retirement.ledger.heads import SignedHead, signed_head
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.signing import run_command
 from retirement.ledger.tables import Row, SignedRow, table_of
-from retirement.ledger.transaction import rows_of
+from retirement.ledger.transaction import Piece, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _post(location: LedgerLocation, post: Callable[[bytes], None]) -> None:
 
 def _not_taken(connection: Connection) -> Sequence[SignedHead]:
     last = connection.scalar(select(HandedHead.seq)) or 0
-    return [signed_head(row) for row in rows_of(connection, SignedRow, SignedRow.seq > last, limit=AT_ONCE)]
+    return [signed_head(row) for row in rows_of(connection, SignedRow, SignedRow.seq > last, piece=Piece(AT_ONCE))]
 
 
 def _note(location: LedgerLocation, engine: Engine, seq: int) -> None:

@@ -5,16 +5,17 @@ Where two different people are needed to release one, the first yes leaves it in
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 
 from retirement.errors import ConfigError, RetirementError, StateConflict
 from retirement.ledger.access import Access
 from retirement.ledger.people import Subject, Yes, of_another, same_person
 from retirement.ledger.tables import Hold
-from retirement.ledger.transaction import Changed, New, Transaction
+from retirement.ledger.transaction import Changed, New, Piece, Transaction
 
 #: A yes to a release that waits for that of another person, a second one of the same person, and a no.
 FIRST, SAME, KEPT = "hold.first", "hold.same", "hold.kept"
+_UNRELEASED = Hold.released_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,16 @@ class Holds:
 
         return await self._access.write(keep)
 
-    async def find(self, *, active_only: bool = True) -> list[Hold]:
-        """Every hold, or those that hold today."""
-        if active_only:
+    async def find(self, *, active_only: bool = True, piece: Piece | None = None) -> list[Hold]:
+        """The holds, or those that hold today; all of them or a piece of the list."""
+        if active_only and piece is None:
             return await self._access.read(active_holds)
-        return await self._access.read(lambda tx: tx.rows(Hold))
+
+        def find(tx: Transaction) -> list[Hold]:
+            today = tx.now.astimezone(UTC).date()
+            return tx.rows(Hold, *((_UNRELEASED, Hold.until >= today) if active_only else ()), piece=piece)
+
+        return await self._access.read(find)
 
 
 def nothing_waits(hold_id: int) -> str:
@@ -128,7 +134,8 @@ def nothing_waits(hold_id: int) -> str:
 
 def active_holds(tx: Transaction) -> list[Hold]:
     """The holds that hold at the time of a transaction."""
-    return [hold for hold in tx.rows(Hold, Hold.released_at.is_(None)) if tx.now.date() <= hold.until]
+    # Every day is read, so that one that was changed to no day ends the work, and is not a hold that is over.
+    return [hold for hold in tx.rows(Hold, _UNRELEASED) if tx.now.date() <= hold.until]
 
 
 def _in_force(tx: Transaction, hold_id: int) -> Hold:

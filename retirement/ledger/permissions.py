@@ -7,7 +7,7 @@ from retirement.errors import StateConflict
 from retirement.ledger.access import Access
 from retirement.ledger.permitted import Action, Area
 from retirement.ledger.tables import Permission
-from retirement.ledger.transaction import Changed, Gone, New, Transaction
+from retirement.ledger.transaction import Changed, Gone, New, Piece, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Permissions:
         ours = (Permission.issuer == holder.issuer, Permission.subject == holder.subject)
         return await self._access.read(lambda tx: tx.rows(Permission, *ours))
 
-    async def all(self, area: Area, instance: str = "") -> list[Permission]:
-        """What was granted to all people in one place."""
+    async def all(self, area: Area, instance: str = "", *, piece: Piece) -> list[Permission]:
+        """What was granted to people in one place, a piece of the list."""
         there = (Permission.domain == area.value, Permission.instance == instance)
-        return await self._access.read(lambda tx: tx.rows(Permission, *there))
+        return await self._access.read(lambda tx: tx.rows(Permission, *there, piece=piece))
 
     async def set(self, holder: Holder, area: Area, instance: str, actions: Iterable[Action]) -> None:
         """From now on a person has these permissions in one place and no others; without any there is no row.

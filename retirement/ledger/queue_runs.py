@@ -7,7 +7,7 @@ from datetime import datetime
 from retirement.errors import StateConflict
 from retirement.ledger.access import Access
 from retirement.ledger.tables import QueueRun
-from retirement.ledger.transaction import Changed, New, Transaction
+from retirement.ledger.transaction import Changed, New, Piece, Transaction
 
 
 class QueueRuns:
@@ -47,3 +47,10 @@ class QueueRuns:
         """The runs that began then or later, in that order."""
         runs = await self._access.read(lambda tx: tx.rows(QueueRun, QueueRun.began_at >= time))
         return sorted(runs, key=lambda run: (run.began_at, run.run_id))
+
+    async def newest(self, piece: Piece, *, since: datetime) -> list[QueueRun]:
+        """Some of those that began then or later, the newest first."""
+        order = (QueueRun.began_at.desc(), QueueRun.run_id.desc())
+        return await self._access.read(
+            lambda tx: tx.rows(QueueRun, QueueRun.began_at >= since, piece=piece, order=order)
+        )

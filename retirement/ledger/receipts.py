@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement
 from retirement.errors import ConfigError
 from retirement.ledger.access import Access
 from retirement.ledger.tables import LearnerRecord, Receipt
-from retirement.ledger.transaction import Changed, New, Transaction
+from retirement.ledger.transaction import Changed, New, Piece, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +92,10 @@ class Receipts:
         conditions = _about(user_id, open_only=open_only)
         return await self._access.read(lambda tx: tx.rows(Receipt, *conditions))
 
-    async def asked(self, *, user_id: int | None, open_only: bool, most: int) -> list[Receipt]:
-        """The first of those that services are asked about."""
+    async def asked(self, piece: Piece, *, user_id: int | None, open_only: bool) -> list[Receipt]:
+        """Some of those that services are asked about, oldest first."""
         conditions = [*_about(user_id, open_only=open_only), Receipt.operation.is_not(None), Receipt.operation != ""]
-        return await self._access.read(lambda tx: tx.rows(Receipt, *conditions, limit=most))
+        return await self._access.read(lambda tx: tx.rows(Receipt, *conditions, piece=piece))
 
 
 def _about(user_id: int | None, *, open_only: bool) -> list[ColumnElement[bool]]:

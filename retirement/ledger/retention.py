@@ -9,12 +9,13 @@ Everything else of an entry stays, and is the evidence: learner, step, service, 
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from retirement.ledger import chain, tables
 from retirement.ledger.anchor import write_anchor
@@ -30,6 +31,9 @@ AT_ONCE = 500
 #: The setting by which texts are taken out, as the entries name it.
 RULE = "ledger.text_days"
 _NAMES_A_HOLD = re.compile(r"\bby hold \d+\b")
+
+#: What of a row says whether it is in force.
+_SAYS_WHETHER = ("released_at", "until", "state", "result")
 
 #: A row, by its table and its key in canonical form.
 _Key = tuple[str, str]
@@ -50,7 +54,7 @@ class TakenOut:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Where a row was written last, when, and what it is since; None: it was deleted."""
+    """Where a row was written last, when, and what of it says whether it is in force; None: it was deleted."""
 
     seq: int
     at: str
@@ -67,9 +71,9 @@ def take_out_older(
     and `LedgerError`.
     """
     require_there(location)
-    after = 0
+    after, shared = 0, _Shared()
     while True:
-        done = _some(location, age, after, dry_run=dry_run, clock=clock)
+        done = _some(location, age, after, shared, dry_run=dry_run, clock=clock)
         if done is None:
             return
         yield done
@@ -80,6 +84,7 @@ def _some(
     location: LedgerLocation,
     age: timedelta,
     after: int,
+    shared: "_Shared",
     *,
     dry_run: bool,
     clock: Callable[[], datetime] | None,
@@ -90,7 +95,7 @@ def _some(
         tx = opened_whole(connection, location, clock)
         before = chain.written(tx.now - age)
         old = _old(connection, before, after)
-        done = _taken_out(tx, old, before) if old else None
+        done = _taken_out(tx, old, before, shared) if old else None
         return done, tx.append()
 
     done, head = in_a_transaction(location, work, rolled_back=dry_run, empties_log=not dry_run)
@@ -107,9 +112,9 @@ def _old(connection: Connection, before: str, after: int) -> Sequence[Row[Any]]:
     return connection.execute(statement).all()
 
 
-def _taken_out(tx: Transaction, old: Sequence[Row[Any]], before: str) -> TakenOut:
+def _taken_out(tx: Transaction, old: Sequence[Row[Any]], before: str, shared: "_Shared") -> TakenOut:
     bodies = {each.seq: json.loads(each.body) for each in old}
-    written, today = _last_written(tx.connection, old, bodies), tx.now.date().isoformat()
+    written, today = _last_written(tx.connection, old, shared), tx.now.date().isoformat()
     texts: dict[int, list[str]] = {}
     in_use = 0
     for seq, body in bodies.items():
@@ -135,28 +140,43 @@ def _out_of(
     return taken
 
 
-def _last_written(
-    connection: Connection, old: Sequence[Row[Any]], bodies: Mapping[int, Mapping[str, Any]]
-) -> dict[_Key, _Written]:
-    """For each row that these entries tell of, the entry that wrote it last."""
-    wanted = {_key(table, key) for body in bodies.values() for table, key, _ in body["rows"]}
-    found: dict[_Key, _Written] = {}
-    for entry in _later(connection, old[0].seq, {each.user_id for each in old}):
-        for table, key, row in json.loads(entry.body)["rows"]:
-            if (known := _key(table, key)) in wanted:
-                found[known] = _Written(entry.seq, entry.at, row and {"": table, **row})
-    return found
+class _Shared:
+    """Where rows were written last by entries about no learner, of which a run reads each once, however old it is."""
+
+    def __init__(self) -> None:
+        self._found: dict[_Key, _Written] = {}
+        self._read = 0
+
+    def found(self, connection: Connection) -> dict[_Key, _Written]:
+        """With the entries that have come since."""
+        for key, written in _writings(connection, tables.event.c.user_id.is_(None), self._read):
+            self._found[key] = written
+            self._read = written.seq
+        return self._found
 
 
-def _later(connection: Connection, seq: int, user_ids: Collection[int | None]) -> Iterator[Row[Any]]:
-    """The entries from one on that may tell of the same rows: of these learners, or of no learner."""
+def _last_written(connection: Connection, old: Sequence[Row[Any]], shared: _Shared) -> Mapping[_Key, _Written]:
+    """For each row that these entries tell of, the entry that wrote it last: one about the same learner, or no one."""
+    user_ids = {each.user_id for each in old if each.user_id is not None}
+    # Found by the index of learners, whose entries are few; all the later ones are many, and read anew each time.
+    theirs = dict(_writings(connection, tables.event.c.user_id.in_(user_ids), old[0].seq - 1))
+    common = shared.found(connection)
+    return ChainMap(
+        {key: each for key, each in theirs.items() if key not in common or common[key].seq < each.seq}, common
+    )
+
+
+def _writings(connection: Connection, whose: ColumnElement[bool], after: int) -> Iterator[tuple[_Key, _Written]]:
+    """What entries after one have written, in their order."""
     event = tables.event.c
-    of_them = or_(event.user_id.is_(None), event.user_id.in_([each for each in user_ids if each is not None]))
     # Facts alone write no row.
-    wanted = (event.seq >= seq, of_them, ~event.body.endswith('"rows":[]}'))
+    wanted = (event.seq > after, whose, ~event.body.endswith('"rows":[]}'))
     statement = select(event.seq, event.at, event.body).where(*wanted).order_by(event.seq)
     # Of the statement and not of the connection, which goes on to write.
-    yield from connection.execute(statement.execution_options(yield_per=AT_ONCE))
+    for entry in connection.execute(statement.execution_options(yield_per=AT_ONCE)):
+        for table, key, row in json.loads(entry.body)["rows"]:
+            told = row and {"": table, **{name: row[name] for name in _SAYS_WHETHER if name in row}}
+            yield _key(table, key), _Written(entry.seq, entry.at, told)
 
 
 def _key(table: str, key: list[Any]) -> _Key:

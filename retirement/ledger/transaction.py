@@ -51,6 +51,14 @@ class Gone:
 Change = New | Changed | Gone
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of the rows of a list: so many, after those that are skipped."""
+
+    most: int
+    skipped: int = 0
+
+
 class Transaction:
     """One transaction. `now` is its one time: the server's on PostgreSQL, else that of the ledger's clock."""
 
@@ -84,9 +92,18 @@ class Transaction:
         """The number of the next event, and so the id of a row that it makes."""
         return self._head.seq + len(self._entries) + 1
 
-    def rows(self, kind: type[R], *conditions: ColumnElement[bool], limit: int | None = None) -> list[R]:
-        """The rows of a kind that fit, by their key. Raises `LedgerError` for one that is not what was written."""
-        return rows_of(self.connection, kind, *conditions, limit=limit)
+    def rows(
+        self,
+        kind: type[R],
+        *conditions: ColumnElement[bool],
+        piece: Piece | None = None,
+        order: Sequence[ColumnElement[Any]] = (),
+    ) -> list[R]:
+        """The rows of a kind that fit, or a piece of them, by their key or in this order.
+
+        Raises `LedgerError` for one that is not what was written.
+        """
+        return rows_of(self.connection, kind, *conditions, piece=piece, order=order)
 
     def row(self, kind: type[R], *key: int | str) -> R | None:
         """The row with that key, None where there is none. Raises `LedgerError` as `rows`."""
@@ -182,10 +199,16 @@ def head_of(connection: Connection) -> Head:
 
 
 def rows_of(
-    connection: Connection, kind: type[R], *conditions: ColumnElement[bool], limit: int | None = None
+    connection: Connection,
+    kind: type[R],
+    *conditions: ColumnElement[bool],
+    piece: Piece | None = None,
+    order: Sequence[ColumnElement[Any]] = (),
 ) -> list[R]:
     """What `Transaction.rows` says, of a connection that only reads."""
-    statement = _all(kind).where(*conditions).order_by(*table_of(kind).primary_key.columns).limit(limit)
+    statement = _all(kind).where(*conditions).order_by(*(order or table_of(kind).primary_key.columns))
+    if piece:
+        statement = statement.limit(piece.most).offset(piece.skipped)
     return _read(connection, kind, statement, {})
 
 

@@ -57,7 +57,7 @@ class HandOver:
         found = HandedOver()
         naming = Naming(platform, origin, self._destination.partners)
         due = self._due(rows, found)
-        receipts = await self._ledger.deliveries.find(origin.claim)
+        receipts = await self._ledger.deliveries.find([origin.claim])
         for sink in self._destination.sinks:
             files = [each.file for each in receipts if each.file.sink == sink.name]
             for report in _reports(sink, naming, due, files):

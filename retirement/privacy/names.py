@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from hashlib import md5, sha1, sha256
 from typing import Any
@@ -93,6 +93,24 @@ def id_mentions(text: str, learner: Learner) -> bool:
     """Whether an id that a service made names a learner; neither a number nor a kind of record does."""
     names = names_of(learner)
     return contains_name(text, [*(name for name in names if not _is_part_of_ids(name)), *made_of(learner)])
+
+
+def naming_others(ids: Sequence[str], learners: Sequence[Learner]) -> set[int]:
+    """The places of ids, one for each learner, that name another of these learners.
+
+    A word that all of them have is one of the service's, though a learner be called so; an address is never one.
+    """
+    names = {name for each in learners for name in (*names_of(each), *made_of(each))}
+    # One look for all, since nearly always there is nothing.
+    named = [place for place, text in enumerate(ids) if contains_name(text, names)]
+    return {place for place in named if _names_one(ids, place, [*learners[:place], *learners[place + 1 :]])}
+
+
+def _names_one(ids: Sequence[str], place: int, others: Sequence[Learner]) -> bool:
+    if contains_name(ids[place], [name for each in others for name in (each.email, *made_of(each))]):
+        return True
+    plain = [each for each in others if id_mentions(ids[place], each)]
+    return any(not id_mentions(text, each) for each in plain for text in ids if text)
 
 
 def withheld(text: str, learners: Iterable[Learner]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from uuid import UUID
 
 import httpx
 import jwt
@@ -170,6 +171,7 @@ class Desk:
     world: World | None = None
     started: list[tuple[int, str | None]] = field(default_factory=list)
     schedules: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[UUID, str] = field(default_factory=dict)  #: what can be cancelled: the flow of each run
     engine_is_lost: bool = False
     more: str = ""  #: further sections of the configuration
     client: httpx.AsyncClient = field(init=False)
@@ -195,7 +197,7 @@ class Desk:
     async def open(self, peer: str = "192.0.2.7") -> AsyncIterator[httpx.AsyncClient]:
         """The door, and a client at this address who asks it."""
         given: Any = {"pools": self.provider.pool, "clock": self.clock, "sites": self.site, "start": self.start}
-        given["schedules"] = self.planned
+        given |= {"schedules": self.planned, "cancel": self.cancel}
         async with door(self.configuration, **given) as self.app:
             transport = httpx.ASGITransport(self.app, client=(peer, 4711))
             async with httpx.AsyncClient(transport=transport, base_url=URL) as self.client:
@@ -226,6 +228,14 @@ class Desk:
         if self.engine_is_lost:
             raise EngineLost("Prefect's server did not start the run")
         self.started.append((user_id, early))
+
+    async def cancel(self, run: UUID, before: Callable[[str], Awaitable[object]]) -> bool:
+        """Cancels one of the runs, once."""
+        if run not in self.runs:
+            return False
+        await before(self.runs[run])
+        del self.runs[run]
+        return True
 
     @property
     def application(self) -> FastAPI:

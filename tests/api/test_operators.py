@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -127,6 +128,27 @@ async def test_the_queue_and_the_services_are_seen_as_by_command(office: Office)
     assert (await office.ask("PUT", path, reason | {"breaker": "closed"}))[0] == 200
     assert (await office.ask("PUT", "/api/services/NO/breaker", reason | {"breaker": "open"}))[0] == 404
     assert (await office.ask("PUT", path, reason | {"breaker": "half"}))[0] == 400
+
+
+async def test_a_run_is_cancelled_by_who_may_and_the_ledger_has_who(office: Office) -> None:
+    """By its id in Prefect or in the ledger; a flow of others is left alone, what is no run is no entry."""
+    first, second, foreign = (UUID(int=number, version=4) for number in (1, 2, 3))
+    office.desk.runs = {first: "retire-queue", second: "retire-learner", foreign: "somebody-elses"}
+    await office.grant("mo", Action.MONITOR)
+    asked = [("mo", str(first)), ("ana", str(second)), ("mo", f"{second}:2"), ("mo", str(first)), ("mo", "17")]
+    answers = [(await office.ask("POST", f"/api/runs/{run}/cancel", person=who)) for who, run in asked]
+    status, _ = await office.ask("POST", f"/api/runs/{foreign}/cancel")
+    acts = await office.desk.acts("prefect.asked")
+
+    assert ([each for each, _ in answers], status) == ([202, 403, 202, 404, 404], 403)
+    assert answers[2][1] == {"run": str(second), "asked": "cancel"}
+    assert list(office.desk.runs) == [foreign]
+    assert [(each.observed or {})["person"] for each in acts] == [f"{ISSUER} mo"] * 2
+    facts = [each.facts for each in await office.ledger.events.find(kind="prefect.asked")]
+    assert [(each["what"], each["id"], each["flow"]) for each in facts] == [
+        ("cancel", str(first), "retire-queue"),
+        ("cancel", str(second), "retire-learner"),
+    ]
 
 
 async def test_what_is_not_there_is_said_so(office: Office) -> None:

@@ -112,7 +112,9 @@ def test_what_was_paused_or_changed_by_hand_stays_so_after_a_restart(tmp_path: P
             assert not served.says(lock.found(own_home / "engine"))
             command = [sys.executable, "-m", "retirement", "serve", "--config", str(platform.config)]
             environment = {**without_ours(os.environ), "RETIREMENT_HOME": str(own_home)}
+            joined = (own_home / "engine" / "engine.json").stat().st_mtime_ns
             second = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert (own_home / "engine" / "engine.json").stat().st_mtime_ns == joined
             assert (second.returncode, "another `retirement serve` is at work" in second.stderr) == (4, True)
             said, checked = asked(own_home, platform, "status"), asked(own_home, platform, "doctor")
 

@@ -139,6 +139,26 @@ def test_a_run_that_dies_between_transactions_is_gone_on_with(
     assert texts(desk) == {"held", "pause", "breaker", "young"}
 
 
+def test_an_entry_about_no_learner_is_read_once_in_a_run(sqlite_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many transactions it takes: holds of organisations, breakers and pauses may be of any year."""
+    asyncio.run(last_year(sqlite_desk))
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+    common = {each.seq for each in entries(sqlite_desk) if each.user_id is None and each.rows}
+    read: list[int] = []
+    look = retention._writings
+
+    def noted(connection: Any, whose: Any, after: int) -> Iterator[Any]:
+        for key, written in look(connection, whose, after):
+            read.append(written.seq)
+            yield key, written
+
+    monkeypatch.setattr(retention, "_writings", noted)
+    steps = len(taken(sqlite_desk))
+
+    assert sorted(each for each in read if each in common) == sorted(common)
+    assert steps > len(common)
+
+
 def test_a_text_that_is_gone_by_another_hand_is_still_found(sqlite_desk: Desk) -> None:
     """An entry of the rule excuses the entries that it names and no other."""
     desk = signed(sqlite_desk)

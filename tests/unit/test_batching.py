@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from retirement.connectors import Erasure, Outcome
+from retirement.connectors import BatchSettings, Connector, Erasure, Outcome, operation
 from retirement.connectors.kit.batching import Batches
 from retirement.errors import Defect, LeaseLost, Misconfigured, Refused, RetirementError, Transient
 from retirement.learner import Learner
+from retirement.wire.api import Api, pool
 from retirement.wire.patience import permitted
 
 from .doubles import Naps
@@ -136,3 +138,76 @@ async def test_who_stops_waiting_is_left_out(ana: Learner) -> None:
 
     assert (await second).receipt == "job-2"
     assert service.calls == [[2]]
+
+
+class Foreign(Connector[BatchSettings]):
+    """A connector of a third party, which says of a batch what a test has it say, `name` being a learner's."""
+
+    service = "FOREIGN"
+    says: Callable[[str], Any]
+
+    @operation(batch=50)
+    async def delete(self, learners: Sequence[Learner]) -> Sequence[Erasure | RetirementError]:
+        """Delete."""
+        names = [each.username for each in learners]
+        # Of each learner what is another one's.
+        return [type(self).says(each) for each in (*names[1:], names[0])]
+
+
+def of_each(says: Callable[[str], Any], *learners: Learner) -> Awaitable[list[Any]]:
+    """What came of each learner of one batch."""
+    kind = type("Said", (Foreign,), {"says": staticmethod(says), "__module__": __name__})
+    settings = BatchSettings(url="http://offline.invalid", batch_size=len(learners), batch_seconds=0)
+    connector = kind(settings, Api("FOREIGN", pool("http://offline.invalid", 1)))
+    return asyncio.gather(*(connector.perform("delete", each) for each in learners), return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("says", "kept"),
+    [
+        (lambda name: Erasure(Outcome.ACCEPTED, f"job-{len(name)}"), True),
+        (lambda name: Erasure(Outcome.ACCEPTED, f"job-{name}"), False),
+        (lambda name: Erasure(Outcome.ACCEPTED, f"{name}@post.example"), False),
+        (lambda name: Erasure(Outcome.ACCEPTED, sha256(f"{name}@post.example".encode()).hexdigest()), False),
+        (lambda name: Erasure(Outcome.ACCEPTED, "dana, eli, finn"), False),
+        (lambda name: Erasure(Outcome.ACCEPTED, "batch 7"), True),
+    ],
+    ids=["a number", "a username", "an address", "a hash", "all of them", "a word of the service"],
+)
+async def test_no_receipt_names_another_learner_of_the_batch(
+    ana: Learner, says: Callable[[str], Any], kept: bool
+) -> None:
+    """Whose own it is not; a learner who is called as the service calls its jobs keeps no other one from it."""
+    names = ("dana", "eli", "batch") if kept else ("dana", "eli", "finn")
+    learners = [
+        replace(ana, user_id=number, username=name, current_username=name, email=f"{name}@post.example", name=name)
+        for number, name in enumerate(names, 1)
+    ]
+    done = await of_each(says, *learners)
+
+    expected = [Erasure if kept else Defect] * 3
+    if says("x").receipt == "batch 7":
+        expected[2] = Defect  # its own name
+    assert [type(each) for each in done] == expected
+    assert not any(name in str(each) for each in done if isinstance(each, Defect) for name in names)
+
+
+@pytest.mark.parametrize("raised", [False, True])
+async def test_no_error_names_another_learner_of_the_batch(ana: Learner, raised: bool) -> None:
+    """Given for one of them or raised for all, and when the other one is done with already."""
+
+    def says(name: str) -> RetirementError:
+        error = Refused("FOREIGN", "POST /delete", 409, f"{name} has a course")
+        if raised:
+            raise error
+        return error
+
+    learners = [
+        replace(ana, user_id=number, username=name, current_username=name, email=f"{name}@post.example", name=name)
+        for number, name in enumerate(("dana", "eli"), 1)
+    ]
+    done = await of_each(says, *learners)
+
+    assert [type(each) for each in done] == [Refused] * 2
+    assert [name for name in ("dana", "eli") if name in f"{done}"] == []
+    assert all("[redacted] has a course" in str(each) for each in done)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import UTC, datetime
 from html import escape
 
 import pytest
@@ -11,6 +12,7 @@ from retirement.cli.options import require_keepable
 from retirement.cli.output import PlainConsole, table
 from retirement.cli.streams import Stream
 from retirement.errors import ConfigError
+from retirement.flows.kit.manual import OpenTask
 from retirement.privacy import CONTROL, REFUSAL, as_markdown, keepable, visible, withheld
 
 
@@ -91,3 +93,14 @@ def test_code_of_ours_stays_code() -> None:
         "run `retirement verify --all` for \\[x\\](y)"
     )
     assert as_markdown("RETIRING_FORUMS") == "RETIRING_FORUMS"
+
+
+@pytest.mark.parametrize("text", [*TYPED, "# Shred\n\n1. <b>the</b> card\n- | `x` | **it** \\\n===\n"])
+def test_the_task_of_a_manual_step_is_text(text: str) -> None:
+    """In bold, its lines as they were typed; the name of the service, which the configuration has as well."""
+    question = OpenTask("r", 17, "RETIRING_PAPER", "*PAPER*", text, datetime(2026, 3, 1, tzinfo=UTC)).question
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(question)
+
+    lines = [" ".join(visible(line).split()) for line in text.splitlines() if line.strip()]
+    bold = "<br />\n".join(f"<strong>{escape(line)}</strong>" for line in lines)
+    assert page.startswith(f"<p>{bold}</p>\n<p>Learner 17 (the LMS user id), for *PAPER*, due by 2026-03-01.</p>")

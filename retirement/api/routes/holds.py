@@ -42,10 +42,10 @@ class Reason(BaseModel):
 
 
 @router.get("", summary="The holds")
-async def holds(gate: AtGate, _: Viewer, piece: InPieces, every: bool = False) -> dict[str, Any]:
+async def holds(gate: AtGate, _: Viewer, rows: InPieces, every: bool = False) -> dict[str, Any]:
     """As `retirement hold list --json`; `every`: released and expired ones as well."""
-    found = await gate.ledger.holds.find(active_only=not every)
-    return {"holds": reports.holds(piece.of(found)), "more": piece.is_cut(found)}
+    found = await gate.ledger.holds.find(active_only=not every, piece=rows.piece)
+    return {"holds": reports.holds(rows.of(found)), "more": rows.is_cut(found)}
 
 
 @router.post("", summary="Place a hold", status_code=201)

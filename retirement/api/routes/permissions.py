@@ -15,7 +15,7 @@ from retirement.api.office import LARGEST
 from retirement.api.people import Person, as_shown
 from retirement.api.permissions import AtGate, allowed, signed_in
 from retirement.api.refusals import DoorError, Missing
-from retirement.ledger import EVERYTHING, Action, Area, Holder, Permission
+from retirement.ledger import EVERYTHING, Action, Area, Holder, Permission, Piece
 from retirement.privacy import REFUSAL, keepable
 
 router = APIRouter(prefix="/api/permissions", tags=["permissions"])
@@ -94,8 +94,8 @@ async def everyone(
     """In the order of their issuers and subjects; what groups of the provider have is in the configuration."""
     area = _area(domain)
     _require_instance(area, instance)
-    found = await gate.ledger.permissions.all(area, instance)
-    return [_granted(each) for each in found[skip_count : skip_count + max_items]]
+    found = await gate.ledger.permissions.all(area, instance, piece=Piece(max_items, skip_count))
+    return [_granted(each) for each in found]
 
 
 @router.post("", status_code=204, summary="Grant permissions to a person, or revoke them")

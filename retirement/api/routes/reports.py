@@ -1,7 +1,7 @@
 """Reports: the page of the day, that of a month, and what course partners were told."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -48,31 +48,30 @@ async def month(month: _Month, office: InOffice, person: Viewer) -> dict[str, An
 
 
 @router.get("/partner-reports", summary="What course partners were told, the newest first")
-async def partner_reports(gate: AtGate, _: _Reporter, piece: InPieces) -> dict[str, Any]:
+async def partner_reports(gate: AtGate, _: _Reporter, rows: InPieces) -> dict[str, Any]:
     """Claims of learners with their files, as `retirement partner-report` has made them; by ids, without contents."""
-    newest = (await gate.ledger.claims.find())[::-1]
-    return {"reports": await _reports(gate.ledger, piece.of(newest)), "more": piece.is_cut(newest)}
+    found = await gate.ledger.claims.newest(rows.piece)
+    return {"reports": await _reports(gate.ledger, rows.of(found)), "more": rows.is_cut(found)}
 
 
 @router.get("/partner-reports/{claim}", summary="One report to course partners")
 async def partner_report(claim: Number, gate: AtGate, _: _Reporter) -> dict[str, Any]:
     """As in the list."""
-    found = [each for each in await gate.ledger.claims.find() if each.id == claim]
-    if not found:
+    found = await gate.ledger.claims.named(claim)
+    if found is None:
         raise Missing("there is no such report")
-    return (await _reports(gate.ledger, found))[0]
+    return (await _reports(gate.ledger, [found]))[0]
 
 
 @router.get("/organizations/{organization}/partner-reports", summary="The files that name an organisation's learners")
-async def of_organization(organization: _Organization, gate: AtGate, _: _OfIt, piece: InPieces) -> dict[str, Any]:
+async def of_organization(organization: _Organization, gate: AtGate, _: _OfIt, rows: InPieces) -> dict[str, Any]:
     """The newest first; with how many learners each has, unless it has those of others too, and none of their ids."""
-    found = [each for each in reversed(await gate.ledger.deliveries.find()) if organization in each.file.orgs]
-    rows = [listed.file_of(organization, each) for each in piece.of(found)]
-    return {"files": rows, "more": piece.is_cut(found)}
+    found = await gate.ledger.deliveries.newest(rows.piece, org=organization)
+    return {"files": [listed.file_of(organization, each) for each in rows.of(found)], "more": rows.is_cut(found)}
 
 
-async def _reports(ledger: Ledger, claims: Iterable[Claim]) -> list[dict[str, Any]]:
+async def _reports(ledger: Ledger, claims: Sequence[Claim]) -> list[dict[str, Any]]:
     files: dict[int, list[FileReceipt]] = {}
-    for each in await ledger.deliveries.find():
+    for each in await ledger.deliveries.find({claim.id for claim in claims}):
         files.setdefault(each.file.claim, []).append(each)
     return [listed.partner_report(claim, files.get(claim.id, ())) for claim in claims]

@@ -71,13 +71,13 @@ async def breaker(
 
 @router.get("/receipts", summary="What services have still to confirm")
 async def receipts(
-    office: InOffice, _: Viewer, piece: InPieces, every: bool = False, user_id: _UserId | None = None
+    office: InOffice, _: Viewer, rows: InPieces, every: bool = False, user_id: _UserId | None = None
 ) -> dict[str, Any]:
     """With the words of `retirement verify --json`, and no service is asked; `every`: confirmed ones as well."""
     async with office.opened() as site:
-        found = await site.ledger.receipts.asked(user_id=user_id, open_only=not every, most=piece.end)
-        rows = [listed.receipt(each, overdue=is_overdue(site, each)) for each in piece.of(found)]
-    return {"receipts": rows, "more": piece.is_cut(found)}
+        found = await site.ledger.receipts.asked(rows.piece, user_id=user_id, open_only=not every)
+        told = [listed.receipt(each, overdue=is_overdue(site, each)) for each in rows.of(found)]
+    return {"receipts": told, "more": rows.is_cut(found)}
 
 
 @router.post("/receipts/{receipt}/confirmation", summary="Close a receipt by what a person has seen")

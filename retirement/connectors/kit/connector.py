@@ -6,8 +6,8 @@ before the first learner. Connectors of third parties register under the entry-p
 `retirement.connectors`, as ours do.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, Self, get_args
@@ -20,7 +20,7 @@ from retirement.connectors.kit.declaration import Destroys, Operation, Route
 from retirement.connectors.kit.outcomes import Erasure, Outcome, Verdict
 from retirement.errors import ConfigError, Defect, NotFound, RetirementError
 from retirement.learner import Learner
-from retirement.privacy import id_mentions, known, redacted
+from retirement.privacy import id_mentions, known, naming_others, redacted
 from retirement.wire.api import Api, Auth, pool
 from retirement.wire.limits import Limits
 from retirement.wire.patience import Patience, patient
@@ -161,8 +161,11 @@ class Connector(Generic[SettingsT]):
         """The erasure; raises `Defect` for a receipt that would name the learner."""
         receipt = erasure.receipt or ""
         if len(receipt) > LONGEST_RECEIPT or id_mentions(receipt, learner):
-            raise Defect(f"a defect in the connector of {self.api.service}: {name} gave a receipt that cannot be kept")
+            raise self._unkeepable(name)
         return erasure
+
+    def _unkeepable(self, name: str) -> Defect:
+        return Defect(f"a defect in the connector of {self.api.service}: {name} gave a receipt that cannot be kept")
 
     async def _performed(self, declared: Operation, learner: Learner) -> Erasure:
         work = partial(self._in_batch, declared) if declared.batch else getattr(self, declared.name)
@@ -180,9 +183,19 @@ class Connector(Generic[SettingsT]):
             size, seconds = 1, 0.0
             if isinstance(self.settings, BatchSettings):
                 size, seconds = min(self.settings.batch_size, declared.batch or 1), self.settings.batch_seconds
-            send = getattr(self, declared.name)
+            send = partial(self._sent, declared.name)
             self._batches[declared.name] = Batches(send, size=size, seconds=seconds, sleep=self.api.retry.sleep)
         return await self._batches[declared.name].erase(learner)
+
+    async def _sent(self, name: str, learners: Sequence[Learner]) -> list[Erasure | RetirementError]:
+        """One call for a batch. What a connector of a third party says of one of its learners names no other one."""
+        with self._keeping_out(*learners):
+            answers: Sequence[Erasure | RetirementError] = await getattr(self, name)(learners)
+            if self._is_ours or len(answers) != len(learners):
+                return list(answers)
+            odd = naming_others([getattr(each, "receipt", None) or "" for each in answers], learners)
+            kept = [redacted(each) if isinstance(each, RetirementError) else each for each in answers]
+        return [self._unkeepable(name) if place in odd else each for place, each in enumerate(kept)]
 
     async def ask(self, name: str, receipt: str, learner: Learner | None) -> Verdict:
         """What became of an erasure, read-only. `learner` is None once the LMS has forgotten them.
@@ -196,17 +209,23 @@ class Connector(Generic[SettingsT]):
             verdict: Verdict = await getattr(self, asks)(receipt, learner)
         return verdict
 
+    @property
+    def _is_ours(self) -> bool:
+        return type(self).__module__.startswith(_OURS)
+
     @contextmanager
-    def _keeping_out(self, learner: Learner | None) -> Iterator[None]:
+    def _keeping_out(self, *learners: Learner | None) -> Iterator[None]:
         """Takes learners out of what a connector of a third party logs and raises, before it goes anywhere.
 
         Those of ours put no value of a learner into a text: a learner who is called `user` keeps no sentence short.
         """
-        with known(learner) if learner else nullcontext():
+        with ExitStack() as stack:
+            for each in filter(None, learners):
+                stack.enter_context(known(each))
             try:
                 yield
             except RetirementError as error:
-                if type(self).__module__.startswith(_OURS) or (safe := redacted(error)) is error:
+                if self._is_ours or (safe := redacted(error)) is error:
                     raise
                 raise safe from None
 

@@ -58,12 +58,13 @@ async def show_forecast(forecast: Forecast, out_of_reach: Sequence[Breach]) -> N
 async def show_services(down: Sequence[Breaker]) -> None:
     """Which services are down, where any is: those of the breakers."""
     if down:
-        lines = [
-            f"- **{each.service}** since {each.since:%Y-%m-%d %H:%M} UTC: {as_markdown(each.reason, code=True)}"
-            for each in down
-        ]
+        lines = [f"- **{as_markdown(each.service)}** since {_stays(each)}" for each in down]
         text = "Learners wait before the steps of these services; others go on.\n\n" + "\n".join(lines)
         await acreate_markdown_artifact(key="retirement-services", markdown=text)
+
+
+def _stays(down: Breaker) -> str:
+    return f"{down.since:%Y-%m-%d %H:%M} UTC: {as_markdown(down.reason, code=True)}"
 
 
 async def show_findings(findings: Sequence[Finding]) -> str:

@@ -26,6 +26,7 @@ from retirement.connectors import Connector
 from retirement.connectors.manual import Manual
 from retirement.flows.kit.forms import Form, Forms, Submission, Typed
 from retirement.ledger import Receipt
+from retirement.privacy import as_markdown
 
 #: Marks the runs that are tasks of ours.
 TAG = "manual-task"
@@ -62,7 +63,7 @@ class OpenTask:
     def question(self) -> str:
         """What stands above the form, in Markdown."""
         return (
-            f"**{self.text}**\n\nLearner {self.user_id} (the LMS user id), for {self.service}, "
+            f"{_as_typed(self.text)}\n\nLearner {self.user_id} (the LMS user id), for {as_markdown(self.service)}, "
             f"due by {self.due_at:%Y-%m-%d}.\n\n"
             "Submit this form when it is done. What you type is kept for good: name no learner in it."
         )
@@ -76,6 +77,11 @@ class Evidence:
     done_by: str
     evidence: str
     submission: Submission[EvidenceForm] = field(repr=False, compare=False)
+
+
+def _as_typed(text: str) -> str:
+    """A text of the configuration in bold, line by line, and no markup whatever it has."""
+    return "\\\n".join(f"**{as_markdown(line)}**" for line in text.splitlines() if line.strip())
 
 
 def tasks_of(receipts: Iterable[Receipt], connectors: Mapping[str, Connector]) -> list[OpenTask]:
