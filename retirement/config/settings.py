@@ -98,7 +98,7 @@ class EngineEvents(StrEnum):
     """Which events the feed of Prefect's server keeps, where we start that server."""
 
     RUNS = "runs"  #: what becomes of runs, what automations and people do
-    ALL = "all"  #: each state of each step as well
+    ALL = "all"  #: each state of each step, and each artifact, as well
 
 
 class EngineSettings(Settings):
@@ -250,7 +250,8 @@ class GeneralSettings(Settings):
     engine_events: EngineEvents = Field(
         default=EngineEvents.RUNS,
         description="What the *Event Feed* of our Prefect server keeps: `runs`: what becomes of runs, and what "
-        "automations and people do; `all`: each state of each step as well, for more than twice the space.",
+        "automations and people do; `all`: each state of each step, and each artifact, as well, for three times the "
+        "space.",
     )
     expire_schedule: Text | None = Field(
         default=None,

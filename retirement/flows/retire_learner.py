@@ -6,6 +6,7 @@ Only the LMS user id crosses into Prefect: rows live in `Site.listed`, in memory
 
 from contextvars import ContextVar
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from retirement.errors import Ending, EngineLost, RetirementError
 from retirement.flows.kit import rates
 from retirement.flows.kit.below import run_below
-from retirement.flows.kit.certificates import show_certificates
+from retirement.flows.kit.certificates import show_certificates, show_new
 from retirement.flows.kit.choosing import Choosing, name_run, require_user_id, unknown
 from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
@@ -28,6 +29,7 @@ from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Reason, Use
 from retirement.flows.kit.records import wait_for_records
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.flows.kit.served import served_path
+from retirement.flows.kit.step_runs import Around
 from retirement.flows.kit.tags import tag_run
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.learner import Learner
@@ -83,16 +85,19 @@ async def _unknown(site: Site, user_id: int | None) -> State[Any]:
 
 async def _retire(tasks: QueueTasks, learner: Learner) -> State[Any]:
     site, batch, user_id = tasks.site, tasks.batch, learner.user_id
+    # Before anything is begun: it asks Prefect's server.
+    runner = partial(tasks.runner, around=await Around.here())
     tasks.under_way.add(user_id)
     try:
         with known(learner):
-            work = retire(site, batch, learner, tasks.runner)
+            work = retire(site, batch, learner, runner)
             report = tasks.reports[user_id] = await finish_or_stop(work, batch.stop)
     finally:
         tasks.under_way.discard(user_id)
     await tag_run([report], site.pipeline)
     if report.ending is Ending.RETIRED:
-        await show_certificates(site.ledger, [user_id])
+        # One that is new needs no question to Prefect's server whether it has the like.
+        await (show_new(site.ledger, user_id) if report.has_erased else show_certificates(site.ledger, [user_id]))
     if report.ending is Ending.ERRORED:
         await show_help(report)
     return _final_state(report)

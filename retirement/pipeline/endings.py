@@ -29,6 +29,11 @@ class Report:
     failed_step: str = ""  #: the step whose failure decided the ending
 
     @property
+    def has_erased(self) -> bool:
+        """Whether this run has ended a step itself, so that the ledger has more of the learner than before it."""
+        return any(each.result not in (SKIPPED, TAKEN) for each in self.steps)
+
+    @property
     def without_proof(self) -> list[str]:
         """The steps that count as done since the row was past them: another driver or an operator has put it there."""
         return [each.step for each in self.steps if each.result == TAKEN]

@@ -11,7 +11,10 @@ from retirement.flows.kit import fewer_events
 from retirement.flows.kit.server import feed
 from tests.patient import PATIENCE
 
-SAID = ("prefect.flow-run.Running", "prefect.task-run.Completed", "retirement.deadline", "prefect.flow-run.Retired")
+SAID = (
+    *("prefect.flow-run.Running", "prefect.task-run.Completed", "retirement.deadline", "prefect.artifact.created"),
+    *("prefect.artifact-collection.created", "prefect.flow-run.Retired"),
+)
 
 
 def broker(monkeypatch: pytest.MonkeyPatch, every_event: bool) -> str:
@@ -42,7 +45,7 @@ def test_with_all_events_prefect_has_its_own_broker(monkeypatch: pytest.MonkeyPa
         ("reactive-triggers", list(SAID)),
     ],
 )
-async def test_the_feed_alone_hears_nothing_of_steps(part: str, hears: list[str]) -> None:
+async def test_the_feed_alone_hears_nothing_of_steps_and_artifacts(part: str, hears: list[str]) -> None:
     """What records task runs and what triggers automations hear of every event."""
     topic, heard, done = f"events for {part}", list[str](), asyncio.Event()
     consumer = fewer_events.Consumer(topic, group=part, name="one of it", read_batch_size=1)

@@ -34,6 +34,11 @@ async def show_certificates(ledger: Ledger, user_ids: Iterable[int]) -> None:
                 await _show(issued)
 
 
+async def show_new(ledger: Ledger, user_id: int) -> None:
+    """Leaves the certificate of a learner of whom something was just erased: no version can say that already."""
+    await _show(certificate_of(await extract(ledger, user_id)))
+
+
 async def show_changed(ledger: Ledger, since: int) -> None:
     """Leaves the certificates that entries after the one of number `since` have changed."""
     await show_certificates(ledger, await changed_since(ledger, since))

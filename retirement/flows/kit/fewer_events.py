@@ -1,8 +1,8 @@
 """The messages between the parts of Prefect's server, with fewer of them for its feed of events.
 
-A broker for Prefect's setting `server.events.messaging_broker`. The feed leaves out the states of steps, which are nine
-in ten of the events: a run's page has them as task runs, and the marks in its graph are asked for without them. What
-records task runs, triggers automations or streams to a browser hears of all.
+A broker for Prefect's setting `server.events.messaging_broker`. The feed leaves out the states of steps, which a run's
+page has as task runs, and artifacts, which it has beside them; together they are nine in ten of the bytes. What records
+task runs, triggers automations or streams to a browser hears of all.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ __all__ = ["Consumer", "Publisher", "break_topic", "ephemeral_subscription"]
 
 #: The name by which the part of the server asks for events that writes them to the database.
 FEED = "event-persister"
-#: How the names of events begin that tell of a step.
-OF_STEPS = "prefect.task-run."
+#: How the names of events begin that tell of a step, and of an artifact, with all that is written in it.
+LEFT_OUT = ("prefect.task-run.", "prefect.artifact.", "prefect.artifact-collection.")
 
 
 class Consumer(memory.Consumer):
@@ -27,12 +27,12 @@ class Consumer(memory.Consumer):
 
     async def run(self, handler: MessageHandler) -> None:
         """Hands each message on, until it is cancelled."""
-        await super().run(_without_steps(handler) if self._is_feed else handler)
+        await super().run(_shortened(handler) if self._is_feed else handler)
 
 
-def _without_steps(handler: MessageHandler) -> MessageHandler:
+def _shortened(handler: MessageHandler) -> MessageHandler:
     async def handle(message: Message) -> None:
-        if not message.attributes.get("event", "").startswith(OF_STEPS):
+        if not message.attributes.get("event", "").startswith(LEFT_OUT):
             await handler(message)
 
     return handle

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
+from retirement.flows.kit.outbox import outbox
 from retirement.process import waiting
 
 #: Seconds without any change after which a record that is missing counts as lost.
@@ -28,6 +29,7 @@ async def wait_for_records(flow_runs: Mapping[str, Any], expected_task_runs: int
 
 
 async def _complete(flow_runs: Mapping[str, Any], expected_task_runs: int) -> dict[str, int]:
+    await asyncio.to_thread(outbox.drain, PATIENCE_SECONDS)
     for worker in (EventsWorker, APILogWorker):
         draining = worker.drain_all(timeout=PATIENCE_SECONDS)
         if inspect.isawaitable(draining):

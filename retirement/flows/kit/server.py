@@ -40,7 +40,8 @@ from retirement.process import home, last_acts, waiting
 
 #: Prefect's own batches lose records in a long burst of task runs; these keep all of them.
 SERVER_SETTINGS = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    # A step that ends within the second is written once, and not twice.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     # The feed of events is written in few large batches, its cheapest form; an operator reads it seconds later.
@@ -63,7 +64,7 @@ class PrefectServer:
     pid: int = 0
     born: float = 0.0  #: when that process began: pids are used again
     keep_days: int | None = None  #: after which a server of ours deletes runs that have ended; None: never
-    every_event: bool = False  #: whether a server of ours keeps the states of steps in its feed too
+    every_event: bool = False  #: whether a server of ours keeps steps and artifacts in its feed too
 
     @property
     def is_ours(self) -> bool:
@@ -87,7 +88,7 @@ async def running(
     Points this process' Prefect at it, so enter it before anything of Prefect is imported. Several processes
     may share one server of ours; the last one out stops it, or lets a process of its own keep it up for
     `keep_minutes` more; None leaves one that is kept up as it is. Where this one starts it, it deletes runs that ended
-    more than `keep_days` ago, and its feed of events has the states of steps with `every_event` only.
+    more than `keep_days` ago, and its feed of events has steps and artifacts with `every_event` only.
     Raises `ConfigError` when none can be had.
     """
     if external := operators_server():
@@ -319,7 +320,7 @@ def retention(days: int | None) -> dict[str, str]:
 
 
 def feed(every_event: bool) -> dict[str, str]:
-    """The variables of a server whose feed of events has the states of steps, or has not."""
+    """The variables of a server whose feed of events has steps and artifacts, or has not."""
     # A module of ours, by name: what it imports is Prefect's, whose settings are not made yet.
     return {} if every_event else {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "retirement.flows.kit.fewer_events"}
 

@@ -1,23 +1,22 @@
 """The steps of a pipeline as Prefect tasks: a name, a named state, and a retry minutes later.
 
-The engine runs the steps; a task shows one of them and runs it again. What a step raised stays in this process.
+The engine runs the steps; a task run shows one of them and runs it again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from prefect import Flow, State, Task, task
-from prefect.cache_policies import NO_CACHE
+from prefect import Flow, Task
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import TaskRun
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from retirement.config import RetrySettings
 from retirement.errors import RetirementError
+from retirement.flows.kit.outbox import outbox
+from retirement.flows.kit.step_runs import Around, StepRun
 from retirement.pipeline import Step
 from retirement.pipeline.endings import Report, StepReport
 from retirement.retire.engine import Perform
@@ -36,14 +35,13 @@ class QueueTasks:
         self.reports: dict[int, Report] = {}
         #: Learners whose run has begun here and has no report yet.
         self.under_way: set[int] = set()
-        self.tasks: dict[str, Task[[str], Coroutine[Any, Any, State[Any]]]] = {
-            step.name: run_step.with_options(
+        self.tasks: dict[str, Task[..., Any]] = {
+            step.name: Task(
+                LearnerRun.step,
                 name=step.name,
-                task_run_name=step.name,
-                description=f"{step.service}: {step.operation}",
                 retries=retry.task_retries,
                 retry_delay_seconds=retry.task_delay_seconds,
-                retry_condition_fn=_is_repeated,
+                persist_result=False,
             )
             for step in site.pipeline
         }
@@ -71,53 +69,26 @@ class QueueTasks:
         if self._place is not None:
             await client.set_task_run_state((await self._place).id, Completed(name="Ended"), force=True)
 
-    def runner(self, run: LearnerRun) -> Perform:
-        """What runs the steps of one learner, in the flow run that this is called in."""
-        runner = TaskRunner(self, run)
-        _runner.set(runner)
-        return runner.perform
+    def runner(self, run: LearnerRun, around: Around) -> Perform:
+        """What runs the steps of one learner, whose flow run is `around` them."""
+        return TaskRunner(self, run, around).perform
 
 
-@dataclass
 class TaskRunner:
-    """Runs the steps of one learner as tasks. What a step raised stays here, out of Prefect's hands."""
+    """Runs the steps of one learner as task runs."""
 
-    queue: QueueTasks
-    run: LearnerRun
-    states: dict[str, State[Any]] = field(default_factory=dict)
-    reports: dict[str, StepReport] = field(default_factory=dict)
-    errors: dict[str, RetirementError] = field(default_factory=dict)
+    def __init__(self, queue: QueueTasks, run: LearnerRun, around: Around) -> None:
+        self._queue, self._run, self._around = queue, run, around
+        self._steps: dict[str, StepRun] = {}
 
     async def perform(self, step: Step) -> StepReport:
-        """Runs one step as a task that comes after the tasks of the steps before it."""
-        before = [self.states[name] for name in step.after]
-        task: Callable[..., Awaitable[State[Any]]] = self.queue.tasks[step.name]
-        self.states[step.name] = await task(step.name, return_state=True, wait_for=before)
-        if error := self.errors.get(step.name):
-            raise error
-        return self.reports[step.name]
+        """Runs one step as a task run that comes after those of the steps before it."""
+        before = [self._steps[name] for name in step.after]
+        number = len(self._steps)
+        shown = StepRun(self._queue.tasks[step.name], self._around, number, before, outbox.put)
+        self._steps[step.name] = shown
+        return await shown.of(partial(self._run.step, step), self._is_repeated)
 
-
-_runner: ContextVar[TaskRunner] = ContextVar("runner")
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-async def run_step(name: str) -> State[Any]:
-    """Runs one step of the learner whose flow this is."""
-    runner = _runner.get()
-    runner.errors.pop(name, None)
-    try:
-        report = await runner.run.step(runner.queue.site.pipeline.step(name))
-    except RetirementError as error:
-        runner.errors[name] = error
-        # Returned, not raised: Prefect would log a traceback, and there is nothing to debug.
-        return Failed(name=type(error).__name__, message=str(error))
-    runner.reports[name] = report
-    return Completed(name=report.result.capitalize())
-
-
-def _is_repeated(_task: Task[..., Any], _run: TaskRun, _state: State[Any]) -> bool:
-    runner = _runner.get()
-    error = runner.errors.get(_task.name)
-    # A retry that would not be made is not waited for.
-    return error is not None and error.consequence.is_repeated and not runner.queue.batch.stop
+    def _is_repeated(self, error: RetirementError) -> bool:
+        # A retry that would not be made is not waited for.
+        return error.consequence.is_repeated and not self._queue.batch.stop
