@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _VERSION = select(column("version_num", Text)).select_from(table("alembic_version"))
 #: The first schema whose tables of evidence have today's columns: from it on a ledger can be verified before it is
-#: migrated, since what came later are more tables.
+#: migrated, since what came later are more tables and indexes.
 _EVIDENCE_SINCE = "0001"
 _SCHEMA_LOCK = 0x52455449524553
 

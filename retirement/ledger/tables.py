@@ -10,13 +10,13 @@ from dataclasses import field
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal, cast
 
-from sqlalchemy import Float, ForeignKeyConstraint, Index, Table
+from sqlalchemy import Float, ForeignKeyConstraint, Index, Table, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from retirement.ledger.columns import NUMBER, Counts, Day, Items, Time, Words, plain
 
 #: The revision of `migrations/versions` that these tables are at.
-SCHEMA = "0009"
+SCHEMA = "0010"
 
 #: What a person answered a guard, or that the time to answer ended.
 Answer = Literal["approved", "rejected", "expired"]
@@ -110,11 +110,11 @@ class LearnerRecord(Row, kw_only=True):
     first_seen_at: Mapped[datetime] = mapped_column(index=True)
     fence: Mapped[int]
     began_at: Mapped[datetime]
-    ending: Mapped[str | None] = mapped_column(default=None)
+    ending: Mapped[str | None] = mapped_column(default=None, index=True)
     reason: Mapped[str | None] = mapped_column(default=None)
     state: Mapped[str | None] = mapped_column(default=None)  #: the LMS' state when the last run ended
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
-    retired_at: Mapped[datetime | None] = mapped_column(default=None)
+    retired_at: Mapped[datetime | None] = mapped_column(default=None, index=True)
     #: No column: every attempt, oldest first, where they were asked for.
     attempts: tuple[Attempt, ...] = field(default=())
 
@@ -157,6 +157,8 @@ class Receipt(Row, kw_only=True):
     __table_args__ = (
         ForeignKeyConstraint(["user_id", "retirement_id"], ["learner.user_id", "learner.retirement_id"]),
         Index("ix_receipt_retirement", "user_id", "retirement_id"),
+        # Of the open ones only: they are few, and asked for by each command that looks at the whole ledger.
+        Index("ix_receipt_open", "id", sqlite_where=text("result IS NULL"), postgresql_where=text("result IS NULL")),
     )
 
     def has_question(self, by: datetime | None) -> bool:

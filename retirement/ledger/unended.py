@@ -99,10 +99,15 @@ def _open() -> list[ColumnElement[bool]]:
     mine = and_(Attempt.user_id == LearnerRecord.user_id, Attempt.retirement_id == LearnerRecord.retirement_id)
     state, ending = LearnerRecord.state, LearnerRecord.ending
     # A request that was taken back, or a row that was set to ABORTED, when steps had ended: half erased.
-    half = and_(ending.in_(TAKEN_BACK), exists().where(and_(mine, *_PROVED)))
+    half = and_(ending.in_(TAKEN_BACK), _has_attempt(mine, *_PROVED))
     waits = and_(ending.not_in(_OVER), or_(state.is_(None), state.not_in(_AWAY)))
-    has_begun = or_(and_(state.is_not(None), state != PENDING), exists().where(mine))
+    has_begun = or_(and_(state.is_not(None), state != PENDING), _has_attempt(mine))
     return [~exists().where(same), LearnerRecord.retired_at.is_(None), or_(ending.is_(None), waits, half), has_begun]
+
+
+def _has_attempt(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is such an attempt, looked up for each learner: of EXISTS below OR PostgreSQL may read them all."""
+    return select(Attempt.id).where(*conditions).limit(1).scalar_subquery().is_not(None)
 
 
 def _replaced() -> list[ColumnElement[bool]]:
