@@ -103,8 +103,33 @@ class Wait:
     what: str
     since: float
 
+    @property
+    def sentence(self) -> str:
+        """What a command says of it, without for how long."""
+        return f"waiting for {self.what}"
 
-_waits: dict[object, Wait] = {}
+
+@dataclass(slots=True)
+class Count:
+    """Long work that is counted: what is done, how many of it by now, and of how many where that is known."""
+
+    name: str
+    since: float
+    total: int | None = None
+    done: int = 0
+
+    @property
+    def what(self) -> str:
+        """The name, with the numbers."""
+        return f"{self.name}: {self.done}{f' of {self.total}' if self.total else ''}"
+
+    @property
+    def sentence(self) -> str:
+        """What a command says of it, without for how long."""
+        return self.what
+
+
+_waits: dict[object, Wait | Count] = {}
 
 
 @contextmanager
@@ -118,10 +143,25 @@ def waiting(what: str) -> Iterator[None]:
         _waits.pop(key, None)
 
 
-def waits(longer_than: float) -> list[Wait]:
+@contextmanager
+def counted(name: str, total: int | None = None) -> Iterator[Count]:
+    """As `waiting`, for work on many things: its caller raises `done`, and a command tells its operator how far it is.
+
+    `name` is what the numbers are of, as "receipts that were asked about".
+    """
+    count = Count(name, time.monotonic(), total)
+    key = object()
+    _waits[key] = count
+    try:
+        yield count
+    finally:
+        _waits.pop(key, None)
+
+
+def waits(longer_than: float) -> list[Wait | Count]:
     """What has been waited for so many seconds at least, each name once, the longest first."""
     latest = time.monotonic() - longer_than
-    found: dict[str, Wait] = {}
+    found: dict[str, Wait | Count] = {}
     for each in sorted(dict(_waits).values(), key=lambda wait: wait.since):
         if each.since <= latest:
             found.setdefault(each.what, each)

@@ -174,7 +174,7 @@ def _result(work: "Future[int]") -> int:
             seconds = time.monotonic() - each.since
             # Hours of waiting for an answer are a line a minute.
             if seconds < OFTEN_UNTIL or seconds % 60 < SAY_EVERY:
-                errors.print(f"waiting for {each.what}, for {seconds:.0f} s")
+                errors.print(f"{each.sentence}, for {seconds:.0f} s")
 
 
 def _printed(code: int) -> int:

@@ -1,5 +1,6 @@
 """How commands speak: one JSON document on stdout, or text; problems as one line each on stderr."""
 
+import itertools
 import json
 import re
 import sys
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from retirement import reports
 from retirement.cli.streams import Stream
+from retirement.pipeline.endings import Report
 from retirement.privacy import CONTROL, visible
 
 #: Where answers go, and where problems go.
@@ -20,6 +23,8 @@ out, err = Stream("stdout"), Stream("stderr")
 PIPE_COLUMNS = 4096
 #: Characters of the longest word that a narrow table leaves whole; a state of an LMS has 30 at most.
 LONGEST_WORD = 40
+#: Words and signs of JSON that are written at once.
+PARTS = 10_000
 
 
 def _width(stream: IO[str] | None) -> int | None:
@@ -49,9 +54,21 @@ console, errors = PlainConsole(out), PlainConsole(err, stderr=True)
 
 
 def show_json(document: Any) -> None:
-    """Prints the one document of a command; what the output cannot show, or must not, is escaped."""
-    text = json.dumps(document, indent=2, ensure_ascii=not out.is_unicode)
-    out.write(re.sub(CONTROL, lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    """Prints the one document of a command; what the output cannot show, or must not, is escaped.
+
+    It may be about a hundred thousand learners, so no text of the whole is made, and reports are rows one by one.
+    """
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=not out.is_unicode, default=_row)
+    parts = iter(encoder.iterencode(document))
+    while piece := "".join(itertools.islice(parts, PARTS)):
+        out.write(re.sub(CONTROL, lambda found: f"\\u{ord(found[0]):04x}", piece))
+    out.write("\n")
+
+
+def _row(value: object) -> Any:
+    if isinstance(value, Report):
+        return reports.document(value)
+    raise TypeError(f"a {type(value).__name__} stands in no document")
 
 
 def show_errors(problems: Iterable[str]) -> None:

@@ -45,8 +45,9 @@ async def retire_queue(
     ):
         document, found, error = await queue_run(limit, cool_off_days, engine, show=not call.as_json)
         where = run_lines(engine, document["flow_run"])
+    table = [] if call.as_json else [reports_table(found)]
     mended = ["looked at before the run:", findings_table(document["mended"])] if document["mended"] else []
-    call.show(document, reports_table(found), *mended, f"{reports.summary(found)}; {document['seconds']} s", *where)
+    call.show(document, *table, *mended, f"{reports.summary(found)}; {document['seconds']} s", *where)
     show_errors(document["errors"])
     return code_of(error, SOME_FAILED if document["errors"] else reports.exit_code(found))
 
@@ -86,7 +87,7 @@ async def _document(state: "QueueRun", engine: PrefectServer, *, seconds: float)
         "outcomes": dict(Counter(report.ending.value for report in state.reports)),
         "seconds": round(seconds, 2),
         "records": await _records(state, steps),
-        "learners": [reports.document(report) for report in state.reports],
+        "learners": state.reports,
         "errors": _problems(state),
     }
 
@@ -158,8 +159,9 @@ async def _progress_line(state: "QueueRun", show: bool) -> AsyncIterator[None]:
         line = progress.add_task("", total=None)
 
         async def follow() -> None:
+            tally = reports.Tally()
             while True:
-                summary = reports.summary(state.reports)
+                summary = tally.summary(state.reports)
                 progress.update(line, total=state.batch or None, completed=len(state.reports), description=summary)
                 await asyncio.sleep(0.25)
 

@@ -7,10 +7,12 @@ from rich.table import Table
 from retirement.cli.output import console
 from retirement.flows.kit.server import PrefectServer, ends_with_us
 from retirement.pipeline.endings import Report
-from retirement.reports import steps
+from retirement.reports import steps, urgent_first
 
 #: Columns of a terminal on which there is room for the demo's cases.
 WIDE = 110
+#: Rows of the table: more are for programs, which take --json.
+MOST_ROWS = 1_000
 
 
 def link(engine: PrefectServer, flow_run_id: str) -> str:
@@ -31,7 +33,11 @@ def reports_table(found: list[Report], cases: Mapping[int, str] | None = None) -
     case = () if cases is None else ("case",)
     for heading in ("learner", "steps", "outcome", "seconds", *case, "reason"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("learner", "seconds") else "left")
-    for report in sorted(found, key=lambda report: report.user_id):
+    shown = sorted(found, key=lambda report: report.user_id)
+    if len(shown) > MOST_ROWS:
+        shown = urgent_first(found)[:MOST_ROWS]
+        table.caption = f"and {len(found) - MOST_ROWS} more learners; --json has all"
+    for report in shown:
         table.add_row(*_cells(report, cases))
     return table
 

@@ -25,7 +25,7 @@ from retirement.config import Configuration
 from retirement.errors import Defect, Ending, EngineLost, LeaseLost, RetirementError, StateConflict
 from retirement.flows.kit import rates
 from retirement.flows.kit.approval import Asking
-from retirement.flows.kit.artifacts import page_of, show_findings, show_forecast, show_services, show_table
+from retirement.flows.kit.artifacts import MOST_ROWS, page_of, show_findings, show_forecast, show_services, show_table
 from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
@@ -263,8 +263,8 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
     await tasks.leave(_client())
-    rows = reports.table(run.reports, run.pages)
-    await show_table("retirement-queue", rows, reports.summary(run.reports))
+    rows = reports.table(run.reports, run.pages, MOST_ROWS)
+    await show_table("retirement-queue", rows, reports.summary(run.reports), of=len(run.reports))
     await show_services(await ledger.breakers.down())
     await tag_run(run.reports, tasks.site.pipeline)
 
@@ -291,7 +291,7 @@ async def _retire_one(tasks: QueueTasks, user_id: int, run: QueueRun) -> Report:
 async def _show_progress(run: QueueRun) -> None:
     """Keeps the progress artifact of the run up to date until it is cancelled."""
     artifact = await acreate_progress_artifact(0.0, key="retirement-progress", description=reports.summary([]))
-    shown = 0
+    shown, tally = 0, reports.Tally()
     while True:
         try:
             await asyncio.sleep(PROGRESS_EVERY)
@@ -299,4 +299,4 @@ async def _show_progress(run: QueueRun) -> None:
             if len(run.reports) != shown:
                 shown = len(run.reports)
                 percent = 100.0 * shown / max(run.batch, 1)
-                await aupdate_progress_artifact(artifact, percent, description=reports.summary(run.reports))
+                await aupdate_progress_artifact(artifact, percent, description=tally.summary(run.reports))

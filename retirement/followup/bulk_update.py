@@ -11,13 +11,14 @@ from datetime import date
 from functools import partial
 
 from retirement.errors import ConfigError
-from retirement.followup.complete_rows import FIRST_DAY, windows
+from retirement.followup.complete_rows import windows
 from retirement.followup.elsewhere import elsewhere
 from retirement.followup.job import Asked, planned
 from retirement.followup.move_back import Aim, Aiming, Finding, Verdict, move_back, proved
 from retirement.followup.selection import Selection
 from retirement.learner import Learner
 from retirement.ledger import Hold, LearnerRecord
+from retirement.lms.pages import FIRST_DAY
 from retirement.pipeline import ABORTED, COMPLETE, ERRORED, Pipeline
 from retirement.pipeline.proof import behind
 from retirement.pipeline.strays import is_stray

@@ -17,10 +17,12 @@ from retirement.errors import LedgerError, Misconfigured, Transient
 from retirement.followup.archive import Archive, Filing
 from retirement.followup.cleanup_run import AT_ONCE, Choice, CleanupRun, RowId, row_id
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Clearance, judge
-from retirement.followup.complete_rows import DAY, in_other_states, listed, of_days, windows_until
+from retirement.followup.complete_rows import in_other_states, listed, of_days, windows_until
 from retirement.learner import Learner
 from retirement.ledger import CLEANUP_ASKED, AskedCleanups, CleanupIntent, Hold
+from retirement.lms.pages import DAY
 from retirement.pipeline import COMPLETE
+from retirement.process import Count, counted
 from retirement.site import Batch, Site
 
 #: It counts rows without letter case, and compares that with the names.
@@ -120,17 +122,18 @@ async def _through(run: CleanupRun, now: datetime, take: _Take) -> None:
             run.tell(None, what, text)
 
     before = now - run.choice.days * DAY
-    for first, last in windows_until(before.date()):
-        async with aclosing(listed(run, first, last, missing, lambda row: run.is_due(row, before))) as rows:
-            await _window(run, rows, take)
-        if run.left == 0:
-            return
+    with counted("learners in COMPLETE that were looked at") as count:
+        for first, last in windows_until(before.date()):
+            async with aclosing(listed(run, first, last, missing, lambda row: run.is_due(row, before))) as rows:
+                await _window(run, rows, take, count)
+            if run.left == 0:
+                return
 
 
-async def _window(run: CleanupRun, rows: AsyncIterator[Learner], take: _Take) -> None:
+async def _window(run: CleanupRun, rows: AsyncIterator[Learner], take: _Take, count: Count) -> None:
     """Judges the learners of one listing, and takes on those with a clearance in batches."""
     batch: list[_Cleared] = []
-    async with aclosing(_cleared(run, rows)) as cleared:
+    async with aclosing(_cleared(run, rows, count)) as cleared:
         async for each in cleared:
             batch.append(each)
             if len(batch) == run.most:
@@ -146,7 +149,7 @@ async def _take_on(run: CleanupRun, batch: Sequence[_Cleared], take: _Take) -> N
         run.batch.orgs.pop(row.user_id, None)
 
 
-async def _cleared(run: CleanupRun, rows: AsyncIterator[Learner]) -> AsyncGenerator[_Cleared, None]:
+async def _cleared(run: CleanupRun, rows: AsyncIterator[Learner], count: Count) -> AsyncGenerator[_Cleared, None]:
     """The learners with a clearance, until the run has all that it may take; tells what keeps the others."""
     holds: Collection[Hold] | None = None
     async for some in _in_batches(rows):
@@ -158,6 +161,7 @@ async def _cleared(run: CleanupRun, rows: AsyncIterator[Learner]) -> AsyncGenera
                 return
             run.ensure_allowed()
             found = await judge(run.site, run.batch, row, holds, run.choice.override, run.shared)
+            count.done += 1
             if isinstance(found, Clearance):
                 yield row, found
             else:

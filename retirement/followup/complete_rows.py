@@ -2,21 +2,19 @@
 
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import date, timedelta
+from datetime import date
 
 from retirement.errors import Transient
 from retirement.followup.cleanup_run import CleanupRun, RowId, row_id
 from retirement.followup.clearance import CleanupResult
 from retirement.learner import Learner
 from retirement.lms.listing import Take
+from retirement.lms.pages import DAY, FIRST_DAY, MONTH
 from retirement.pipeline import COMPLETE
 from retirement.privacy.spool import Spool
 
-#: No Open edX release before this day could retire a learner.
-FIRST_DAY = date(2018, 1, 1)
-DAY = timedelta(days=1)
 #: Days of requests that one listing asks for: the LMS looks every row of an answer up one by one.
-WINDOW = 31 * DAY
+WINDOW = MONTH * DAY
 
 #: Is told of each row, or day of rows, that is missing in a listing: what it is, and why.
 Missing = Callable[[CleanupResult, str], None]

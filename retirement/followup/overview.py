@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from retirement.errors import Ending
 from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
 from retirement.ledger import Asked, Breaker, LearnerRecord, Ledger, learner_scope
-from retirement.pipeline import ABORTED, COMPLETE, DEAD_ENDS, ERRORED, PENDING, Pipeline
+from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING, Pipeline
 from retirement.pipeline.strays import ADOPT, by_state, works
 from retirement.site import Site
 from retirement.site.address import NotRetired, of_record
@@ -30,8 +30,12 @@ async def overview(configuration: Configuration, site: Site) -> dict[str, Any]:
     Raises `ServiceError` and `LedgerError`.
     """
     watched = await watch(site)
-    over = await site.lms.rows.queue(_in_order(watched, ENDED), 0)
-    document = _by_state(site, configuration, [*watched.learners, *over.learners])
+    document = _by_state(site, configuration, watched.learners)
+    ended: Counter[str] = Counter()
+    # Everyone who ever retired: they are counted, and none is kept.
+    async for page in site.lms.rows.pages(_in_order(watched, ENDED), 0):
+        ended.update(each.state for each in page.learners)
+    document["states"] = dict(sorted((Counter(document["states"]) + ended).items()))
     live = await site.ledger.leases.live()
     document["without_a_live_run"] = [each for each in document["in_working_state"] if learner_scope(each) not in live]
     replaced = await site.ledger.unended.replaced()
@@ -65,12 +69,12 @@ def _out_of_reach(pipeline: Pipeline, watched: Watched) -> dict[str, Any]:
 
 async def _of_the_ledger(site: Site) -> dict[str, Any]:
     """What the ledger has open."""
-    unproved = await site.ledger.learners.find(endings=[Ending.UNPROVED])
-    parked = await site.ledger.learners.find(endings=PARKED)
+    unproved = site.ledger.learners.each(endings=[Ending.UNPROVED])
+    parked = site.ledger.learners.each(endings=PARKED)
     return {
-        "unproved": _ids(unproved),
+        "unproved": [each.user_id async for each in unproved],
         "steps_without_proof": await _without_proof(site),
-        "parked_often": _ids(parked_often(parked)),
+        "parked_often": [each.user_id async for each in parked if is_parked_often(each)],
         "services_down": [each.service for each in await site.ledger.breakers.down()],
         **await _receipts(site),
         "holds": len(await site.ledger.holds.find()),
@@ -141,9 +145,9 @@ def _question(asked: Asked) -> dict[str, Any]:
     }
 
 
-def parked_often(parked: Iterable[LearnerRecord]) -> list[LearnerRecord]:
-    """Those of the parked learners whom one step has failed so often that a person should look."""
-    return [each for each in parked if _failures(each) >= OFTEN]
+def is_parked_often(parked: LearnerRecord) -> bool:
+    """Whether one step has failed a parked learner so often that a person should look."""
+    return _failures(parked) >= OFTEN
 
 
 def _failures(record: LearnerRecord) -> int:
@@ -153,15 +157,15 @@ def _failures(record: LearnerRecord) -> int:
     return len(list(itertools.takewhile(lambda each: each.error is not None, own)))
 
 
-def _by_state(site: Site, configuration: Configuration, learners: list[Learner]) -> dict[str, Any]:
-    """Every learner of whom the LMS has a row."""
+def _by_state(site: Site, configuration: Configuration, learners: Sequence[Learner]) -> dict[str, Any]:
+    """Every learner whose retirement has not ended."""
     now = datetime.now(UTC)
     asked_before = now - timedelta(days=configuration.cool_off_days)
     return {
         "states": dict(sorted(Counter(learner.state for learner in learners).items())),
         **_open_ones(site.pipeline, _outside(learners, DEAD_ENDS), asked_before),
         "errored": _ids(_in(learners, (ERRORED,))),
-        "overdue": _ids(each for each in _outside(learners, (ABORTED, COMPLETE)) if now > site.due_at(each)),
+        "overdue": _ids(each for each in learners if now > site.due_at(each)),
     }
 
 
@@ -178,7 +182,7 @@ def _in(learners: Iterable[Learner], states: Collection[str]) -> list[Learner]:
     return [each for each in learners if each.state in states]
 
 
-def _outside(learners: list[Learner], states: Collection[str]) -> list[Learner]:
+def _outside(learners: Sequence[Learner], states: Collection[str]) -> list[Learner]:
     return [each for each in learners if each.state not in states]
 
 

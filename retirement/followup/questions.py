@@ -1,18 +1,22 @@
 """The open receipts as questions to their services, and what asking about one came to."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from enum import StrEnum
 
 from retirement.connectors import Connector, FollowUp, Outcome
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord, Receipt
 from retirement.pipeline import COMPLETE
+from retirement.process import counted
 from retirement.site import Site
 from retirement.site.watch import watch
 
 #: User id and retirement id: a learner and one retirement of theirs.
 _Retirement = tuple[int, int]
+#: Receipts that are read at once.
+AT_ONCE = 500
 
 
 class CheckResult(StrEnum):
@@ -81,22 +85,23 @@ class Question:
         return _checked(self.receipt, what, text, self.overdue if overdue is None else overdue)
 
 
-async def questions(site: Site, *, user_id: int | None, every: bool) -> list[Question | Checked]:
-    """Every receipt to ask about, and those that no step can ask about any more."""
-    receipts = await _receipts(site, user_id=user_id, every=every)
-    if not receipts:
-        return []
-    found = await site.ledger.learners.retirements({each.user_id for each in receipts})
-    records = {(each.user_id, each.retirement_id): each for each in found}
-    learners = await _learners(site, records)
-    return [_question(site, each, records, learners) for each in receipts]
+async def questions(site: Site, *, user_id: int | None, every: bool) -> AsyncGenerator[Question | Checked, None]:
+    """Every receipt to ask about, and those that no step can ask about any more.
 
-
-async def _receipts(site: Site, *, user_id: int | None, every: bool) -> list[Receipt]:
-    """The open receipts with a question that is due, or with any."""
-    by = None if every else site.ledger.now()
-    found = await site.ledger.receipts.find(user_id=user_id, open_only=True)
-    return [each for each in found if each.has_question(by)]
+    They are read some hundred at a time, as they are asked for: one that is settled by then is left out.
+    """
+    due = await site.ledger.receipts.due(user_id=user_id, by=None if every else site.ledger.now())
+    if not due:
+        return
+    learners = await _learners(site, {(each.user_id, each.retirement_id) for each in due})
+    with counted("receipts that were asked about", len(due)) as count:
+        for first in range(0, len(due), AT_ONCE):
+            part = due[first : first + AT_ONCE]
+            found = await site.ledger.learners.retirements({each.user_id for each in part})
+            records = {(each.user_id, each.retirement_id): each for each in found}
+            for receipt in await site.ledger.receipts.still_open([each.id for each in part]):
+                yield _question(site, receipt, records, learners)
+                count.done += 1
 
 
 def _question(
@@ -127,13 +132,16 @@ def _who_knows(site: Site, receipt: Receipt) -> tuple[Connector | None, FollowUp
     return (connector, declared.follow_up) if declared else (None, None)
 
 
-async def _learners(site: Site, records: Mapping[_Retirement, LearnerRecord]) -> dict[_Retirement, Learner]:
+async def _learners(site: Site, wanted: Collection[_Retirement]) -> dict[_Retirement, Learner]:
     """Those of the retirements whose learners the LMS still knows."""
-    rows = list((await watch(site)).learners)
-    if dates := [each.requested_at.date() for each in records.values()]:
+    watched = (await watch(site)).learners
+    rows = {key: row for row in watched if (key := (row.user_id, row.retirement_id)) in wanted}
+    asked = await site.ledger.learners.requested_at({user_id for user_id, _ in wanted})
+    if dates := [at.astimezone(UTC).date() for key, at in asked.items() if key in wanted]:
         # A retired learner stays in COMPLETE until the cleanup deletes the row: only the days that matter.
-        rows += (await site.lms.rows.by_date(COMPLETE, min(dates), max(dates))).learners
-    return {(row.user_id, row.retirement_id): row for row in rows}
+        async for page in site.lms.rows.by_days(COMPLETE, min(dates), max(dates)):
+            rows |= {key: row for row in page.learners if (key := (row.user_id, row.retirement_id)) in wanted}
+    return rows
 
 
 def _checked(receipt: Receipt, what: CheckResult, text: str, overdue: bool) -> Checked:

@@ -22,7 +22,7 @@ async def asked_again(site: Site, chosen: Selection, *, watched: Watched) -> Asy
 
     Raises `ServiceError` and `LedgerError` where nothing can be read.
     """
-    for record in await site.ledger.learners.find(endings=[Ending.UNPROVED]):
+    async for record in site.ledger.learners.each(endings=[Ending.UNPROVED]):
         if chosen.is_left(record.user_id):
             yield await _asked_again(site, record, await _row(site, record, watched), dry_run=chosen.dry_run)
 

@@ -7,6 +7,7 @@ Asking changes nothing at a service. The LMS row is not moved: who was COMPLETE 
 
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from retirement.connectors import Outcome, Verdict
 from retirement.errors import (
@@ -39,11 +40,11 @@ async def verify(
     """
     lease = await site.ledger.leases.take("verify", what="the verification")
     try:
-        found = await questions(site, user_id=user_id, every=every)
-        asking = _Asking(site, batch, await _silent(site) if found else {})
-        for question in found:
-            yield await asking.about(question) if isinstance(question, Question) else question
-            site.ledger.leases.check(lease)
+        asking = _Asking(site, batch, await _silent(site))
+        async with aclosing(questions(site, user_id=user_id, every=every)) as found:
+            async for question in found:
+                yield await asking.about(question) if isinstance(question, Question) else question
+                site.ledger.leases.check(lease)
     finally:
         await site.ledger.leases.release(lease)
 

@@ -1,7 +1,8 @@
 """What the ledger knows of a learner: the answers to an operator's questions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -17,6 +18,7 @@ from retirement.ledger.leases import Leases
 from retirement.ledger.runs import End, Run, begin, close, rows_before
 from retirement.ledger.tables import Attempt, Entry, LearnerRecord
 from retirement.ledger.transaction import Transaction
+from retirement.process import counted
 
 #: How many learners one statement asks for.
 _AT_ONCE = 500
@@ -115,6 +117,13 @@ class Learners:
         """Every retirement of these learners, a second request as one of its own."""
         return await self._access.read(lambda tx: _find(tx, LearnerRecord.user_id.in_(list(user_ids))))
 
+    async def requested_at(self, user_ids: Collection[int]) -> dict[tuple[int, int], datetime]:
+        """When each retirement of these learners was asked for, by user id and retirement id."""
+        listed, found = sorted(set(user_ids)), dict[tuple[int, int], datetime]()
+        for first in range(0, len(listed), _AT_ONCE):
+            found |= await self._access.read(partial(_requested_at, listed[first : first + _AT_ONCE]))
+        return found
+
     async def find(
         self,
         *,
@@ -130,19 +139,29 @@ class Learners:
         active at the earliest. `tried_since`: a step of any run came to an end then or later, whenever the run began
         and whether or not it has ended.
         """
-        later = aliased(LearnerRecord)
-        same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
-        conditions: list[ColumnElement[bool]] = [~exists().where(same)]
-        if endings is not None:
-            conditions.append(LearnerRecord.ending.in_(list(endings)))
+        conditions = _newest(endings, since)
         if step is not None or error is not None:
             conditions.append(_failure(step, error))
-        if since is not None:
-            active = func.coalesce(LearnerRecord.ended_at, LearnerRecord.began_at)
-            conditions.append(active >= since)
         if tried_since is not None:
             conditions.append(_tried(tried_since))
         return await self._access.read(lambda tx: _find(tx, *conditions))
+
+    async def each(
+        self, *, endings: Collection[str] | None = None, since: datetime | None = None, at_once: int = _AT_ONCE
+    ) -> AsyncGenerator[LearnerRecord, None]:
+        """What `find` finds, `at_once` at a time: attempts of all learners would fill the memory.
+
+        Who does not fit any more when their turn comes is left out.
+        """
+        conditions = _newest(endings, since)
+        ids = select(LearnerRecord.user_id).where(*conditions).order_by(LearnerRecord.user_id)
+        user_ids = await self._access.read(lambda tx: tx.connection.scalars(ids).all())
+        with counted("retirements of the ledger that were looked at", len(user_ids)) as count:
+            for first in range(0, len(user_ids), at_once):
+                some = user_ids[first : first + at_once]
+                for record in await self._access.read(partial(_find_among, some, conditions)):
+                    yield record
+                count.done += len(some)
 
     async def rows_before(self, record: LearnerRecord) -> dict[str, datetime]:
         """When the LMS row had last changed before each step was proved; as `LearnerLease.row_before`."""
@@ -155,6 +174,18 @@ class Learners:
     async def history(self, since: datetime) -> History:
         """How many learners were first seen and how many retired, each day since then."""
         return await self._access.read(lambda tx: history_since(tx, since))
+
+
+def _newest(endings: Collection[str] | None, since: datetime | None) -> list[ColumnElement[bool]]:
+    """The newest retirement of each learner: all, or those whose last run ended so, or was active since then."""
+    later = aliased(LearnerRecord)
+    same = and_(later.user_id == LearnerRecord.user_id, later.retirement_id > LearnerRecord.retirement_id)
+    conditions: list[ColumnElement[bool]] = [~exists().where(same)]
+    if endings is not None:
+        conditions.append(LearnerRecord.ending.in_(list(endings)))
+    if since is not None:
+        conditions.append(func.coalesce(LearnerRecord.ended_at, LearnerRecord.began_at) >= since)
+    return conditions
 
 
 def _tried(since: datetime) -> ColumnElement[bool]:
@@ -174,6 +205,18 @@ def _failure(step: str | None, error: str | None) -> ColumnElement[bool]:
     if error is not None:
         conditions.append(Attempt.error == error)
     return exists().where(*conditions)
+
+
+def _requested_at(user_ids: Sequence[int], tx: Transaction) -> dict[tuple[int, int], datetime]:
+    columns = select(LearnerRecord.user_id, LearnerRecord.retirement_id, LearnerRecord.requested_at)
+    rows = tx.connection.execute(columns.where(LearnerRecord.user_id.in_(user_ids)))
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def _find_among(
+    user_ids: Sequence[int], conditions: Sequence[ColumnElement[bool]], tx: Transaction
+) -> list[LearnerRecord]:
+    return _find(tx, LearnerRecord.user_id.in_(user_ids), *conditions)
 
 
 def _find(tx: Transaction, *conditions: ColumnElement[bool]) -> list[LearnerRecord]:

@@ -1,9 +1,10 @@
 """Receipts: what a service gave us to ask about later, where it will erase and has not yet."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 
 from retirement.errors import ConfigError
 from retirement.ledger.access import Access
@@ -17,6 +18,19 @@ class Given:
 
     reference: str
     ask_after: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A receipt to ask about, by its number, and whose retirement it is of."""
+
+    id: int
+    user_id: int
+    retirement_id: int
+
+
+#: Of a receipt that a service can be asked about.
+_HAS_QUESTION = (Receipt.operation.is_not(None), Receipt.operation != "")
 
 
 class Receipts:
@@ -92,9 +106,23 @@ class Receipts:
         conditions = _about(user_id, open_only=open_only)
         return await self._access.read(lambda tx: tx.rows(Receipt, *conditions))
 
+    async def due(self, *, user_id: int | None, by: datetime | None) -> list[Due]:
+        """Those that are open and have a question that is due by then, oldest first; None: whether it is due or not.
+
+        Without what they hold: of a hundred thousand that would fill the memory.
+        """
+        conditions = [*_about(user_id, open_only=True), *_HAS_QUESTION, *([Receipt.next_check_at <= by] if by else [])]
+        statement = select(Receipt.id, Receipt.user_id, Receipt.retirement_id).where(*conditions).order_by(Receipt.id)
+        return await self._access.read(lambda tx: [Due(*row) for row in tx.connection.execute(statement)])
+
+    async def still_open(self, receipt_ids: Collection[int]) -> list[Receipt]:
+        """Those of these receipts that are not settled by now, oldest first; some hundred at a time."""
+        conditions = (Receipt.id.in_(list(receipt_ids)), Receipt.result.is_(None))
+        return await self._access.read(lambda tx: tx.rows(Receipt, *conditions))
+
     async def asked(self, piece: Piece, *, user_id: int | None, open_only: bool) -> list[Receipt]:
         """Some of those that services are asked about, oldest first."""
-        conditions = [*_about(user_id, open_only=open_only), Receipt.operation.is_not(None), Receipt.operation != ""]
+        conditions = [*_about(user_id, open_only=open_only), *_HAS_QUESTION]
         return await self._access.read(lambda tx: tx.rows(Receipt, *conditions, piece=piece))
 
 

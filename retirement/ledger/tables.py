@@ -161,12 +161,6 @@ class Receipt(Row, kw_only=True):
         Index("ix_receipt_open", "id", sqlite_where=text("result IS NULL"), postgresql_where=text("result IS NULL")),
     )
 
-    def has_question(self, by: datetime | None) -> bool:
-        """Whether there is a question to ask, which is due by then; None: whether it is due or not."""
-        if not self.operation or by is None:
-            return bool(self.operation)
-        return self.next_check_at is not None and self.next_check_at <= by
-
 
 class Hold(Row, kw_only=True):
     """One hold, on a learner or on every learner of an organisation; `service` None means on all services.

@@ -27,6 +27,7 @@ from retirement.ledger.schema import require_schema, schema_of
 from retirement.ledger.tables import SignedRow
 from retirement.ledger.told import Told
 from retirement.ledger.transaction import head_of, rows_of
+from retirement.process import counted
 
 #: The entry that texts were taken out of others, which its facts number.
 TEXT_REDACTED = "text.redacted"
@@ -139,8 +140,10 @@ def _verified(connection: Connection, location: LedgerLocation, replay: "_Replay
         _require_soundness(connection)
         _require_our_schema(connection, location)
         replay.heads = heads = HeadCheck(_signed(connection), trusted)
-        for entry in _stream(connection, tables.event):
-            replay.take(entry)
+        with counted("entries of the ledger that were verified", head_of(connection).seq) as count:
+            for entry in _stream(connection, tables.event):
+                replay.take(entry)
+                count.done += 1
         replay.require_anchor(wanted=location.anchor is not None)
         replay.require_redactions()
         if sentence := heads.missing(replay.head.seq):

@@ -1,6 +1,6 @@
 """Lists as the LMS answers them, with the rows that cannot be read beside those that can."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from retirement.learner import Learner, UnreadableRow
@@ -18,17 +18,9 @@ class Listing:
     learners: list[Learner]
     unreadable: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, rows: Iterable[object], what: str) -> "Listing":
-        """Reads rows; one odd row keeps no other learner waiting. `what` names the list in the sentences."""
-        learners: list[Learner] = []
-        unreadable: list[str] = []
-        for place, row in enumerate(rows, 1):
-            try:
-                learners.append(Learner.from_row(row))
-            except UnreadableRow as error:
-                unreadable.append(f"row {place} of {what} cannot be read: {error}")
-        return cls(learners, tuple(unreadable))
+    def is_full(self, most: int) -> bool:
+        """Whether an answer of so many rows at most may have left some out."""
+        return len(self.learners) + len(self.unreadable) >= most
 
 
 class Reading:

@@ -6,7 +6,8 @@ anything is decided.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
 from datetime import date, datetime
 
 from retirement.errors import (
@@ -20,7 +21,9 @@ from retirement.errors import (
     Transient,
 )
 from retirement.learner import Learner, UnreadableRow
-from retirement.lms.listing import Listing, Reading, Take, listed
+from retirement.lms import pages
+from retirement.lms.listing import Listing, Reading, Take
+from retirement.lms.pages import BY_DATE, MOST, QUEUE
 from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 from retirement.wire.api import Api
 from retirement.wire.meanings import Meaning, meanings
@@ -28,8 +31,6 @@ from retirement.wire.patience import Patience
 from retirement.wire.reply import Reply, moment_of
 from retirement.wire.success import a_list, an_object, nothing
 
-QUEUE = "/api/user/v1/accounts/retirement_queue/"
-BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
 STATUS = "/api/user/v1/accounts/{username}/retirement_status/"
 UPDATE = "/api/user/v1/accounts/update_retirement_status/"
 CANCEL = "/api/user/v1/accounts/cancel_retirement/"
@@ -46,24 +47,35 @@ ANSWERS = {
 class Rows:
     """The retirement rows of one LMS, in the states of one pipeline."""
 
-    def __init__(self, api: Api, states: Sequence[str]) -> None:
+    def __init__(self, api: Api, states: Sequence[str], *, most: int = MOST) -> None:
+        """`most` rows are asked for in one answer; a longer list comes in several."""
+        self._most = most
         self._api = api.expecting(ANSWERS)
         self._states = states
         self._alive = [state for state in states if state not in DEAD_ENDS]
 
     async def queue(self, states: Iterable[str], cool_off_days: int, limit: int | None = None) -> Listing:
-        """Learners in these states whose request is older than the cool-off, oldest row first."""
-        params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states)]
+        """Learners in these states whose request is older than the cool-off, oldest row first; `limit` of them."""
         if limit is not None:
-            params.append(("limit", str(limit)))
-        reply = await self._api.get(QUEUE, params=params, patience=Patience.LISTING)
-        return Listing.of(listed(reply), "the queue")
+            return (await pages.queue(self._api, list(states), cool_off_days, limit))[0]
+        found = [page async for page in self.pages(states, cool_off_days)]
+        if len(found) == 1:
+            return found[0]
+        # Of a learner who has moved meanwhile the later page counts.
+        rows = {each.retirement_id: each for page in found for each in page.learners}
+        return Listing([rows[row] for row in sorted(rows)], tuple(text for page in found for text in page.unreadable))
+
+    def pages(self, states: Iterable[str], cool_off_days: int) -> AsyncGenerator[Listing, None]:
+        """The same in pieces that are let go of one by one: for lists of which little is kept."""
+        return pages.pages(self._api, list(states), cool_off_days, self._most)
 
     async def by_date(self, state: str, start: date, end: date) -> Listing:
         """Learners in one state whose request was made between two UTC days, both included."""
-        params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
-        reply = await self._api.get(BY_DATE, params=params, patience=Patience.LISTING)
-        return Listing.of(listed(reply), f"those in {state}")
+        return await pages.by_date(self._api, state, start, end)
+
+    def by_days(self, state: str, start: date, end: date) -> AsyncGenerator[Listing, None]:
+        """The same in pieces, for a span that may hold more learners than one answer can."""
+        return pages.by_days(self._api, state, start, end, most=self._most)
 
     async def each_by_date(self, state: str, start: date, end: date, begin: Callable[[], Take]) -> tuple[str, ...]:
         """The same, for as many learners as there are: they are given to what `begin` makes for each try, one by one.
@@ -98,8 +110,9 @@ class Rows:
         alive = dict.fromkeys([*self._alive, *also])
         for states in (alive, DEAD_ENDS):
             if len(found) < len(user_ids):
-                listing = await self.queue(states, 0)
-                found |= {each.user_id: each for each in listing.learners if each.user_id in user_ids}
+                async with aclosing(self.pages(states, 0)) as listings:
+                    async for page in listings:
+                        found |= {each.user_id: each for each in page.learners if each.user_id in user_ids}
         return found
 
     async def find_each(self, user_ids: Collection[int], take: Take) -> set[int]:

@@ -119,8 +119,8 @@ async def _kept(site: Site, batch: Batch, waiting: Sequence[Learner]) -> tuple[d
         return {}, frozenset()
     held = {user_id: hold.sentence for user_id, holds in on.items() for hold in holds if hold.service is None}
     # A second request of a learner is not done because a hold ended the first one.
-    done = await site.ledger.learners.find(endings=[Ending.HELD])
-    done_else = {(each.user_id, each.retirement_id) for each in done}
+    done = site.ledger.learners.each(endings=[Ending.HELD])
+    done_else = {(each.user_id, each.retirement_id) async for each in done}
     partly = (each.user_id for each in waiting if (each.user_id, each.retirement_id) in done_else)
     return held, frozenset(user_id for user_id in partly if user_id in on)
 

@@ -1,5 +1,6 @@
 """What runs have come to, as rows and sentences for artifacts, the terminal and `--json`. Nothing personal."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -23,8 +24,11 @@ LINK = "run"
 _FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
 
 
-def table(reports: Iterable[Report], pages: Mapping[int, str]) -> list[dict[str, Any]]:
-    """One row per learner, those who need an operator first; `pages` are the addresses of the learners' runs."""
+def table(reports: Iterable[Report], pages: Mapping[int, str], most: int | None = None) -> list[dict[str, Any]]:
+    """One row per learner, those who need an operator first; `pages` are the addresses of the learners' runs.
+
+    `most` rows, where there may be more learners than a page shows.
+    """
     return [
         {
             "learner": report.user_id,
@@ -35,8 +39,13 @@ def table(reports: Iterable[Report], pages: Mapping[int, str]) -> list[dict[str,
             "steps": steps(report),
             "seconds": round(report.seconds, 2),
         }
-        for report in sorted(reports, key=lambda report: (report.ending in _FINE, report.user_id))
+        for report in urgent_first(reports)[:most]
     ]
+
+
+def urgent_first(reports: Iterable[Report]) -> list[Report]:
+    """Those who need an operator first, then by user id."""
+    return sorted(reports, key=lambda report: (report.ending in _FINE, report.user_id))
 
 
 def steps(report: Report) -> str:
@@ -47,14 +56,27 @@ def steps(report: Report) -> str:
 
 def summary(reports: Sequence[Report]) -> str:
     """The endings and how often each came, and the steps that no run has proved, in one line."""
-    endings = ", ".join(_counted(Ending, (report.ending for report in reports))) or "no learner"
-    return "; ".join([endings, *_without_proof(reports)])
+    return Tally().summary(reports)
 
 
-def _without_proof(reports: Sequence[Report]) -> list[str]:
-    counts = Counter(step for report in reports for step in report.without_proof)
-    told = ", ".join(f"{step} of {_learners(count)}" for step, count in counts.items())
-    return [f"taken as done from where the row stood, without proof: {told}"] if told else []
+class Tally:
+    """The summary of a list that only grows and is asked for again and again: each report is counted once."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._endings: Counter[Ending] = Counter()
+        self._without_proof: Counter[str] = Counter()
+
+    def summary(self, reports: Sequence[Report]) -> str:
+        """As the function of that name."""
+        for report in itertools.islice(reports, self._seen, None):
+            self._seen += 1
+            self._endings[report.ending] += 1
+            self._without_proof.update(report.without_proof)
+        endings = ", ".join(f"{self._endings[each]} {each.value}" for each in Ending if self._endings[each])
+        told = ", ".join(f"{step} of {_learners(count)}" for step, count in self._without_proof.items())
+        unproved = [f"taken as done from where the row stood, without proof: {told}"] if told else []
+        return "; ".join([endings or "no learner", *unproved])
 
 
 def _learners(count: int) -> str:

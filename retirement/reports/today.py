@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from retirement.config import Configuration
-from retirement.followup.overview import PARKED, parked_often
+from retirement.followup.overview import PARKED, is_parked_often
 from retirement.followup.questions import is_overdue
 from retirement.learner import Learner
 from retirement.ledger import Act, Asked, Breaker, Hold, LearnerRecord, Pause, learner_scope
@@ -204,37 +204,31 @@ def _ids(learners: Iterable[Learner], fits: Callable[[Learner], bool]) -> tuple[
 
 async def _services(site: Site, now: datetime) -> Services:
     since = now - SPAN
-    records = await site.ledger.learners.find(since=since)
+    attempts: dict[str, Counter[str]] = {}
+    came_back: dict[str, list[int]] = {}
+    async for record in site.ledger.learners.each(since=since):
+        _count(attempts, record, since)
+        for why in {*_voided(record, since), *_repeated(record, since)}:
+            came_back.setdefault(why, []).append(record.user_id)
     receipts = [each for each in await site.ledger.receipts.find(open_only=True) if each.operation]
-    late: dict[str, tuple[int, ...]] = {}
+    late: dict[str, list[int]] = {}
     for each in receipts:
         if is_overdue(site, each):
-            late[each.service] = (*late.get(each.service, ()), each.id)
+            late.setdefault(each.service, []).append(each.id)
     return Services(
-        attempts=_by_service(records, since),
+        attempts=dict(sorted(attempts.items())),
         open_receipts=dict(sorted(Counter(each.service for each in receipts).items())),
-        overdue_receipts=late,
+        overdue_receipts={service: tuple(ids) for service, ids in late.items()},
         down=tuple(await site.ledger.breakers.down()),
-        came_back=_came_back(records, since),
+        came_back={why: tuple(ids) for why, ids in sorted(came_back.items())},
     )
 
 
-def _by_service(records: Iterable[LearnerRecord], since: datetime) -> dict[str, Counter[str]]:
-    found: dict[str, Counter[str]] = {}
-    for record in records:
-        for attempt in record.attempts:
-            if attempt.ended_at and attempt.ended_at >= since:
-                found.setdefault(attempt.service, Counter())[attempt.outcome or attempt.error or "under way"] += 1
-    return dict(sorted(found.items()))
-
-
-def _came_back(records: Iterable[LearnerRecord], since: datetime) -> dict[str, tuple[int, ...]]:
-    """The learners of whom something is erased anew, by the reason."""
-    found: dict[str, list[int]] = {}
-    for record in records:
-        for why in {*_voided(record, since), *_repeated(record, since)}:
-            found.setdefault(why, []).append(record.user_id)
-    return {why: tuple(ids) for why, ids in sorted(found.items())}
+def _count(found: dict[str, Counter[str]], record: LearnerRecord, since: datetime) -> None:
+    """Adds what the steps of a retirement came to since then, by their services."""
+    for attempt in record.attempts:
+        if attempt.ended_at and attempt.ended_at >= since:
+            found.setdefault(attempt.service, Counter())[attempt.outcome or attempt.error or "under way"] += 1
 
 
 def _voided(record: LearnerRecord, since: datetime) -> set[str]:
@@ -254,11 +248,16 @@ async def _stuck(site: Site, watched: Watched, errored: tuple[int, ...]) -> dict
     """By what keeps them: those of whom the LMS has a row that is open, or the ledger a retirement."""
     unseen = tuple(each.record.user_id for each in watched.unseen)
     open_ones = {each.user_id for each in watched.learners}.union(unseen)
-    parked = [each for each in await site.ledger.learners.find(endings=PARKED) if each.user_id in open_ones]
+    parked: list[int] = []
+    often: list[int] = []
+    async for each in site.ledger.learners.each(endings=PARKED):
+        if each.user_id in open_ones:
+            parked.append(each.user_id)
+            often += [each.user_id] if is_parked_often(each) else []
     found = {
         "ERRORED": errored,
-        "parked: the next run takes them": tuple(each.user_id for each in parked),
-        "of these parked often by one step": tuple(each.user_id for each in parked_often(parked)),
+        "parked: the next run takes them": tuple(parked),
+        "of these parked often by one step": tuple(often),
         "in a working state without a live run": await _dead(site, watched),
         "in a state that no step has": _ids(watched.learners, lambda each: is_stray(site.pipeline, each.state)),
         "not to be seen in the LMS": unseen,

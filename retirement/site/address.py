@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from retirement.errors import ServiceError
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord, not_retired
+from retirement.lms import Listing
 from retirement.pipeline import COMPLETE
 from retirement.site.by_name import Name
 from retirement.site.site import Site
-from retirement.site.watch import ENDED, watch
+from retirement.site.watch import ENDED, Watched, watch
 
 #: What neither the ledger nor the LMS' retirements tell, whatever they say.
 NEVER_ASKED = (
@@ -74,14 +75,24 @@ async def _rows(site: Site, name: Name, records: Iterable[LearnerRecord]) -> tup
     """Rows of the LMS with the address, in whatever state, and which rows could not be compared."""
     try:
         watched = await watch(site)
-        ended = await site.lms.rows.queue([state for state in watched.order if state in ENDED], 0)
+        ended = await _ended(site, name, watched)
     except ServiceError as error:
         return [], [f"the LMS, for retirements that this ledger does not know: {error}"]
-    unreadable = [*watched.unreadable, *ended.unreadable]
     known = {each.user_id for each in records}
     unseen = [each for each in watched.unseen if each.record.user_id not in known]
     hidden = [f"the row of learner {each.record.user_id}: {each.why}" for each in unseen]
-    return [each for each in (*watched.learners, *ended.learners) if name.is_of(each)], [*hidden, *unreadable]
+    of_name = [each for each in watched.learners if name.is_of(each)]
+    return [*of_name, *ended.learners], [*hidden, *watched.unreadable, *ended.unreadable]
+
+
+async def _ended(site: Site, name: Name, watched: Watched) -> Listing:
+    """The rows that have ended, of all who ever retired, without those of other addresses."""
+    found: list[Learner] = []
+    unreadable: list[str] = []
+    async for page in site.lms.rows.pages([state for state in watched.order if state in ENDED], 0):
+        found += [each for each in page.learners if name.is_of(each)]
+        unreadable += page.unreadable
+    return Listing(found, tuple(unreadable))
 
 
 def _left(rows: Iterable[Learner], records: Iterable[LearnerRecord]) -> list[NotRetired]:

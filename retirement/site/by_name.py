@@ -59,7 +59,10 @@ def _rows(learners: Iterable[Learner], name: Name) -> dict[int, str]:
 async def _ended(site: Site, name: Name) -> dict[int, str]:
     """Rows of a former driver: it may have brought them to their end, or to a state that nothing here names."""
     ended = [state for state in site.pipeline.lms_states if state in ENDED]
-    return _rows((await site.lms.rows.queue(ended, 0)).learners, name)
+    found: dict[int, str] = {}
+    async for page in site.lms.rows.pages(ended, 0):
+        found |= _rows(page.learners, name)
+    return found
 
 
 async def _by_path(site: Site, name: Name) -> dict[int, str]:

@@ -15,7 +15,7 @@ async def without_proof(site: Site) -> dict[str, list[int]]:
     Rows of learners whose last run had another pipeline say nothing of today's steps. Raises `LedgerError`.
     """
     found: dict[str, list[int]] = {step.name: [] for step in site.pipeline}
-    for record in await site.ledger.learners.find(since=site.ledger.now() - timedelta(days=RECENT_DAYS)):
+    async for record in site.ledger.learners.each(since=site.ledger.now() - timedelta(days=RECENT_DAYS)):
         if record.pipeline == site.pipeline.digest:
             for step in site.pipeline.passed_at(record.state or PENDING):
                 found[step] += [] if step in record.finished else [record.user_id]

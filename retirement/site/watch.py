@@ -6,7 +6,7 @@ open is looked for besides: among the rows that have ended, and then one by one,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -213,13 +213,17 @@ async def _looked_up(site: Site, record: LearnerRecord) -> Learner | Unseen | No
     return Unseen(record, HALF_ERASED) if row is None and record.ending in TAKEN_BACK else row
 
 
-async def _ended(site: Site, records: Iterable[LearnerRecord]) -> dict[tuple[int, int], Learner]:
+async def _ended(site: Site, records: Sequence[LearnerRecord]) -> dict[tuple[int, int], Learner]:
     """The rows of retirements that have ended; listed by the days of their requests, for all who ever retired."""
     days = [each.requested_at.astimezone(UTC).date() for each in records]
     if not days:
         return {}
-    listings = [await site.lms.rows.by_date(state, min(days), max(days)) for state in ENDED]
-    return {(each.user_id, each.retirement_id): each for listing in listings for each in listing.learners}
+    wanted = {(each.user_id, each.retirement_id) for each in records}
+    found: dict[tuple[int, int], Learner] = {}
+    for state in ENDED:
+        async for page in site.lms.rows.by_days(state, min(days), max(days)):
+            found |= {key: each for each in page.learners if (key := (each.user_id, each.retirement_id)) in wanted}
+    return found
 
 
 async def _of_account(site: Site, user_id: int) -> Learner | None:

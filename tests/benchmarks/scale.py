@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 from sqlalchemy import make_url
 
+from tests.benchmarks import listings
 from tests.benchmarks.throughput import all_complete, ours, sandbox
 
 #: What grows, as its heading has it, and by how much it is divided to be read.
@@ -98,7 +99,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", type=int, nargs="*", default=[100, 1_000, 10_000], help="learners of each run")
     parser.add_argument("--at-once", type=int, default=20, help="learners at the same time")
+    parser.add_argument("--listings", type=int, nargs="+", default=[], help="rows of the LMS instead: see listings.py")
     options = parser.parse_args()
+    if options.listings:
+        listings.main(options.listings)
+        return
     print("what one more learner costs, and how often that of the line before; no record was lost", flush=True)
     runs = [run(1, options.at_once)]
     for size in sorted(options.sizes):

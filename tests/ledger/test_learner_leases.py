@@ -151,6 +151,10 @@ def test_learners_are_found_by_how_they_ended(desk: Desk) -> None:
             assert [18] == await ids(error="Transient")
             assert [] == await ids(step="MAIL", error="Transient")
             assert [19] == await ids(since=START + timedelta(seconds=5))
+            # The same in pieces, with their attempts: of a long ledger they do not fit into the memory.
+            for how in ({}, {"endings": ["errored", "retired"]}, {"since": START + timedelta(seconds=5)}):
+                pieces = ledger.learners.each(at_once=2, **how)  # type: ignore[arg-type] # each fits
+                assert [each async for each in pieces] == await ledger.learners.find(**how)  # type: ignore[arg-type]
 
     asyncio.run(find())
 

@@ -18,7 +18,7 @@ from retirement.errors import Transient
 from retirement.ledger import Given, Ledger, LedgerLocation, verify
 from retirement.ledger.location import engine_of
 from retirement.ledger.tables import Attempt, LearnerRecord, metadata
-from retirement.ledger.transaction import Changed, New, opened_transaction
+from retirement.ledger.transaction import Changed, New, Piece, opened_transaction
 from tests.ledgers import place_file
 
 from .desk import KEY, START, Clock, Desk, begin
@@ -144,7 +144,7 @@ async def of_what_is_open(ledger: Ledger, clock: Clock) -> None:
     await ledger.learners.find(endings=["held", "parked"])
     await ledger.learners.history(clock() - timedelta(days=28))
     await ledger.receipts.find(open_only=True)
-    await ledger.receipts.asked(user_id=None, open_only=True, most=10)
+    await ledger.receipts.asked(Piece(10), user_id=None, open_only=True)
 
 
 Asked = Callable[[Ledger, Clock], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -197,7 +198,7 @@ async def test_who_took_the_request_back_is_not_erased_again(case: Case) -> None
     calls = case.world.calls("braze")
     case.pass_by(days=15)
     await case.world.force(USERNAME, "ABORTED")
-    site.lms.rows.by_date = _of(await case.world.learner(site, USERNAME))  # type: ignore[method-assign]  # listed before that
+    site.lms.rows.by_days = _of(await case.world.learner(site, USERNAME))  # type: ignore[method-assign]  # listed before that
     (left,) = await case.verify(site)
 
     assert (left.what, left.troubles) == (CheckResult.UNANSWERED, False)
@@ -205,10 +206,10 @@ async def test_who_took_the_request_back_is_not_erased_again(case: Case) -> None
 
 
 def _of(learner: Learner) -> Any:
-    async def by_date(*_asked: Any) -> Listing:
-        return Listing([learner])
+    async def by_days(*_asked: Any) -> AsyncGenerator[Listing, None]:
+        yield Listing([learner])
 
-    return by_date
+    return by_days
 
 
 async def test_what_is_settled_stays_settled(case: Case) -> None:

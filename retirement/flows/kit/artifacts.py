@@ -16,6 +16,8 @@ from retirement.queue.forecast import Breach, Forecast
 
 #: Rows of the table of those who will be late; the sentence above it counts all of them.
 ROWS = 100
+#: Rows of any table: a page of more is read by no person, and is held whole by this process, the server and the page.
+MOST_ROWS = 1_000
 
 
 def page_of(flow_run_id: str) -> str | None:
@@ -31,10 +33,15 @@ async def show_rows(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -
     return summary if rows else ""
 
 
-async def show_table(key: str, rows: Sequence[Mapping[str, Any]], summary: str) -> None:
-    """Leaves a table. Prefect's UI reads its cells as Markdown, so only links of ours are markup."""
-    table = [{name: _cell(name, value) for name, value in row.items()} for row in rows]
-    await acreate_table_artifact(key=key, table=table, description=summary)
+async def show_table(key: str, rows: Sequence[Mapping[str, Any]], summary: str, *, of: int | None = None) -> None:
+    """Leaves a table of the first rows. Prefect's UI reads its cells as Markdown, so only links of ours are markup.
+
+    `of` is how many there are, where these are only the first of them.
+    """
+    table = [{name: _cell(name, value) for name, value in row.items()} for row in rows[:MOST_ROWS]]
+    total = len(rows) if of is None else of
+    left_out = f"; the first {len(table)} of {total} rows" if total > len(table) else ""
+    await acreate_table_artifact(key=key, table=table, description=f"{summary}{left_out}")
 
 
 def _cell(name: str, value: Any) -> Any:

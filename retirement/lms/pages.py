@@ -1,0 +1,117 @@
+"""Long lists of the LMS, in pieces: it has no pages, so one is asked for with a bound, and a full one again by days.
+
+The queue can be bounded and not gone on with, and the lists by days have no bound (contract, section 1.4). So a list
+that fits takes the one request that it always took. One that does not is asked for state by state, and what is too long
+still by the days on which retirements were asked for, each span as long as the last answers suggest.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from retirement.errors import Transient
+from retirement.learner import Learner
+from retirement.lms.listing import Listing, Reading, Take
+from retirement.process import counted
+from retirement.wire.api import Api
+from retirement.wire.patience import Patience
+from retirement.wire.reply import Reply, moment_of
+
+QUEUE = "/api/user/v1/accounts/retirement_queue/"
+BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
+#: Rows of one answer at most, where the LMS lets us say so: it looks every row of an answer up one by one.
+MOST = 5_000
+#: No Open edX release before this day could retire a learner.
+FIRST_DAY = date(2018, 1, 1)
+DAY = timedelta(days=1)
+#: Days that one question is about, where nothing is known of how many rows they have.
+MONTH = 31
+
+
+async def queue(api: Api, states: Sequence[str], cool_off_days: int, limit: int) -> tuple[Listing, datetime]:
+    """The first rows in these states whose request is older than the cool-off, oldest row first; the time at the LMS.
+
+    The time is ours where a proxy takes that of the LMS away.
+    """
+    params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states), ("limit", str(limit))]
+    listing, reply = await _read(api, QUEUE, params, "the queue")
+    return listing, moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
+
+
+async def by_date(api: Api, state: str, start: date, end: date) -> Listing:
+    """Learners in one state whose request was made between two UTC days, both included."""
+    params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
+    return (await _read(api, BY_DATE, params, f"those in {state}"))[0]
+
+
+async def _read(api: Api, path: str, params: list[tuple[str, str]], what: str) -> tuple[Listing, Reply]:
+    """The rows of one answer, each read as it comes in: what the LMS says of a row takes three times what is kept."""
+    learners: list[Learner] = []
+
+    def begin() -> Take:
+        learners.clear()
+        return learners.append
+
+    reading = Reading(what, begin)
+    reply = await api.get(path, params=params, patience=Patience.LISTING, each=reading)
+    return Listing(learners, reading.unreadable), reply
+
+
+async def pages(api: Api, states: Sequence[str], cool_off_days: int, most: int = MOST) -> AsyncGenerator[Listing, None]:
+    """Every learner in these states whose request is older than the cool-off: one listing, or several of a long list.
+
+    A row that moves while a long list comes in may be in two of them, or in none. Raises `ServiceError`.
+    """
+    page, now = await queue(api, states, cool_off_days, most)
+    if not page.is_full(most):
+        yield page
+        return
+    before = now - cool_off_days * DAY
+    with counted("rows that the LMS has listed") as count:
+        for state in states:
+            page, _ = await queue(api, [state], cool_off_days, most) if len(states) > 1 else (page, now)
+            if not page.is_full(most):
+                count.done += len(page.learners)
+                yield page
+                continue
+            async for each in _by_days(api, state, page.learners, before, most):
+                count.done += len(each.learners)
+                yield each
+
+
+async def _by_days(
+    api: Api, state: str, oldest: Sequence[Learner], before: datetime, most: int
+) -> AsyncGenerator[Listing, None]:
+    """The rows of one state whose request is older than `before`; `oldest` are the first of them."""
+    last = before.astimezone(UTC).date()
+    begin = min((each.requested_at.astimezone(UTC).date() for each in oldest), default=last)
+    # What is older than the oldest rows would be a surprise, so one question is enough for it.
+    if begin > FIRST_DAY:
+        async for each in by_days(api, state, FIRST_DAY, begin - DAY, days=(begin - FIRST_DAY).days):
+            yield each
+    async for each in by_days(api, state, begin, last, days=1, most=most):
+        yield Listing([row for row in each.learners if row.requested_at < before], each.unreadable)
+
+
+async def by_days(
+    api: Api, state: str, first: date, last: date, *, days: int = MONTH, most: int = MOST
+) -> AsyncGenerator[Listing, None]:
+    """What `by_date` lists, span by span: the first one of so many days, and the next as long as the answers suggest.
+
+    A span that cannot be listed is halved, down to one day. Raises `ServiceError`.
+    """
+    while first <= last:
+        end = min(first + (days - 1) * DAY, last)
+        try:
+            listing = await by_date(api, state, first, end)
+        except Transient as error:
+            if first == end or not error.in_doubt:
+                raise
+            days = ((end - first).days + 1) // 2
+            continue
+        yield listing
+        first = end + DAY
+        rows = len(listing.learners)
+        if rows > most:
+            days = max(days // 2, 1)
+        elif rows < most // 4:
+            days *= 2
