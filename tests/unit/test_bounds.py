@@ -8,6 +8,7 @@ import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -164,6 +165,7 @@ async def serving(headers: str, *pieces: bytes, endless: bytes = b"") -> AsyncIt
         server.close()
 
 
+@cache
 def packed(megabytes: int, window: int) -> bytes:
     """So many megabytes of blanks, packed."""
     packer = zlib.compressobj(wbits=window)

@@ -78,6 +78,7 @@ def test_an_unplanted_database_gives_none(tmp_path: Path) -> None:
     assert names(findings, State.CLEAN) == set(EVERYTHING)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_each_residue_is_found_alone(tmp_path: Path, name: str) -> None:
     """So no place stands in for another one."""
@@ -128,6 +129,7 @@ def postgresql_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.mark.processes
 def test_postgresql_is_searched_alike_and_cannot_be_written(postgresql_url: str) -> None:
     """With numbers, texts and JSON of their own kinds."""
     findings = list(search("lms", postgresql_url.replace("+psycopg", ""), who(*AWKWARD[0])))
