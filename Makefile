@@ -17,8 +17,8 @@ REFERENCE_ARGS ?=
 SEEDS ?= 1000
 #: Where not everything is run: a sweep tries each Nth case, and of the files marked dear each commit runs another Nth.
 #: What was run before is run again by TURN, the number that the tests print first.
-FEW := --every-nth 16 --turns 4
-SHARE := --every-nth 8 --turns 4
+FEW := --every-nth 16 --turns 5
+SHARE := --every-nth 8 --turns 5
 TURN ?=
 #: Workers for two cores: tests of processes wait for them often, which leaves time for two more; others seldom do.
 test: JOBS ?= 3
@@ -65,10 +65,10 @@ install: $(VENV)/.installed ## install the console script .venv/bin/retirement
 demo: install ## retire 25 simulated learners and stay up; DEMO_ARGS=--exit ends with an exit code
 	@$(BIN)/retirement demo $(DEMO_ARGS)
 
-test: $(VENV)/.installed-dev ## the tests that start no processes, of sweeps a few cases; JOBS, TEST_ARGS
+test: $(VENV)/.installed-dev ## the tests that start no interpreter, server or browser, of sweeps a few cases; JOBS, TEST_ARGS
 	@$(PYTEST) $(addprefix --ignore=,$(IN_PROCESSES)) --in-process $(FEW) $(TEST_ARGS)
 
-check: lint browser ## what CI runs before a short night: format, lint, types, tests; NIGHTLY=1 runs all of them, TURN=N another quarter of what is dear
+check: lint browser ## what CI runs before a short night: format, lint, types, tests; NIGHTLY=1 runs all of them, TURN=N another fifth of what is dear
 	@$(MAKE) --no-print-directory --jobs=2 types every-test
 
 every-test: $(VENV)/.installed-dev # of make check, beside the types: mypy has use for one core only

@@ -201,6 +201,15 @@ def turn(request: pytest.FixtureRequest) -> int:
     return found // step if request.node.get_closest_marker("sweep") else found
 
 
+@pytest.fixture
+def first(every_nth: int, turn: int) -> int:
+    """The case that a sweep within one test begins with, from 0: another one in each run.
+
+    Below the step of `make check`, whose runs have all cases one after the other, so that each run of a table has one.
+    """
+    return turn % min(every_nth, 8)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_alone() -> Iterator[None]:
     """Work that one test leaves alone is not to end the process at once when the next one calls a command in it."""

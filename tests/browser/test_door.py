@@ -31,6 +31,7 @@ with warnings.catch_warnings():
     import oidc_provider_mock
 
 pytestmark = [
+    pytest.mark.dear(seconds=90),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:authlib"),
 ]

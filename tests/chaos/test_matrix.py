@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.matrix import CASES, matrix
 from tests.chaos.theatre import Theatre
 
-pytestmark = pytest.mark.dear(seconds=30)
+pytestmark = pytest.mark.dear(seconds=70)
 
 
 def test_every_fault_of_the_archived_driver_ends_well(whole: Theatre) -> None:

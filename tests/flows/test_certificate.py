@@ -13,7 +13,7 @@ from retirement.sandbox.planting.remains import PLANTED, RESPONSES
 from tests import patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
 
-pytestmark = pytest.mark.dear(seconds=60)
+pytestmark = pytest.mark.dear(seconds=120)
 
 #: What the contract lets survive of whom the sandbox' own seed makes, at services that the pipeline does not ask too.
 SURVIVORS = {"credit-eligibility", "pending-enterprise-user", "credentials-user"}

@@ -25,6 +25,8 @@ from tests.flows.conftest import Flow as Run
 from tests.forks import ForkServer
 from tests.patient import until
 
+pytestmark = pytest.mark.dear(seconds=120)
+
 SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
 
 #: Runs a flow as a worker does, then logs an address where Prefect's API log and the terminal would show it.

@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from retirement.sandbox.pipelines import PIPELINES
 from tests import patient
 from tests.flows.conftest import Command, sandbox
+
+pytestmark = pytest.mark.dear(seconds=70)
 
 #: Days after which every vendor of the sandbox has done what it promised.
 DONE_BY = 60

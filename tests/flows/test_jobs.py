@@ -12,7 +12,7 @@ from tests.flows.conftest import Command, Flow, sandbox
 from tests.flows.pages import Page, begun
 from tests.forks import ForkServer
 
-pytestmark = pytest.mark.dear(seconds=50)
+pytestmark = pytest.mark.dear(seconds=120)
 
 Begin = Callable[..., Page]
 WHO = ("--by", "dpo", "--reason", "the forum is back")

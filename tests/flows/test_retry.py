@@ -12,7 +12,7 @@ from retirement.ledger import opened
 from tests import patient
 from tests.flows.conftest import Command, Platform, sandbox
 
-pytestmark = pytest.mark.dear(seconds=30)
+pytestmark = pytest.mark.dear(seconds=60)
 
 #: What a worker does with a run that waits for its retry.
 TRY_AGAIN = """

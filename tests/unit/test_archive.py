@@ -148,11 +148,11 @@ async def test_a_lost_answer_of_the_lms_archives_no_row_twice(world: World, atti
 
 @pytest.mark.parametrize("after", [True, pytest.param(False, marks=pytest.mark.nightly)], ids=["after", "before"])
 async def test_a_run_that_died_anywhere_archives_each_row_once(
-    world: World, server: str, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch, every_nth: int
+    world: World, server: str, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch, every_nth: int, first: int
 ) -> None:
     """At each request, transaction, and thing asked of the bucket; the next run finishes it."""
     monkeypatch.setattr(complete_rows, "FIRST_DAY", world.calendar().date() - timedelta(days=40))
-    deaths = 0
+    deaths = first
     while True:
         place = LedgerLocation(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
         attic = Attic(server, f"dying-{after}-{deaths}".lower()).made()

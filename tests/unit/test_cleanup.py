@@ -214,11 +214,11 @@ async def test_a_request_that_did_nothing_is_left_to_the_next_run(world: World) 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 async def test_a_run_that_died_anywhere_is_finished_by_the_next(
-    world: World, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch, every_nth: int
+    world: World, tmp_path: Path, after: bool, monkeypatch: pytest.MonkeyPatch, every_nth: int, first: int
 ) -> None:
     """At every request and every transaction: what the ledger says of each learner is what the LMS did."""
     monkeypatch.setattr(complete_rows, "FIRST_DAY", world.calendar().date() - timedelta(days=40))
-    deaths = 0
+    deaths = first
     while True:
         place = LedgerLocation(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
         async with opened(place, clock=world.calendar) as world.ledger:

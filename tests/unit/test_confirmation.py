@@ -236,10 +236,10 @@ async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
 
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
-    case: Case, tmp_path: Path, after: bool, every_nth: int
+    case: Case, tmp_path: Path, after: bool, every_nth: int, first: int
 ) -> None:
     """At every request and every transaction, with somebody to confirm and somebody who came back."""
-    deaths, world = 0, case.world
+    deaths, world = first, case.world
     while True:
         place = LedgerLocation(f"sqlite:///{tmp_path / f'dying-{deaths}.sqlite'}")
         async with opened(place, clock=world.calendar) as world.ledger:

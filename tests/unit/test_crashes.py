@@ -42,13 +42,13 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_a_run_that_died_anywhere_is_finished_by_the_next(
-    world: World, tmp_path: Path, name: str, after: bool, forum: str, moves: Moves, every_nth: int
+    world: World, tmp_path: Path, name: str, after: bool, forum: str, moves: Moves, every_nth: int, first: int
 ) -> None:
     """For every request of a run: COMPLETE in the end, nothing of the learner left, a ledger that is whole."""
     pipeline = shipped(name)
     # An old forum renames the account, so the account step misses the consent (contract, section 4.16).
     survivors = {"consent_datasharingconsent"} if forum == "v2" else set()
-    deaths = 0
+    deaths = first
     while True:
         world.seed(holder(), states=pipeline.lms_states, forum=forum)
         place = LedgerLocation(f"sqlite:///{place_file(tmp_path / f'{deaths}.sqlite')}")

@@ -106,11 +106,11 @@ async def test_a_new_step_is_not_taken_as_done_after_a_run_that_came_to_nothing(
 
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
 async def test_a_run_that_dies_anywhere_on_its_way_to_the_new_step_leaves_it_to_the_next(
-    world: World, tmp_path: Path, after: bool, every_nth: int, turn: int
+    world: World, tmp_path: Path, after: bool, every_nth: int, first: int
 ) -> None:
     """At each request and each transaction until the step's intent is in the ledger."""
     step = min(every_nth, 4)
-    deaths, is_there = turn % step - step + 1, False
+    deaths, is_there = first % step - step + 1, False
     while not is_there:
         deaths += step
         place = LedgerLocation(f"sqlite:///{place_file(tmp_path / f'{deaths}.sqlite')}")

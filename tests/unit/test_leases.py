@@ -125,12 +125,12 @@ class Overtaken:
 @pytest.mark.parametrize("taken_over", [False, True], ids=["ran-out", "taken-over"])
 @pytest.mark.parametrize("pipeline", [LINE, DAG], ids=["line", "graph"])
 async def test_a_run_that_lost_its_lease_sends_and_writes_nothing_more(
-    world: World, rival: Ledger, pipeline: Pipeline, taken_over: bool, every_nth: int
+    world: World, rival: Ledger, pipeline: Pipeline, taken_over: bool, every_nth: int, first: int
 ) -> None:
     """At every request of a run: what is out is answered, and then it is over."""
     everybody = [f"learner-{n}" for n in range(40)]
     world.seed(*(holder(name) for name in everybody), states=pipeline.lms_states)
-    for at, username in zip(itertools.count(1, every_nth), everybody, strict=False):
+    for at, username in zip(itertools.count(1 + first, every_nth), everybody, strict=False):
         site = world.site(pipeline)
         learner = await world.learner(site, username)
         take = partial(rival.learners.lease, learner, due_at=site.due_at(learner), pipeline="another")

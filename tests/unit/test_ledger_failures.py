@@ -96,15 +96,15 @@ async def _run(world: World, place: LedgerLocation, pipeline_name: str, *, at: i
     ],
 )
 async def test_nobody_is_called_once_the_ledger_fails(
-    tmp_path: Path, name: str, lasting: bool, every_nth: int, turn: int
+    tmp_path: Path, name: str, lasting: bool, every_nth: int, first: int
 ) -> None:
     """At every transaction of a run: a truthful ending, never a wrong COMPLETE, and whole after reconciling."""
     pipeline = shipped(name)
-    async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'first.sqlite'}")) as first:
-        world = World(first, Calendar())
+    async with opened(LedgerLocation(f"sqlite:///{tmp_path / 'first.sqlite'}")) as empty:
+        world = World(empty, Calendar())
     endings: list[Ending] = []
     step = min(every_nth, 8)
-    for at in itertools.count(1 + turn % step, step):
+    for at in itertools.count(1 + first, step):
         world.seed(holder(), states=pipeline.lms_states)
         place = LedgerLocation(f"sqlite:///{tmp_path / str(at)}.sqlite")
         case = await _run(world, place, name, at=at, lasting=lasting)

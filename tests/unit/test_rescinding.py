@@ -51,13 +51,13 @@ class Aborting:
 
 @pytest.mark.parametrize("pipeline", [LINE, DAG], ids=["line", "graph"])
 async def test_an_operator_who_aborts_is_obeyed_from_the_next_look_on(
-    world: World, pipeline: Pipeline, every_nth: int, turn: int
+    world: World, pipeline: Pipeline, every_nth: int, first: int
 ) -> None:
     """Before each request in turn: at most the calls that were on their way, then nothing, and ABORTED stays."""
     everybody = [f"at-{n}" for n in range(1, 40)]
     world.seed(*(holder(name) for name in everybody), states=pipeline.lms_states)
     step = min(every_nth, 4)
-    for at, username in zip(itertools.count(1 + turn % step, step), everybody, strict=False):
+    for at, username in zip(itertools.count(1 + first % step, step), everybody, strict=False):
         site = world.site(pipeline)
         learner = await world.learner(site, username)
         world.around = aborting = Aborting(world, username, at)
