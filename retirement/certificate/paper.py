@@ -20,7 +20,7 @@ _NAMES, _BARS = 50.0, 150.0
 #: What the standard fonts of PDF can write.
 _LETTERS = "cp1252"
 #: Shares of the page's width by column; others take one share.
-_WIDE = {"hash": 4, "previous": 4, "reference": 3, "basis": 3, "evidence": 2, "value": 4, "at": 2, "when": 2}
+_WIDE = {"hash": 4, "reference": 3, "basis": 3, "evidence": 2, "value": 4, "at": 2, "when": 2}
 
 
 def pdf(page: Page) -> bytes:

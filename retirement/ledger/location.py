@@ -173,9 +173,10 @@ def _prepare_reading(connection: Any, _record: object) -> None:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:
     _prepare_reading(connection, record)
+    # Of pages of 4 kB a tenth stayed empty behind entries, of 8 kB a twentieth. A file that is there keeps its own.
     # What is deleted is overwritten, whatever the library was built with.
     # FULL: what was acknowledged survives a power failure. A WAL needs a local disk, as its authors say.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+    for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

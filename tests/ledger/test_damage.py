@@ -14,7 +14,7 @@ from retirement.ledger.damage import REMEDY
 
 from .desk import KEY, Desk, live_through
 
-PAGE = 4096
+PAGE = 8192
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,23 @@ def test_a_new_ledger_is_for_its_owner_only(sqlite_desk: Desk) -> None:
     assert 0o700 == folder.stat().st_mode & 0o777
     assert {0o600} == {each.stat().st_mode & 0o777 for each in folder.iterdir()}
     assert {"ledger.db", "ledger.db.key"} == {each.name for each in folder.iterdir()}
+
+
+def test_a_ledger_of_an_earlier_release_keeps_the_size_of_its_pages(sqlite_desk: Desk) -> None:
+    """A new one has pages of 8 kB."""
+
+    def size() -> int:
+        with closing(sqlite3.connect(sqlite_desk.folder / "ledger.db")) as connection:
+            found: int = connection.execute("PRAGMA page_size").fetchone()[0]
+            return found
+
+    asyncio.run(note(sqlite_desk))
+    assert size() == 8192
+    with closing(sqlite3.connect(sqlite_desk.folder / "ledger.db")) as connection:
+        for statement in ("PRAGMA journal_mode=DELETE", "PRAGMA page_size=4096", "VACUUM"):
+            connection.execute(statement)
+    asyncio.run(note(sqlite_desk))
+    assert size() == 4096
 
 
 def test_a_file_that_is_no_database(sqlite_desk: Desk) -> None:
