@@ -10,12 +10,13 @@ from retirement import reports
 from retirement.cli.command import Call, code_of, command
 from retirement.cli.followed import followed
 from retirement.cli.options import DryRunOption, require_keepable
-from retirement.cli.output import console, errors, show_errors, tables
+from retirement.cli.output import Streamed, console, errors, show_errors, tables
 from retirement.errors import ConfigError, Defect, RetirementError
 from retirement.followup import cleanup as followup
 from retirement.followup.archive import archiving
 from retirement.followup.cleanup_run import AT_ONCE, Choice
 from retirement.followup.clearance import CleanupFinding, CleanupResult, Override
+from retirement.privacy.spool import Spool
 from retirement.site import opened
 from retirement.site.coverage import candidates
 from retirement.site.stopping import finish_or_stop
@@ -49,7 +50,7 @@ async def cleanup(
     override = _override(reason, by, incomplete=incomplete, receipts=receipts)
     configuration = call.configuration
     chosen = Choice(configuration.cleanup_days if days is None else days, user_id, limit, override)
-    found: list[CleanupFinding] = []
+    found = Spool[CleanupFinding]()
     error: RetirementError | None = None
     try:
         await _clean_up(call, chosen, _collecting(found), dry_run=dry_run)
@@ -86,7 +87,7 @@ def _unless_blank(text: str | None) -> str | None:
     return text if text and text.strip() else None
 
 
-def _collecting(found: list[CleanupFinding]) -> Callable[[CleanupFinding], None]:
+def _collecting(found: Spool[CleanupFinding]) -> Callable[[CleanupFinding], None]:
     """Fills `found` as the run goes, since what was done before an error counts too."""
 
     def tell(each: CleanupFinding) -> None:
@@ -110,10 +111,11 @@ async def _clean_up(call: Call, choice: Choice, tell: Callable[[CleanupFinding],
         await finish_or_stop(run, batch.stop)
 
 
-def _show(call: Call, found: list[CleanupFinding], error: RetirementError | None) -> None:
+def _show(call: Call, found: Spool[CleanupFinding], error: RetirementError | None) -> None:
     summary, problems = reports.cleanup_summary(found), str(error).splitlines() if error else []
-    rows = [reports.cleanup_row(each) for each in found]
-    left = [reports.cleanup_row(each).values() for each in found if each.what not in _CLEARED]
-    shown = tables(("learner", "what", "text"), left)
-    call.show({"learners": rows, "summary": summary, "errors": problems}, *shown, summary)
+    left = () if call.as_json else (reports.cleanup_row(each).values() for each in found if each.what not in _CLEARED)
+    shown = tables(("learner", "what", "text"), list(left))
+    call.show(
+        {"learners": Streamed(found, reports.cleanup_row), "summary": summary, "errors": problems}, *shown, summary
+    )
     show_errors(problems)

@@ -8,15 +8,15 @@ from rich.table import Table
 from retirement import reports
 from retirement.cli.asking import agreed
 from retirement.cli.command import Call
-from retirement.cli.output import show_errors, table
+from retirement.cli.output import Streamed, show_errors, table
 from retirement.followup.job import planned
 from retirement.followup.move_back import Finding
 
 
-def show(call: Call, found: list[Finding], otherwise: str, problems: Collection[str] = ()) -> None:
+def show(call: Call, found: Collection[Finding], otherwise: str, problems: Collection[str] = ()) -> None:
     """Prints what was found, and how often; `otherwise` where nothing was found; and what ended it before its end."""
-    rows = [reports.finding(each) for each in found]
-    tables = [findings_table(rows)] if rows else []
+    rows = Streamed(found, reports.finding)
+    tables = [findings_table(rows)] if found and not call.as_json else []
     document = {"learners": rows, "errors": list(problems)} if problems else {"learners": rows}
     call.show(document, *tables, reports.findings_summary(found, "" if problems else otherwise))
     show_errors(problems)

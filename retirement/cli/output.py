@@ -1,12 +1,11 @@
 """How commands speak: one JSON document on stdout, or text; problems as one line each on stderr."""
 
-import itertools
 import json
 import re
 import sys
-from collections.abc import Collection, Iterable
-from itertools import zip_longest
-from typing import IO, Any, cast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice, zip_longest
+from typing import IO, Any, TypeVar, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,8 @@ from retirement import reports
 from retirement.cli.streams import Stream
 from retirement.pipeline.endings import Report
 from retirement.privacy import CONTROL, visible
+
+T = TypeVar("T")
 
 #: Where answers go, and where problems go.
 out, err = Stream("stdout"), Stream("stderr")
@@ -53,14 +54,32 @@ class PlainConsole(Console):
 console, errors = PlainConsole(out), PlainConsole(err, stderr=True)
 
 
+class Streamed(list[Any]):
+    """A list of a document whose items are made one by one while it is printed: for as many rows as there are."""
+
+    def __init__(self, found: Collection[T], row: Callable[[T], Any]) -> None:
+        super().__init__()
+        self._found, self._row = found, row
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._row, self._found)
+
+
 def show_json(document: Any) -> None:
     """Prints the one document of a command; what the output cannot show, or must not, is escaped.
 
-    It may be about a hundred thousand learners, so no text of the whole is made, and reports are rows one by one.
+    It may be about a hundred thousand learners, so no text of the whole is made, and reports are rows one by one; so
+    are those of `Streamed`, which the encoder asks for one after the other.
     """
     encoder = json.JSONEncoder(indent=2, ensure_ascii=not out.is_unicode, default=_row)
     parts = iter(encoder.iterencode(document))
-    while piece := "".join(itertools.islice(parts, PARTS)):
+    while piece := "".join(islice(parts, PARTS)):
         out.write(re.sub(CONTROL, lambda found: f"\\u{ord(found[0]):04x}", piece))
     out.write("\n")
 

@@ -20,10 +20,11 @@ class Line:
     """One line of the file, with a text for each column that the file has; blanks around a text are gone."""
 
     number: int
-    cells: dict[str, str]
+    columns: Sequence[str]  #: the same of every line
+    cells: tuple[str, ...]
 
     def __getitem__(self, column: str) -> str:
-        return self.cells.get(column, "")
+        return self.cells[self.columns.index(column)] if column in self.columns else ""
 
 
 def read_names(path: Path, columns: Sequence[str], default: Sequence[str]) -> list[Line]:
@@ -45,7 +46,7 @@ def read_names(path: Path, columns: Sequence[str], default: Sequence[str]) -> li
     ]
     if problems:
         raise problems_of(problems)
-    return [Line(number, dict(zip(names, map(str.strip, cells), strict=True))) for number, cells in given]
+    return [Line(number, names, tuple(map(str.strip, cells))) for number, cells in given]
 
 
 def _require_headings(place: str, names: Sequence[str], columns: Sequence[str]) -> None:

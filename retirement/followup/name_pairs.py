@@ -55,7 +55,7 @@ def _problems(pairs: Sequence[Pair]) -> Iterator[tuple[int, str]]:
         of_current.setdefault(pair.current.casefold(), pair)
         of_desired.setdefault(pair.desired.casefold(), pair)
     waits_for = {pair.line: other for pair in alone if (other := of_current.get(pair.desired.casefold()))}
-    circles = _circles(alone, waits_for)
+    circles = _circles([each for each in alone if each.line in waits_for], waits_for)
     yield from ((line, text) for line, text in circles.items() if text)
     for pair in alone:
         if pair.line not in circles and (other := waits_for.get(pair.line)):

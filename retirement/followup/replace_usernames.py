@@ -7,8 +7,9 @@ section 4.14 of the LMS, A3.4 of the services. Names stay in memory, but for the
 
 import csv
 import io
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from retirement.connectors.shared.renaming import RenamingConnector
@@ -20,6 +21,7 @@ from retirement.ledger.files import write_private
 from retirement.ledger.renames import Progress
 from retirement.lms.accounts import Account
 from retirement.pipeline import COMPLETE
+from retirement.privacy.spool import Spool
 from retirement.site import Site
 from retirement.wire.renaming import Renamed
 
@@ -70,10 +72,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The pairs of a file, looked up once; see `looked_up`."""
+    """The pairs of a file, looked up once; see `looked_up`. A hundred of them are in memory at a time."""
 
     site: Site
-    places: Sequence[Place]
+    places: Spool[Place]
     folder: Path
 
     @property
@@ -89,10 +91,11 @@ class Replacement:
 
     async def preview(self) -> AsyncGenerator[Finding, None]:
         """Says of each pair what would be done, in the order of the file."""
-        desired = [each.pair.desired for each in self.places]
-        taken = {each.username.casefold() async for each in self.site.lms.accounts.named(desired)}
-        for place in self.places:
-            yield place.left or self._planned(place, is_taken=place.pair.desired.casefold() in taken)
+        for batch in self.places.batches(AT_ONCE):
+            desired = [each.pair.desired for each in batch]
+            taken = {each.username.casefold() async for each in self.site.lms.accounts.named(desired)}
+            for place in batch:
+                yield place.left or self._planned(place, is_taken=place.pair.desired.casefold() in taken)
 
     def _planned(self, place: Place, *, is_taken: bool) -> Finding:
         lacking = [each for each in (LMS, *self.services, FORUM) if each not in place.services]
@@ -106,32 +109,38 @@ class Replacement:
 
     async def do(self, found: Collection[Finding], asked: Asked) -> AsyncGenerator[Finding, None]:
         """Enters who asks and why, replaces the names and writes the file of results, after an error as well."""
-        places = await self._still_meant(planned(found))
-        for place in (each for each in places if each.left):
-            yield place.finding
-        places = [each for each in places if not each.left]
-        asked.require_none_of(name for each in places for name in (each.pair.current, each.pair.desired))
+        meant = planned(found)
+        # An account may have been put into the queue since the preview.
+        retiring = await _retiring(self.site) if meant else set()
+        count = 0
+        for place in self.places:
+            if not _is_meant(place, meant):
+                continue
+            if left := _why_left(place, retiring, None):
+                yield left
+            else:
+                count += 1
+                asked.require_none_of((place.pair.current, place.pair.desired))
         number = await self.site.ledger.jobs.asked(
-            "replace-usernames", by=asked.by, reason=asked.reason, learners=len(places)
+            "replace-usernames", by=asked.by, reason=asked.reason, learners=count
         )
+        batches, done = self.places.batches(AT_ONCE), Spool[Place]()
         try:
-            for start in range(0, len(places), AT_ONCE):
-                batch = places[start : start + AT_ONCE]
-                await self._rename_in_lms(batch, number)
-                for service in (*self.services, FORUM):
-                    await self._rename_in(service, batch, number)
-                for place in batch:
+            for batch in batches:
+                due = [each for each in batch if _is_meant(each, meant) and not _why_left(each, retiring, None)]
+                try:
+                    await self._rename(due, number)
+                finally:
+                    done.extend(batch)
+                for place in due:
                     yield place.finding
         finally:
-            write_private(self.folder / RESULTS, self._results())
+            write_private(self.folder / RESULTS, _results(chain(done, *batches)))
 
-    async def _still_meant(self, meant: Collection[int]) -> list[Place]:
-        """The places of these accounts; `left` where the account was put into the queue since the preview."""
-        places = [each for each in self.places if each.user_id in meant and not each.left]
-        retiring = await _retiring(self.site) if places else set()
-        for place in places:
-            place.left = _why_left(place, retiring, None)
-        return places
+    async def _rename(self, batch: Sequence[Place], number: int) -> None:
+        await self._rename_in_lms(batch, number)
+        for service in (*self.services, FORUM):
+            await self._rename_in(service, batch, number)
 
     async def _rename_in_lms(self, batch: Sequence[Place], number: int) -> None:
         places = {each.pair.current: each for each in batch if not each.final}
@@ -199,13 +208,18 @@ class Replacement:
         for place in places:
             place.services = (*place.services, service)
 
-    def _results(self) -> bytes:
-        text = io.StringIO()
-        rows = csv.writer(text)
-        rows.writerow(HEADINGS)
-        for place in self.places:
-            rows.writerow((place.pair.current, place.final or place.pair.desired, place.status))
-        return text.getvalue().encode("utf-8")
+
+def _results(places: Iterable[Place]) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(HEADINGS)
+    for place in places:
+        rows.writerow((place.pair.current, place.final or place.pair.desired, place.status))
+    return text.getvalue().encode("utf-8")
+
+
+def _is_meant(place: Place, meant: Collection[int]) -> bool:
+    return place.user_id in meant and not place.left
 
 
 def _note(places: Collection[Place], problem: str) -> None:
@@ -218,20 +232,28 @@ async def looked_up(site: Site, pairs: Sequence[Pair], folder: Path) -> Replacem
 
     Raises `Misconfigured` where the worker is not staff, since no other account is shown user ids.
     """
-    accounts = await _by_name(site, pairs)
-    before = await site.ledger.renames.progress((each.current, each.desired) for each in pairs)
+    before = await site.ledger.renames.progress()
     retiring = await _retiring(site) if pairs else set()
     own = await site.lms.accounts.own_id() if pairs else None
-    places = [Place(pair, accounts.get(pair.current.casefold())) for pair in pairs]
-    for place in places:
-        progress = before.get((place.pair.current, place.pair.desired))
-        if place.account is None and progress:
-            await _go_on(site, place, progress)
-        place.left = _why_left(place, retiring, own)
-        if progress and place.account and place.user_id != progress.user_id:
-            # Who has the freed name now was in no list of an operator's.
-            place.left = _left(place, "another account has the current name by now, since this pair was begun")
+    places = Spool[Place]()
+    for begin in range(0, len(pairs), AT_ONCE):
+        some = pairs[begin : begin + AT_ONCE]
+        accounts = await _by_name(site, some)
+        for pair in some:
+            place = Place(pair, accounts.get(pair.current.casefold()))
+            await _look(site, place, before(pair.current, pair.desired))
+            place.left = place.left or _why_left(place, retiring, own)
+            places.append(place)
     return Replacement(site, places, folder)
+
+
+async def _look(site: Site, place: Place, progress: Progress | None) -> None:
+    """Takes up what an earlier run has done for a pair."""
+    if place.account is None and progress:
+        await _go_on(site, place, progress)
+    if progress and place.account and place.user_id != progress.user_id:
+        # Who has the freed name now was in no list of an operator's.
+        place.left = _left(place, "another account has the current name by now, since this pair was begun")
 
 
 async def _go_on(site: Site, place: Place, progress: Progress) -> None:
@@ -251,7 +273,9 @@ async def _by_name(site: Site, pairs: Sequence[Pair]) -> dict[str, Account]:
 
 async def _retiring(site: Site) -> set[int]:
     states = [state for state in site.pipeline.lms_states if state != COMPLETE]
-    return {each.user_id for each in (await site.lms.rows.queue(states, 0)).learners}
+    found: set[int] = set()
+    await site.lms.rows.each_in_queue(states, 0, lambda: lambda row: found.add(row.user_id))
+    return found
 
 
 def _why_left(place: Place, retiring: Collection[int], own: int | None) -> Finding | None:

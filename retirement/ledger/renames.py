@@ -3,7 +3,7 @@
 Plain entries, which change no row: a pair of names is a keyed digest, and the account a user id.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from retirement.ledger.access import Access
@@ -48,21 +48,26 @@ class Renames:
         if user_ids:
             await self._access.write(lambda tx: tx.enter(DONE, facts=facts))
 
-    async def progress(self, pairs: Iterable[Pair]) -> dict[Pair, Progress]:
-        """How far these pairs have come, under any of the keys; without those that no run has begun."""
-        known = {each.pair(*pair): pair for pair in pairs for each in self._access.digests.every}
-        return await self._access.read(lambda tx: _progress(tx, known))
+    async def progress(self) -> "Known":
+        """How far pairs have come that any run has begun: asked by the old name and the new one, None for another."""
+        begun = await self._access.read(_begun)
+        return lambda old, new: next(
+            (found for each in self._access.digests.every if (found := begun.get(each.pair(old, new)))), None
+        )
 
 
-def _progress(tx: Transaction, known: Mapping[str, Pair]) -> dict[Pair, Progress]:
-    found: dict[Pair, Progress] = {}
-    of_account: dict[int, Pair] = {}
+#: Says how far the pair of an old name and a new one has come, under any of the keys.
+Known = Callable[[str, str], Progress | None]
+
+
+def _begun(tx: Transaction) -> dict[str, Progress]:
+    """By the digests of pairs."""
+    found: dict[str, Progress] = {}
+    of_account: dict[int, str] = {}
     for event in map(event_of, tx.rows(Entry, Entry.kind.in_([BEGAN, DONE]))):
-        pair = known.get(event.facts.get("pair", ""))
         if event.kind == BEGAN and event.user_id is not None:
-            of_account.pop(event.user_id, None)
-            if pair:
-                of_account[event.user_id], found[pair] = pair, Progress(event.user_id, frozenset())
+            pair = of_account[event.user_id] = event.facts["pair"]
+            found[pair] = Progress(event.user_id, frozenset())
         for user_id in event.facts.get("accounts", ()):
             if (pair := of_account.get(user_id)) is not None:
                 found[pair] = Progress(user_id, found[pair].services | {event.facts["service"]})

@@ -5,8 +5,8 @@ The key is in the memory of this process only, so what a disk may keep of a dele
 
 import pickle
 import tempfile
-from collections.abc import Iterable, Iterator
-from typing import IO, Generic, TypeVar
+from collections.abc import Collection, Iterable, Iterator
+from typing import IO, TypeVar
 
 from cryptography.fernet import Fernet
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 AT_ONCE = 500
 
 
-class Spool(Generic[T]):
+class Spool(Collection[T]):
     """Rows that are added one after the other, and read in that order as often as it is wanted.
 
     Where the folder for temporary files has no room, they stay in memory.
@@ -28,11 +28,13 @@ class Spool(Generic[T]):
         self._file: IO[bytes] | None = None
         self._key = Fernet(Fernet.generate_key())
         self._count = 0
-        for row in rows:
-            self.append(row)
+        self.extend(rows)
 
     def __len__(self) -> int:
         return self._count
+
+    def __contains__(self, row: object) -> bool:
+        return any(each == row for each in self)
 
     def __iter__(self) -> Iterator[T]:
         for place in range(len(self._pieces)):
@@ -45,6 +47,11 @@ class Spool(Generic[T]):
         self._count += 1
         if len(self._rows) % AT_ONCE == 0:
             self._put_away()
+
+    def extend(self, rows: Iterable[T]) -> None:
+        """Adds rows."""
+        for row in rows:
+            self.append(row)
 
     def clear(self) -> None:
         """Drops every row."""

@@ -119,7 +119,7 @@ def finding(found: Finding) -> dict[str, Any]:
     }
 
 
-def findings_summary(findings: Sequence[Finding], otherwise: str) -> str:
+def findings_summary(findings: Iterable[Finding], otherwise: str) -> str:
     """What was found and how often, in one line; `otherwise` where nothing was found."""
     return ", ".join(_counted(Verdict, (each.verdict for each in findings))) or otherwise
 
@@ -167,7 +167,7 @@ def cleanup_row(each: CleanupFinding) -> dict[str, Any]:
     return {"learner": each.user_id, "what": each.what.value, "text": each.text}
 
 
-def cleanup_summary(found: Sequence[CleanupFinding]) -> str:
+def cleanup_summary(found: Iterable[CleanupFinding]) -> str:
     """What the cleanup did and how often, in one line."""
     return ", ".join(_counted(CleanupResult, (each.what for each in found))) or "no learner is due for cleanup"
 

@@ -2,7 +2,7 @@
 
 Each job runs for a few learners and for ten times as many, in a process of its own, against a sandbox and an S3
 server in others. Printed are seconds and the job's peak of memory: time has to grow as the learners do, and memory
-by little.
+hardly at all.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ BUCKET = "bench-archive"
 BY = ["--reason", "benchmark", "--by", "bench"]
 #: What grows with the learners; the sandbox and the S3 server are processes of their own, and not in the table.
 HELD = (
-    "what grows: `reported` and `archived` hold one answer while they read it, in which the LMS lists all learners of\n"
-    "its states (some 3 kB a learner: it has no pages, and no day of one request is divided); `replaced` holds the\n"
-    "pairs of the file, what came of each, and the table of results"
+    "what grows: of a learner a user id or two are held; `replaced` checks the file of pairs as a whole, and has its\n"
+    "findings in memory. Answers of the LMS are read row by row, and rows wait in a temporary file, sealed"
 )
 
 
@@ -174,6 +173,6 @@ def main(few: int, many: int) -> None:
         a, b = found[few][job], found[many][job]
         print(
             f"{job:>10}: {many // few} x the learners took {b.seconds / a.seconds:.1f} x the time, "
-            f"{b.cpu / a.cpu:.1f} x the CPU time, and {b.megabytes - a.megabytes:+.0f} MB"
+            f"{b.cpu / a.cpu:.1f} x the CPU time, and {b.megabytes / a.megabytes:.2f} x the memory"
         )
     print(HELD)
