@@ -94,7 +94,10 @@ async def _sent(call: Call, found: Today | Month) -> "list[Arrival]":
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.kit.posting import send_month, send_today
 
-        return await (send_month(found, chosen) if isinstance(found, Month) else send_today(found, chosen))
+        if not isinstance(found, Month):
+            return await send_today(found, chosen)
+        async with opened(chosen) as site:
+            return await send_month(found, chosen, site.ledger, anew=True)
 
 
 async def _next_runs() -> list[str] | None:

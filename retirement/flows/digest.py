@@ -16,10 +16,11 @@ from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
 from retirement.flows.kit.parameters import MonthName, Send
 from retirement.flows.kit.paused import unless_paused
-from retirement.flows.kit.posting import send_month, send_today
+from retirement.flows.kit.posting import is_month_due, send_month, send_today
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.flows.kit.served import served_path
 from retirement.flows.kit.today import show_today
+from retirement.ledger import Ledger
 from retirement.reports import month_page
 from retirement.reports.month import Month, read_month
 from retirement.reports.today import today_of
@@ -42,36 +43,41 @@ async def _write(*, send: bool) -> State[Any]:
         found = await today_of(configuration, site)
         await show_today(found, configuration)
         arrivals = await send_today(found, configuration) if send else []
-        arrivals += await _last_month(configuration, found.now, send=send)
+        arrivals += await _last_month(configuration, site.ledger, found.now, send=send)
     return _ended(arrivals, "; ".join(found.to_do) or "nothing waits for a person")
 
 
 async def _write_month(name: str, *, send: bool) -> State[Any]:
-    async with ready(served_path(), secret_block) as (configuration, _):
+    async with ready(served_path(), secret_block) as (configuration, site):
         found = await _read(configuration, name)
-        arrivals = await _show(found, configuration, send=send)
+        await months.show(found)
+        arrivals = await send_month(found, configuration, site.ledger, anew=True) if send else []
     return _ended(arrivals, month_page.page_of(found).verdict)
 
 
-async def _last_month(configuration: Configuration, now: datetime, *, send: bool) -> list[Arrival]:
-    """The page of the month before, once that is over in the ledger as well; none where the ledger begins later."""
+async def _last_month(configuration: Configuration, ledger: Ledger, now: datetime, *, send: bool) -> list[Arrival]:
+    """The page of the month before, once that is over in the ledger as well; none where the ledger begins later.
+
+    It is written once, and sent to each channel until that has taken it: a run may have died between the two.
+    """
     first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     name = f"{first - timedelta(days=1):%Y-%m}"
-    if await months.is_shown(name):
+    is_shown = await months.is_shown(name)
+    is_due = send and await is_month_due(name, configuration, ledger)
+    if is_shown and not is_due:
         return []
     found = await _read(configuration, name, or_nothing=True)
-    return await _show(found, configuration, send=send) if found.is_over and found.head else []
+    if not (found.is_over and found.head):
+        return []
+    if not is_shown:
+        await months.show(found)
+    return await send_month(found, configuration, ledger, anew=False) if is_due else []
 
 
 async def _read(configuration: Configuration, name: str, *, or_nothing: bool = False) -> Month:
     # The whole ledger is verified, during which the run is to hear that it should stop.
     place, now = ledger_location(configuration), datetime.now(UTC)
     return await asyncio.to_thread(partial(read_month, place, name, now, key="month", or_nothing=or_nothing))
-
-
-async def _show(found: Month, configuration: Configuration, *, send: bool) -> list[Arrival]:
-    await months.show(found)
-    return await send_month(found, configuration) if send else []
 
 
 def _ended(arrivals: Sequence[Arrival], text: str) -> State[Any]:

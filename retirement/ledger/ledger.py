@@ -30,6 +30,7 @@ from retirement.ledger.jobs import Jobs
 from retirement.ledger.keys import bind
 from retirement.ledger.learners import Learners
 from retirement.ledger.leases import Leases
+from retirement.ledger.letters import Letters
 from retirement.ledger.location import LedgerLocation, OpenFile, engine_of, make_file
 from retirement.ledger.notary import sign_head
 from retirement.ledger.passed import Passed
@@ -76,6 +77,7 @@ class Ledger:
         self.archives = Archives(access)
         self.jobs = Jobs(access)
         self.renames = Renames(access)
+        self.letters = Letters(access)
 
     @property
     def location(self) -> LedgerLocation:

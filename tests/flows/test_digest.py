@@ -6,19 +6,23 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from retirement.certificate import markup
+from retirement.certificate import markup, paper
 from retirement.config import load
 from retirement.reports import month_page
 from retirement.reports.month import read_month
 from retirement.site import ledger_location
 from tests.flows.conftest import Command, Flow, Platform, sandbox
+from tests.flows.post import hook, mail
 from tests.ledger.desk import Clock, Desk, begin
 
 pytestmark = pytest.mark.dear(seconds=30)
 
+T = TypeVar("T")
+MAIL, HOOK = "dpo-mail", "dpo-hook"
 SEED = {
     "learners": [
         {"username": "canary-ana", "email": "ana@canary.example", "name": "Canary", "state": "PENDING", **when}
@@ -89,26 +93,45 @@ async def last_month(desk: Desk) -> str:
 def test_a_month_is_the_same_by_command_and_by_flow_which_writes_it_once_by_itself(
     platform: Platform, retirement: Command, flow: Flow, tmp_path: Path
 ) -> None:
-    """With the first page of the day after its end; a run that is given the month writes it again."""
+    """With the first page of the day after its end; a run that is given the month writes it again.
+
+    Channels get it as often, by mail and by HTTP: a run without `send` leaves it to the next one.
+    """
     own = Platform(platform.urls, platform.clients, tmp_path / "retirement.yaml")
     shutil.copy(platform.config, own.config)
-    own.configure(ledger={"url": f"sqlite:///{tmp_path}/ledger.sqlite"})
-    place = ledger_location(load(own.config))
-    name = asyncio.run(last_month(Desk(place, Clock(), tmp_path)))
-    key, found = f"retirement-month-{name}", read_month(place, name, datetime.now(UTC))
+    with mail() as letters, hook() as posted:
+        channels = [{"name": each, "url": box.url, "on": ["digest"]} for each, box in ((MAIL, letters), (HOOK, posted))]
+        own.configure(ledger={"url": f"sqlite:///{tmp_path}/ledger.sqlite"}, notifications=channels)
+        place = ledger_location(load(own.config))
+        name = asyncio.run(last_month(Desk(place, Clock(), tmp_path)))
+        key, found = f"retirement-month-{name}", read_month(place, name, datetime.now(UTC))
+        months: list[list[int]] = []
 
-    first, second = flow("digest", config=str(own.config)), flow("digest", config=str(own.config))
-    asked = flow("digest", config=str(own.config), month=name)
-    said = retirement("digest", "--month", name, "--json", "--config", own.config)
+        def seen(done: T) -> T:
+            months.append([box.subjects().count(f"Retirement: the month {name}") for box in (letters, posted)])
+            return done
 
-    assert [each.state for each in (first, second, asked)] == ["Written"] * 3
-    assert [sorted(page["key"] for page in run.artifacts) for run in (first, second, asked)] == [
+        first = seen(flow("digest", config=str(own.config), send=False))
+        second, third = (seen(flow("digest", config=str(own.config))) for _ in range(2))
+        asked = seen(flow("digest", config=str(own.config), month=name))
+        said = seen(retirement("digest", "--month", name, "--send", "--json", "--config", own.config))
+
+    assert months == [[0, 0], [1, 1], [1, 1], [2, 2], [3, 3]]
+    assert [box.files[f"retirements-{name}.pdf"] for box in (letters, posted)] == [
+        paper.pdf(month_page.page_of(found))
+    ] * 2
+    assert [each.state for each in (first, second, third, asked)] == ["Written"] * 4
+    assert [sorted(page["key"] for page in run.artifacts) for run in (first, second, third, asked)] == [
         sorted([key, "retirement-today"]),
+        ["retirement-today"],
         ["retirement-today"],
         [key],
     ]
     pages = {page["data"] for run in (first, asked) for page in run.artifacts if page["key"] == key}
     assert pages == {markup.markdown(month_page.page_of(found))}
-    assert said.document == month_page.document(found) | {"files": {"html": None, "pdf": None}, "channels": []}
+    assert said.document == month_page.document(found) | {
+        "files": {"html": None, "pdf": None},
+        "channels": [{"channel": each, "arrived": True, "problem": None} for each in (MAIL, HOOK)],
+    }
     assert (said.document["retired"], said.document["over"]) == (1, True)
-    assert "canary" not in f"{first}{asked}{said.out}".casefold()
+    assert "canary" not in f"{first}{asked}{said.out}{letters.messages}{posted.messages}".casefold()

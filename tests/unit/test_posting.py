@@ -59,9 +59,10 @@ async def test_a_month_is_sent_with_its_pdf(desk: Desk, tmp_path: Path) -> None:
     """The same file as `--pdf` writes, and no typed reason in the text."""
     await spring(desk)
     found = read_month(desk.place, "2026-03", datetime(2026, 6, 1, tzinfo=UTC))
-    with mail() as letters:
-        channels = [{"name": "mail", "url": letters.url, "on": ["digest"]}]
-        (arrival,) = await send_month(found, configuration(tmp_path, notifications=channels))
+    async with desk.open() as ledger:
+        with mail() as letters:
+            channels = [{"name": "mail", "url": letters.url, "on": ["digest"]}]
+            (arrival,) = await send_month(found, configuration(tmp_path, notifications=channels), ledger, anew=False)
 
     ((subject, text),) = letters.messages
     assert arrival.sentence == "notifications: mail: the page of 2026-03 was taken"
