@@ -55,7 +55,7 @@ def _problems(pairs: Sequence[Pair]) -> Iterator[tuple[int, str]]:
         of_current.setdefault(pair.current.casefold(), pair)
         of_desired.setdefault(pair.desired.casefold(), pair)
     waits_for = {pair.line: other for pair in alone if (other := of_current.get(pair.desired.casefold()))}
-    circles = _circles([each for each in alone if each.line in waits_for], waits_for)
+    circles = _circles(alone, waits_for)
     yield from ((line, text) for line, text in circles.items() if text)
     for pair in alone:
         if pair.line not in circles and (other := waits_for.get(pair.line)):
@@ -70,7 +70,7 @@ def _circles(pairs: Sequence[Pair], waits_for: Mapping[int, Pair]) -> dict[int, 
     """The lines that are in circles, in each of which the last one has the text that says so."""
     found: dict[int, str] = {}
     seen: set[int] = set()
-    for start in pairs:
+    for start in (each for each in pairs if each.line in waits_for):
         way: list[int] = []
         at: Pair | None = start
         while at and at.line not in seen:

@@ -11,7 +11,6 @@ import csv
 import json
 import logging
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -83,27 +82,31 @@ def sandbox(learners: int, folder: Path) -> Iterator[dict[str, Any]]:
             process.terminate()
 
 
+#: Runs a command and writes what it used into a file. The peak of a process has in it what its parent had when it
+#: was forked, so the parent is this one, which has nothing.
+LAUNCHER = """
+import os, sys
+pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
+_, status, used = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as file:
+    file.write(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def measured(*arguments: str, config: Path) -> Cost:
     """Runs a command to its end. Its errors end the benchmark."""
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+") as output, tempfile.NamedTemporaryFile("r") as used:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [*RETIREMENT, *arguments, "--json", "--config", str(config)], stdout=output, stderr=subprocess.PIPE
-        )
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        command = [*RETIREMENT, *arguments, "--json", "--config", str(config)]
+        launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, used.name, *command]
+        done = subprocess.run(launched, stdout=output, stderr=subprocess.PIPE, check=False)
+        if done.returncode:
             output.seek(0)
-            raise SystemExit(
-                f"{arguments[0]} ended with {process.returncode}: {output.read()[-2000:]} {errors[-2000:]!r}"
-            )
-    return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, _megabytes(used))
-
-
-def _megabytes(used: resource.struct_rusage) -> float:
-    return used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024)
+            said = f"{output.read()[-2000:]} {done.stderr[-2000:]!r}"
+            raise SystemExit(f"{arguments[0]} ended with {done.returncode}: {said}")
+        cpu, peak = map(float, used.read().split())
+    return Cost(time.perf_counter() - began, cpu, peak / (1024 if sys.platform != "darwin" else 1024 * 1024))
 
 
 def costs(learners: int, s3: str, folder: Path) -> dict[str, Cost]:
