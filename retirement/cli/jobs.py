@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from retirement.cli.command import Call, code_of
 from retirement.errors import RetirementError
 from retirement.followup.job import Asked, Job, planned, require_few
 from retirement.followup.move_back import Finding
+from retirement.privacy.spool import Spool
 from retirement.reports import DONE
 from retirement.site import Stop
 from retirement.site.stopping import collect, finish_or_stop
@@ -42,7 +44,9 @@ async def play(call: Call, job: Job, consent: Consent, nothing: str) -> int:
 
     `nothing` is said where no learner is meant. Raises `GuardStopped` where there are too many.
     """
-    found = [each async for each in job.preview()]
+    found = Spool[Finding]()
+    async for each in job.preview():
+        found.append(each)
     meant = planned(found)
     error: RetirementError | None = None
     if meant and consent.asked:
@@ -50,14 +54,14 @@ async def play(call: Call, job: Job, consent: Consent, nothing: str) -> int:
         if not (consent.yes or findings.agreed_to(f"{len(meant)} {job.sentence}: go on?", found)):
             return DONE
         done, error = await _collected(job.do(found, consent.asked))
-        found = findings.after(found, done)
+        found = Spool(chain((each for each in found if each.user_id not in meant), done))
     findings.show(call, found, nothing, str(error).splitlines() if error else [])
     return code_of(error, reports.findings_code(found))
 
 
-async def _collected(source: AsyncGenerator[Finding, None]) -> tuple[list[Finding], RetirementError | None]:
+async def _collected(source: AsyncGenerator[Finding, None]) -> tuple[Spool[Finding], RetirementError | None]:
     """What came of the learners, and the error that ended it: what was done before it counts too."""
-    found: list[Finding] = []
+    found = Spool[Finding]()
     stop = Stop()
     try:
         await finish_or_stop(collect(found, source, stop), stop)

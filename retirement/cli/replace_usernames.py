@@ -41,7 +41,9 @@ async def replace_usernames(
         raise ConfigError("--output: name the folder for the results, or set username_replacements")
     folder = require_private(Path(given), "--output" if output else "username_replacements")
     async with ready(call.config, secret_block) as (_, site):
-        code = await play(call, await looked_up(site, pairs, folder), consent, "the file has no pair")
+        job = await looked_up(site, pairs, folder)
+        del pairs  # the job has them
+        code = await play(call, job, consent, "the file has no pair")
     if not dry_run:
         call.remark([f"{folder / RESULTS} holds usernames: delete it once it has been read"])
     return code

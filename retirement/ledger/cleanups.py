@@ -10,7 +10,7 @@ from retirement.ledger.events import Event, event_of
 from retirement.ledger.holds import active_holds
 from retirement.ledger.leases import Lease, give_back, is_live, learner_scope, require_ours, take
 from retirement.ledger.tables import Entry, Hold
-from retirement.ledger.transaction import Piece, Transaction
+from retirement.ledger.transaction import Piece, Transaction, parts_of
 
 #: Plain entries, which change no row; `retirement` is among their facts. The cleanup was called archive once, and
 #: entries keep the kind they were hashed with: auditors and scripts look for these words.
@@ -117,16 +117,23 @@ def _is_outdated(tx: Transaction, intent: CleanupIntent) -> bool:
 
 
 def _open(tx: Transaction, lms: str) -> dict[tuple[int, int], date]:
-    events = map(event_of, tx.rows(Entry, Entry.kind.in_(_KINDS)))
-    newest = {(event.user_id or 0, event.facts["retirement"]): event for event in events}
-    asked = {about: event.facts["requested"] for about, event in newest.items() if _is_open(tx, event, lms)}
-    return {about: date.fromisoformat(day) for about, day in asked.items()}
+    asked: dict[tuple[int, int], Event] = {}
+    # Every learner who ever retired is asked about and cleared: only the open ones are kept.
+    for entries in parts_of(tx.connection, Entry.kind.in_(_KINDS)):
+        for event in map(event_of, entries):
+            row = (event.user_id or 0, event.facts["retirement"])
+            if event.kind == CLEANUP_ASKED:
+                asked[row] = event
+            else:
+                asked.pop(row, None)
+    return {
+        row: date.fromisoformat(event.facts["requested"]) for row, event in asked.items() if _is_open(tx, event, lms)
+    }
 
 
 def _is_open(tx: Transaction, event: Event, lms: str) -> bool:
-    """Whether the newest entry about a row says that the LMS was asked, and no run has the learner now."""
-    asked = event.kind == CLEANUP_ASKED and event.facts["lms"] == lms
-    return asked and not is_live(tx, learner_scope(event.user_id or 0))
+    """Whether this LMS was asked for a row, and no run has the learner now."""
+    return bool(event.facts["lms"] == lms) and not is_live(tx, learner_scope(event.user_id or 0))
 
 
 def _first_on(holds: Iterable[Hold], intent: CleanupIntent) -> Hold | None:

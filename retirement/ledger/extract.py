@@ -23,14 +23,11 @@ from retirement.ledger.ledger import Ledger
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.tables import Entry as Stored
 from retirement.ledger.tables import Hold, LearnerRecord
-from retirement.ledger.transaction import Piece, head_of, rows_of
+from retirement.ledger.transaction import head_of, parts_of, rows_of
 from retirement.ledger.tree import paths
 from retirement.ledger.verification import reading_of, verify
 
 T = TypeVar("T")
-
-#: Entries that are in memory at once where all are read.
-_AT_ONCE = 1_000
 
 #: What is entered about several learners at once: the site, holds on organisations, and reports to partners.
 _SHARED = (
@@ -149,13 +146,9 @@ class Evidence:
         """Gives each entry up to the last one of the verification to `take`, in order, until it says False."""
 
         def work(connection: Connection) -> None:
-            after = 0
-            while found := rows_of(
-                connection, Stored, Stored.seq > after, Stored.seq <= self.head.seq, piece=Piece(_AT_ONCE)
-            ):
+            for found in parts_of(connection, Stored.seq <= self.head.seq):
                 if not all(take(event_of(each)) for each in found):
                     return
-                after = found[-1].seq
 
         self._reading(work)
 
@@ -183,16 +176,29 @@ class Evidence:
 
 
 def _changed(connection: Connection, seq: int) -> set[int]:
-    entries = rows_of(connection, Stored, Stored.seq > seq)
-    if not entries:
+    about, numbers, at = _touched(connection, seq)
+    if not at:
         return set()
-    changes = _shared_changes(entries)
-    over = _over(connection, seq, entries[-1].at)
-    about = {each.user_id for each in entries}.union({each.user_id for each in over}, *map(_reported, changes))
-    numbers = {each.id for each in over} | {key[0] for table, key, _ in changes if table == "hold"}
+    over = _over(connection, seq, at)
+    about |= {each.user_id for each in over if each.user_id is not None}
+    numbers |= {each.id for each in over}
     # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each.
     retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None))
     return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, numbers)}
+
+
+def _touched(connection: Connection, seq: int) -> tuple[set[int], set[int], str]:
+    """The learners and the holds of whom the entries after one say something, and the time of the last entry."""
+    about: set[int] = set()
+    numbers: set[int] = set()
+    at = ""
+    # A run may have entered something of each learner.
+    for entries in parts_of(connection, after=seq):
+        changes = _shared_changes(entries)
+        about.update(*([each.user_id] for each in entries if each.user_id is not None), *map(_reported, changes))
+        numbers.update(key[0] for table, key, _ in changes if table == "hold")
+        at = entries[-1].at
+    return about, numbers, at
 
 
 def _shared_changes(entries: Sequence[Stored]) -> list[tuple[str, Any, Mapping[str, Any] | None]]:

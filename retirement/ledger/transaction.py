@@ -4,7 +4,7 @@ Whatever changes evidence goes through `Transaction.enter`, which writes the row
 the event; so the evidence tables are the replay of the chain, and `verify` can compare the two.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,6 +23,9 @@ R = TypeVar("R", bound=Row)
 
 #: Any number will do, as long as every process that appends to the chain takes the same.
 _CHAIN_LOCK = 0x5245544952454D
+
+#: Entries that are in memory at once where all are read.
+_ENTRIES_AT_ONCE = 1_000
 
 _LAST = select(Entry.seq, Entry.hash, Entry.at).order_by(Entry.seq.desc()).limit(1)
 
@@ -210,6 +213,13 @@ def rows_of(
     if piece:
         statement = statement.limit(piece.most).offset(piece.skipped)
     return _read(connection, kind, statement, {})
+
+
+def parts_of(connection: Connection, *conditions: ColumnElement[bool], after: int = 0) -> Iterator[list[Entry]]:
+    """The entries after a number that fit, in parts: all of them are as many as learners had steps."""
+    while found := rows_of(connection, Entry, Entry.seq > after, *conditions, piece=Piece(_ENTRIES_AT_ONCE)):
+        yield found
+        after = found[-1].seq
 
 
 def _read(connection: Connection, kind: type[R], statement: Select[Any], values: Mapping[str, Any]) -> list[R]:

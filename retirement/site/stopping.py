@@ -6,6 +6,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from retirement.errors import Interrupted, RetirementError
+from retirement.privacy.spool import Spool
 
 Result = TypeVar("Result")
 
@@ -55,7 +56,7 @@ def survive(work: "asyncio.Future[Any]", cancellations: int) -> None:
             own.uncancel()
 
 
-async def collect(found: list[Result], source: AsyncGenerator[Result, None], stop: Stop) -> None:
+async def collect(found: list[Result] | Spool[Result], source: AsyncGenerator[Result, None], stop: Stop) -> None:
     """Appends what comes to `found`; raises what `stop` was set for before it asks for more."""
     async with aclosing(source):
         async for each in source:

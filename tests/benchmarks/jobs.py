@@ -31,8 +31,9 @@ BUCKET = "bench-archive"
 BY = ["--reason", "benchmark", "--by", "bench"]
 #: What grows with the learners; the sandbox and the S3 server are processes of their own, and not in the table.
 HELD = (
-    "what grows: of a learner a user id or two are held; `replaced` checks the file of pairs as a whole, and has its\n"
-    "findings in memory. Answers of the LMS are read row by row, and rows wait in a temporary file, sealed"
+    "what grows: of a learner a user id or two are held, and `replaced` checks the file of pairs as a whole;\n"
+    "`reported` has a thousand learners at a time. Answers of the LMS are read row by row, and rows wait sealed\n"
+    "in a temporary file"
 )
 
 
