@@ -93,7 +93,7 @@ docs: $(VENV)/.installed-dev ## write what is read from the code: docs/reference
 images: $(VENV)/.installed-dev browser ## write the pictures of docs/images again, each by the test that looks at its page
 	@$(BIN)/python -m pytest --images tests/browser/test_pages.py tests/browser/test_digest.py tests/browser/test_door.py
 
-bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests
+bench: $(VENV)/.installed-dev ## learners per minute: sequential driver, ours, bare requests; BENCH_ARGS=jobs, BENCH_ARGS=start measure others
 	@$(BIN)/python -m tests.benchmarks.throughput $(BENCH_ARGS)
 
 scale: $(VENV)/.installed-dev ## queue runs of 100, 1,000 and 10,000 learners: what one more learner costs; SCALE_ARGS are other sizes

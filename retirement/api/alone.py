@@ -20,8 +20,13 @@ class Alone:
         self._asking: set[Holder] = set()
 
     @asynccontextmanager
-    async def turn(self, person: Person) -> AsyncIterator[None]:
-        """Waits for a turn, which lasts until the block ends. Raises `TooMany` for a second one of a person."""
+    async def turn(self, person: Person, *, waits: bool = True) -> AsyncIterator[None]:
+        """Waits for a turn, which lasts until the block ends. Raises `TooMany` for a second one of a person.
+
+        And where it would have to wait, unless it `waits`: no number of learners stands before an operator.
+        """
+        if self._lock.locked() and not waits:
+            raise TooMany("another answer of this kind is being made", _AGAIN_SECONDS)
         if person.holder in self._asking:
             raise TooMany("what this person has asked for before is still being made", _AGAIN_SECONDS)
         self._asking.add(person.holder)

@@ -45,7 +45,7 @@ from retirement.flows.kit.planned import planned
 from retirement.flows.kit.starting import start_learner
 from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
 from retirement.process import acting
-from retirement.site import ledger_location
+from retirement.site import ledger_location, tokens_of
 from retirement.site import opened as opened_site
 from retirement.wire.api import pool
 from retirement.wire.passing import Passing
@@ -75,7 +75,7 @@ async def door(
     configuration: Configuration,
     *,
     pools: Pools = _pool,
-    sites: Sites = opened_site,
+    sites: Sites | None = None,
     start: Start = start_learner,
     clock: Callable[[], float] = time.monotonic,
     passing: Passing | None = None,
@@ -85,9 +85,9 @@ async def door(
 ) -> AsyncIterator[App]:
     """The door of a site, as an ASGI application, until the block ends. `clock` counts seconds.
 
-    `sites` opens LMS and ledger for one request, `start` starts a learner's run, `passing` connects to the Prefect
-    server that is `where`, `schedules` asks it for them, `cancel` has it cancel a run. Grants everything
-    to the administrators of the configuration. Raises `ConfigError`.
+    `sites` opens LMS and ledger for one request, by default with one token of the LMS for all of them; `start` starts a
+    learner's run, `passing` connects to the Prefect server that is `where`, `schedules` asks it for them, `cancel` has
+    it cancel a run. Grants everything to the administrators of the configuration. Raises `ConfigError`.
     """
     settings = configuration.door
     if settings is None:
@@ -101,6 +101,8 @@ async def door(
             await _grant_administrators(ledger, issuers.people.name, settings.administrators)
         except LedgerError as error:
             raise ConfigError(f"the door cannot work without the ledger: {error}") from None
+        if sites is None:
+            sites = partial(opened_site, tokens=await stack.enter_async_context(tokens_of(configuration)))
         sessions, people = Sessions(settings.session_minutes * 60, clock), People(settings.requests_per_minute, clock)
         gate = Gate(settings, ledger, sessions, issuers, people)
         passing = passing or Passing()

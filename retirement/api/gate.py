@@ -28,7 +28,7 @@ class Gate:
         people: People,
     ) -> None:
         self.settings, self.ledger, self.sessions = settings, ledger, sessions
-        self.provider, self.learners, self._people = issuers.people, issuers.learners, people
+        self.provider, self.learners, self.people = issuers.people, issuers.learners, people
         self.issuers: Mapping[str, Issuer] = {each.name: each for each in (issuers.learners, issuers.people) if each}
         prefix = "__Host-" if settings.is_secure else ""
         self.cookie = f"{prefix}retirement"
@@ -36,7 +36,7 @@ class Gate:
     async def person(self, connection: HTTPConnection) -> Person:
         """Who asks; the request counts. Raises `Unauthenticated`, `Forbidden`, `TooMany` or `Unavailable`."""
         person = await self.known(connection)
-        self._people.count(person.holder)
+        self.people.count(person.holder)
         return person
 
     async def known(self, connection: HTTPConnection) -> Person:

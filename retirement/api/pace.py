@@ -16,6 +16,8 @@ from retirement.wire.limits import Allowance, Rate
 MOST_PEOPLE = 10_000
 #: Codes a minute that the provider is asked about, from one address and from all: a third of what an LMS takes.
 SIGN_INS_OF_ONE, SIGN_INS_OF_ALL = 20, 40
+#: Requests a minute of one learner about themself, and of all: each asks the LMS, whose answers the runs need.
+OF_ONE_LEARNER, OF_ALL_LEARNERS = 30, 600
 _A_MINUTE = 60.0
 #: Addresses of the newer kind are given out by networks of this size.
 _OF_ONE_LINE = 64
@@ -45,10 +47,16 @@ class People:
 
     def __init__(self, each_minute: int, clock: Callable[[], float]) -> None:
         self._counted = _Counted(each_minute, clock)
+        self._own, self._of_learners = _Counted(OF_ONE_LEARNER, clock), _Counted(OF_ALL_LEARNERS, clock)
 
     def count(self, holder: Holder) -> None:
         """Counts a request. Raises `TooMany`, and does not count it then."""
         self._counted.count(holder, "too many requests of this person")
+
+    def count_own(self, holder: Holder) -> None:
+        """Counts one of a learner about themself, whom no operator has let in. Raises as `count`."""
+        self._own.count(holder, "too many requests of this learner")
+        self._of_learners.count("", "too many requests of learners at this time")
 
 
 class SignIns:

@@ -104,6 +104,8 @@ class own_or(Need):  # noqa: N801 - as above
         person = await gate.person(connection)
         is_own = person.lms_user_id is not None and connection.path_params[USER_ID] == str(person.lms_user_id)
         is_permitted = await gate.permits(person, self.action)
+        if is_own and not is_permitted:
+            gate.people.count_own(person.holder)
         if is_own or is_permitted:
             return Visitor(person, is_permitted)
         raise self.refusal if person.lms_user_id is None else Missing(NO_LEARNER)

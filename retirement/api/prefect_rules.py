@@ -46,7 +46,10 @@ class Rule:
         """Whether these permissions are enough, as far as the path alone tells."""
         if self.kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ, Kind.FORM):
             return not may.isdisjoint({Action.VIEW.value, Action.MONITOR.value})
-        return Action.MONITOR.value in may or self.kind in (Kind.START, Kind.ANSWER, Kind.MOVE)
+        if self.kind in (Kind.START, Kind.ANSWER, Kind.MOVE):
+            # Which of them shows later, by the flow. A person without any is not to learn which runs there are.
+            return not may.isdisjoint(_OF_RUNS)
+        return Action.MONITOR.value in may
 
 
 #: The permission to start a run of each flow, to have it tried again, and to answer what it asks.
@@ -59,6 +62,8 @@ OF_FLOWS: Mapping[str, Action] = {
     "manual-task": Action.CONFIRM,
     **dict.fromkeys(("reconcile", "verify-erasure", "breaker", "doctor", "digest"), Action.MONITOR),
 }
+#: Every permission that is one to do something with a run.
+_OF_RUNS = frozenset({action.value for action in OF_FLOWS.values()} | {Action.APPROVE.value})
 #: The beginning of the name of a pause that asks for an approval, whose flow is that of a queue run.
 APPROVAL = "approval-"
 

@@ -25,12 +25,35 @@ from retirement.wire.pace import Paces
 from retirement.wire.posting import post_lines
 from retirement.wire.wiring import Wiring
 
+#: Learners at the same time for whom a token is asked for: all wait for one.
+_ONE = 1
+
 
 @asynccontextmanager
-async def opened(configuration: Configuration) -> AsyncIterator[Site]:
+async def tokens_of(configuration: Configuration) -> AsyncIterator[TokenSource]:
+    """The tokens of the LMS for a process that opens its site again and again. Sends nothing.
+
+    The LMS counts the requests for them, those of the runs on this machine as well (contract, section 1.3).
+    """
+    connections = pool(configuration.lms.url, _ONE)
+    try:
+        yield _lms_tokens(configuration, connections)
+    finally:
+        await connections.aclose()
+
+
+def _lms_tokens(configuration: Configuration, connections: Pool) -> TokenSource:
+    lms = configuration.lms
+    retry = Retry(configuration.retry.attempts, configuration.retry.seconds)
+    return lms_tokens(Api("LMS", connections, retry=retry), lms.client_id, lms.client_secret)
+
+
+@asynccontextmanager
+async def opened(configuration: Configuration, *, tokens: TokenSource | None = None) -> AsyncIterator[Site]:
     """The site that a configuration describes; closes connections and ledger at the end. Sends nothing.
 
-    Raises `LedgerError` and `ConfigError` where the ledger cannot be opened.
+    `tokens` are those of the LMS where other openings share them. Raises `LedgerError` and `ConfigError` where the
+    ledger cannot be opened.
     """
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
@@ -44,7 +67,7 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
         )
         queue = configuration.queue
         paces = Paces(queue.most_at_once) if queue.at_once == AUTO else None
-        tokens, wiring = await _wired(configuration, stack, paces)
+        tokens, wiring = _wired(configuration, stack, paces, tokens)
         connectors = {
             service: connector.connected(service, configuration.services[service], wiring)
             for service, connector in configuration.connectors.items()
@@ -66,8 +89,8 @@ async def opened(configuration: Configuration) -> AsyncIterator[Site]:
         )
 
 
-async def _wired(
-    configuration: Configuration, stack: AsyncExitStack, paces: Paces | None
+def _wired(
+    configuration: Configuration, stack: AsyncExitStack, paces: Paces | None, tokens: TokenSource | None
 ) -> tuple[TokenSource, Wiring]:
     """What the connectors of a process talk through; one pool for each host, closed with the stack."""
     lms, at_once = configuration.lms, configuration.queue.most_at_once
@@ -84,7 +107,7 @@ async def _wired(
             await each.aclose()
 
     stack.push_async_callback(close)
-    tokens = lms_tokens(Api("LMS", pool_of(lms.url), retry=retry), lms.client_id, lms.client_secret)
+    tokens = tokens or _lms_tokens(configuration, pool_of(lms.url))
 
     def gate(service: str, limits: Limits) -> Gate:
         return SharedGate(service, limits, paces.of(service) if paces else None)

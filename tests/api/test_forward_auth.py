@@ -37,11 +37,6 @@ def asks(method: str, uri: str, **more: str) -> dict[str, str]:
     ("method", "uri", "those_who_may"),
     [
         (*READ, {"view", "monitor", "administrator", "everything"}),
-        ("GET", "/", {"view", "monitor", "administrator", "everything"}),
-        ("GET", f"/api/flow_runs/{RUN}/input/x", {"monitor", "administrator", "everything"}),
-        ("POST", f"/api/deployments/{RUN}/pause_deployment", {"monitor", "administrator", "everything"}),
-        ("POST", f"/api/flow_runs/{RUN}/resume", {"administrator", "everything"}),
-        ("PATCH", f"/api/deployments/{RUN}/schedules/{RUN}", {"administrator", "everything"}),
         ("PATCH", f"/api/deployments/{RUN}", set()),
         ("DELETE", f"/api/flow_runs/{RUN}", set()),
         ("GET", "/api/block_documents/1", set()),
@@ -54,7 +49,7 @@ def asks(method: str, uri: str, **more: str) -> dict[str, str]:
 async def test_the_rule_is_that_of_the_door(
     behind_a_proxy: Desk, method: str, uri: str, those_who_may: set[str]
 ) -> None:
-    """Every kind of person; what needs a look into the body is for who may do all."""
+    """For every kind of person; what can be permitted at all is in the table of `test_prefect_table`."""
     people = {each.value: each.value for each in EVERYTHING} | {"administrator": ADMIN, "stranger": STRANGER}
     async with Proxied(behind_a_proxy).open(PROXY) as proxied:
         await proxied.grant("everything", *(each for each in EVERYTHING if each is not Action.SET_PERMISSIONS))

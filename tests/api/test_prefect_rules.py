@@ -142,11 +142,14 @@ def test_a_request_is_what_its_method_and_path_say(method: str, path: str, kind:
 @pytest.mark.parametrize("kind", Kind)
 def test_who_may_view_reads_and_who_may_monitor_sees_what_was_typed(kind: Kind) -> None:
     """What a run or a form needs beside is seen later, when it is known which it is."""
+    nothing = frozenset({Action.SET_PERMISSIONS.value})
     reads = kind in (Kind.PAGE, Kind.SETTINGS, Kind.READ, Kind.FORM)
     later = kind in (Kind.START, Kind.ANSWER, Kind.MOVE)
-    assert Rule(kind).permits(VIEW) == (reads or later)
+    assert Rule(kind).permits(VIEW) == reads
     assert Rule(kind).permits(MONITOR)
-    assert Rule(kind).permits(frozenset()) == later
+    assert Rule(kind).permits(frozenset({Action.HOLD.value})) == later
+    assert not Rule(kind).permits(frozenset())
+    assert not Rule(kind).permits(nothing)
     assert Rule(kind).permits(frozenset(each.value for each in EVERYTHING))
 
 

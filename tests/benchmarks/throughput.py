@@ -5,7 +5,8 @@
 (c) the floor: the same requests with bare asynchronous httpx and nothing else.
 
 The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
-a learner costs in CPU time, which a busy machine bends less. `BENCH_ARGS=jobs` measures other jobs, see jobs.py.
+a learner costs in CPU time, which a busy machine bends less. `BENCH_ARGS=jobs` measures other jobs, see jobs.py;
+`BENCH_ARGS=start` what our locks add to a first start, see start.py.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import yaml
 
 from retirement.pipeline import Moves
 from retirement.sandbox import Sandbox, seeds
-from tests.benchmarks import jobs
+from tests.benchmarks import jobs, start
 from tests.benchmarks.parts import Parts
 from tests.benchmarks.sequential_driver import request_of, urls_of
 
@@ -190,15 +191,21 @@ def seeding(learners: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["queue", "jobs"], default="queue", help="jobs: see jobs.py")
+    parser.add_argument(
+        "what", nargs="?", choices=["queue", "jobs", "start"], default="queue", help="others: see jobs.py, start.py"
+    )
     parser.add_argument("--learners", type=int, default=None, help="for (b) and (c): 200; the most of jobs: 10000")
     parser.add_argument("--sequential", type=int, default=20, help="for (a)")
     parser.add_argument("--at-once", type=int, default=20, help="learners at the same time in (b)")
     parser.add_argument("--latency-ms", type=float, nargs="+", default=[0.0, 100.0])
+    parser.add_argument("--rounds", type=int, default=3, help="starts of each kind that `start` measures")
     options = parser.parse_args()
     if options.what == "jobs":
         most = options.learners or 10_000
         jobs.main(max(most // 10, 1), most)
+        return
+    if options.what == "start":
+        start.main(options.rounds)
         return
     options.learners = options.learners or 200
     with tempfile.TemporaryDirectory(prefix="retirement-bench-") as folder:

@@ -69,7 +69,8 @@ async def certificate(
 ) -> dict[str, Any]:
     """As `retirement certificate` issues it, signed; it says itself whether it is complete.
 
-    It is proved by the whole ledger, so one is issued at a time; 429 for a second one of a person.
+    It is proved by the whole ledger, so one is issued at a time; 429 for a second one of a person, and for a learner
+    while another one is issued.
     """
-    async with office.alone.turn(visitor.person):
+    async with office.alone.turn(visitor.person, waits=visitor.is_permitted):
         return dict(await retirements.certificate(user_id))
