@@ -101,17 +101,25 @@ async def door(
             await _grant_administrators(ledger, issuers.people.name, settings.administrators)
         except LedgerError as error:
             raise ConfigError(f"the door cannot work without the ledger: {error}") from None
-        if sites is None:
-            sites = partial(opened_site, tokens=await stack.enter_async_context(tokens_of(configuration)))
+        opening = await stack.enter_async_context(_opening(configuration, sites))
         sessions, people = Sessions(settings.session_minutes * 60, clock), People(settings.requests_per_minute, clock)
         gate = Gate(settings, ledger, sessions, issuers, people)
         passing = passing or Passing()
         stack.push_async_callback(passing.aclose)
         app = _application(gate, SignIn(gate, provider, clock), PrefectBehind(gate, passing, where))
         app.state.logouts = Logouts(gate, clock)
-        app.state.retirements = Retirements(configuration, sites, start)
-        app.state.office = Office(configuration, sites, schedules, cancel)
+        app.state.retirements = Retirements(configuration, opening, start)
+        app.state.office = Office(configuration, opening, schedules, cancel)
         yield Around(app, settings)
+
+
+@asynccontextmanager
+async def _opening(configuration: Configuration, given: Sites | None) -> AsyncIterator[Sites]:
+    if given is not None:
+        yield given
+        return
+    async with tokens_of(configuration) as tokens:
+        yield partial(opened_site, tokens=tokens)
 
 
 async def _grant_administrators(ledger: Ledger, issuer: str, subjects: Iterable[str]) -> None:

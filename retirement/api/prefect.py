@@ -22,7 +22,7 @@ from retirement.api.prefect_sockets import bridge
 from retirement.api.refusals import DoorError, Forbidden
 from retirement.errors import EngineLost
 from retirement.flows.kit.behind import Behind, behind
-from retirement.ledger import Area
+from retirement.ledger import Area, Holder
 from retirement.wire.passing import Headers, Passed, Passing
 
 logger = logging.getLogger(__name__)
@@ -74,17 +74,18 @@ class PrefectBehind:
     async def join(self, websocket: WebSocket) -> None:
         """Joins a websocket with the server's, for who may read; any other is closed before it is open."""
 
-        async def check() -> None:
+        async def check() -> Holder:
             person = await self._gate.person(websocket)
             if not Rule(Kind.READ).permits(frozenset(await self._gate.may(person, Area.SYSTEM))):
                 raise Forbidden("this needs the permission view or monitor in the domain system")
+            return person.holder
 
         path = websocket.url.path
         try:
-            await check()
+            holder = await check()
             if path not in SOCKETS:
                 raise Forbidden("there is no such websocket at the door")
-            await bridge(websocket, path, self.where(), check)
+            await bridge(websocket, path, self.where(), check, holder)
         except (DoorError, EngineLost) as refused:
             logger.warning("refused: websocket: %s", refused)
             await websocket.close(_REFUSED, str(refused))
@@ -99,8 +100,8 @@ class PrefectBehind:
             change = await change_of(rule, content, self.read)
             await self._require(person, change)
             with person.acting():
-                await self._gate.ledger.passed.enter(change.asked, change.form)
-            content = change.content
+                entry = await self._gate.ledger.passed.enter(change.asked, change.form)
+            content = change.content(entry)
         if rule.kind is Kind.SETTINGS:
             return await self._settings()
         if rule.kind is Kind.FORM:

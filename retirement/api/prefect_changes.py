@@ -13,6 +13,7 @@ from retirement.api.prefect_rules import APPROVAL, OF_FLOWS, Kind, Rule
 from retirement.api.refusals import DoorError, Forbidden, Missing
 from retirement.ledger import Action
 from retirement.ledger.passed import Asked
+from retirement.privacy import REFUSAL, keepable
 
 #: Reads a path of Prefect's API; None where there is no such thing.
 Read = Callable[[str], Awaitable[Any]]
@@ -20,6 +21,8 @@ Read = Callable[[str], Awaitable[Any]]
 #: States to which a run may be moved: its cancellation, and one more try.
 CANCEL = "cancel"
 _CANCELLING, _AGAIN = ("CANCELLING", "Cancelling"), ("SCHEDULED", "AwaitingRetry")
+#: What a start is called in the ledger; and the tag of a run, before the number of the entry that says who started it.
+_STARTED, ASKED = "start", "asked"
 #: The fields of a start that the UI sends and that change nothing but names.
 _KEY = "idempotency_key"
 _OF_A_START = frozenset({"name", "tags", "state", "parameters", _KEY})
@@ -34,8 +37,15 @@ class Change:
 
     asked: Asked
     needs: Action
-    content: bytes
+    body: Mapping[str, Any] | None
     form: tuple[str, Mapping[str, Any]] | None = None
+
+    def content(self, entry: int) -> bytes:
+        """The body, once the ledger has the entry of this number; a run that is started has it among its tags."""
+        if self.body is None:
+            return b""
+        tags = {"tags": [f"{ASKED}:{entry}"]} if self.asked.what == _STARTED else {}
+        return json.dumps({**self.body, **tags}).encode()
 
 
 async def change_of(rule: Rule, content: bytes, read: Read) -> Change:
@@ -45,12 +55,13 @@ async def change_of(rule: Rule, content: bytes, read: Read) -> Change:
         run = _found(await read(f"/flow_runs/{name}"), "run")
         flow = await _flow(run, read)
         return _answer(name, flow, run, _body(content)) if rule.kind is Kind.ANSWER else _move(name, flow, content)
-    flow = await _flow(_found(await read(f"/deployments/{name}"), "deployment"), read)
+    deployment = _found(await read(f"/deployments/{name}"), "deployment")
+    flow = await _flow(deployment, read)
     if rule.kind is Kind.START:
-        return Change(Asked("start", name, flow), OF_FLOWS[flow], _start(_body(content)))
+        return Change(Asked(_STARTED, name, flow), OF_FLOWS[flow], _start(_body(content), deployment))
     if rule.kind is Kind.SCHEDULE:
         return Change(Asked("schedule", name, flow), Action.MONITOR, _schedule(_body(content)))
-    return Change(Asked("pause", name, flow), Action.MONITOR, b"")
+    return Change(Asked("pause", name, flow), Action.MONITOR, None)
 
 
 def _answer(name: str, flow: str, run: Mapping[str, Any], body: Mapping[str, Any]) -> Change:
@@ -65,7 +76,7 @@ def _answer(name: str, flow: str, run: Mapping[str, Any], body: Mapping[str, Any
     if _COMPUTED in json.dumps(fields):
         raise Forbidden("the fields of a form are texts, numbers and switches")
     needs = Action.APPROVE if pause.startswith(APPROVAL) else OF_FLOWS[flow]
-    return Change(Asked("answer", name, flow), needs, _json({"run_input": fields}), (key, fields))
+    return Change(Asked("answer", name, flow), needs, {"run_input": fields}, (key, fields))
 
 
 def _move(name: str, flow: str, content: bytes) -> Change:
@@ -79,19 +90,30 @@ def _move(name: str, flow: str, content: bytes) -> Change:
     else:
         raise Forbidden("through the door a run is cancelled or tried again, and moved to no other state")
     moved = {"state": {"type": kind, "name": named, "message": f"{what}: asked at the door"}}
-    return Change(Asked(what, name, flow), needs, _json(moved | {"force": body.get("force") is True}))
+    return Change(Asked(what, name, flow), needs, moved | {"force": body.get("force") is True})
 
 
-def _start(body: Mapping[str, Any]) -> bytes:
-    """A run with parameters and nothing that says where or how it runs."""
+def _start(body: Mapping[str, Any], deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run with parameters and nothing that says where or how it runs, or which task of ours it is."""
     others = {name: value for name, value in body.items() if name not in _OF_A_START and value not in (None, {}, [])}
     if others.pop("enforce_parameter_schema", True) is not True or others:
         names = ", ".join(sorted(_OF_A_START))
         raise Forbidden(f"a run is started here with parameters only; what may be given: {names}")
     if _COMPUTED in json.dumps(body.get("parameters") or {}):
         raise Forbidden("the parameters of a run are texts, numbers and switches")
-    kept = {name: body[name] for name in _OF_A_START - {"state", _KEY} if body.get(name) is not None}
-    return _json({**kept, **_key(body.get(_KEY)), **_when(body.get("state"))})
+    _require_no_tags(body.get("tags"), deployment.get("tags"))
+    if not keepable(str(body.get("name") or "a name of Prefect's")):
+        raise DoorError(f"name: {REFUSAL}")
+    kept = {name: body[name] for name in ("name", "parameters") if body.get(name) is not None}
+    return {**kept, **_key(body.get(_KEY)), **_when(body.get("state"))}
+
+
+def _require_no_tags(given: Any, own: Any) -> None:
+    """Raises `Forbidden` for tags that the deployment has not: tags tell which receipt a run is the form of."""
+    if not isinstance(given or [], list):
+        raise DoorError("tags: give a list")
+    if any(each not in (own or ()) for each in (given or ())):
+        raise Forbidden("a run is started here with the tags of its deployment, and no others")
 
 
 def _key(given: Any) -> Mapping[str, str]:
@@ -109,10 +131,10 @@ def _when(state: Any) -> Mapping[str, Any]:
     return {"state": {"type": "SCHEDULED", **at}}
 
 
-def _schedule(body: Mapping[str, Any]) -> bytes:
+def _schedule(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if body.keys() != {"active"} or not isinstance(body["active"], bool):
         raise Forbidden("through the door a schedule is switched on or off, and not changed")
-    return _json({"active": body["active"]})
+    return {"active": body["active"]}
 
 
 async def _flow(of: Mapping[str, Any], read: Read) -> str:
@@ -147,7 +169,3 @@ def uuid_of(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         raise DoorError("the path names no run and no deployment") from None
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()

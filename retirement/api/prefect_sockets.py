@@ -5,6 +5,7 @@ The browser does not know the server's credential, so the handshake that asks fo
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,7 @@ from websockets.typing import Subprotocol
 from retirement.api.refusals import DoorError
 from retirement.errors import EngineLost
 from retirement.flows.kit.behind import Behind
+from retirement.ledger import Holder
 from retirement.wire.patience import MEGABYTE
 
 #: The protocol by which Prefect asks for a credential first.
@@ -25,24 +27,31 @@ PROTOCOL = "prefect"
 HANDSHAKE_SECONDS, LOOK_SECONDS = 10.0, 15.0
 #: Characters of what a browser sends, a filter; bytes of what the server does.
 LARGEST_FILTER, LARGEST_MESSAGE = 64 * 1024, 4 * MEGABYTE
-#: Websockets at the same time.
-MOST_SOCKETS = 100
+#: Websockets at the same time, and of one person.
+MOST_SOCKETS, MOST_OF_ONE = 100, 20
 _GOING_AWAY, _REFUSED, _BROKEN = 1001, 1008, 1011
 
 #: Raises `DoorError` for a person who is signed in no more, or may not do this any more.
 Check = Callable[[], Awaitable[object]]
 _sockets = asyncio.BoundedSemaphore(MOST_SOCKETS)
+_of_people: Counter[Holder] = Counter()
 
 
-async def bridge(websocket: WebSocket, path: str, server: Behind, check: Check) -> None:
-    """Joins a websocket of a browser with one of the server, until one side ends or the check fails.
+async def bridge(websocket: WebSocket, path: str, server: Behind, check: Check, holder: Holder) -> None:
+    """Joins a websocket of a person's browser with one of the server, until one side ends or the check fails.
 
     Raises `EngineLost` where the server does not take it, before the browser's is accepted.
     """
-    if _sockets.locked():
+    if _sockets.locked() or _of_people[holder] >= MOST_OF_ONE:
         raise EngineLost("too many websockets are open")
-    async with _sockets:
-        await _bridged(websocket, path, server, check)
+    _of_people[holder] += 1
+    try:
+        async with _sockets:
+            await _bridged(websocket, path, server, check)
+    finally:
+        _of_people[holder] -= 1
+        if not _of_people[holder]:
+            del _of_people[holder]
 
 
 async def _bridged(websocket: WebSocket, path: str, server: Behind, check: Check) -> None:

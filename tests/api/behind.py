@@ -32,6 +32,7 @@ class Prefect:
 
     flow: str = "retire-queue"
     pause: str = "approval-1"
+    tags: list[str] = field(default_factory=list)  #: those of each deployment
     asked: list[httpx.Request] = field(default_factory=list)
     answer: httpx.Response | None = None
     is_down: bool = False
@@ -48,7 +49,7 @@ class Prefect:
     def _told(self, request: httpx.Request) -> Any:
         if request.method == "GET" and request.url.path in (f"/api/flow_runs/{RUN}", f"/api/deployments/{DEPLOYMENT}"):
             details = {"pause_key": self.pause, "run_input_keyset": {"response": KEY}}
-            return {"flow_id": FLOW, "state": {"type": "PAUSED", "state_details": details}}
+            return {"flow_id": FLOW, "state": {"type": "PAUSED", "state_details": details}, "tags": self.tags}
         if request.url.path == f"/api/flows/{FLOW}":
             return {"name": self.flow}
         if request.url.path == "/ui-settings":

@@ -179,11 +179,12 @@ async def test_a_body_is_made_anew(desk: Desk) -> None:
         for path, body in ((START, start), (MOVE, RETRY | {"more": 1}), (RESUME, {"run_input": FORM})):
             await proxied.ask(ADMIN, "POST", path, json=body)
         changes = [body for _, _, body in proxied.server.changes]
+        first, *_ = await proxied.ledger.events.find(kind="prefect.asked")
 
     scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": when}}
     again = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "retry: asked at the door"}
     assert changes == [
-        {"parameters": {"limit": 1}, "state": scheduled},
+        {"parameters": {"limit": 1}, "state": scheduled, "tags": [f"asked:{first.seq}"]},
         {"state": again, "force": True},
         {"run_input": FORM},
     ]
@@ -247,7 +248,21 @@ async def test_no_run_that_is_started_at_the_door_takes_the_place_of_a_scheduled
     async with Proxied(desk).open() as proxied:
         await proxied.ask("retire", "POST", START, json={"idempotency_key": key})
         ((_, _, body),) = proxied.server.changes
-    assert body == {"idempotency_key": f"door {key}"}
+    assert (body["idempotency_key"], set(body)) == (f"door {key}", {"idempotency_key", "tags"})
+
+
+async def test_no_run_that_is_started_at_the_door_passes_for_the_form_of_another_flow(desk: Desk) -> None:
+    """By its tags a run is the form of a receipt: one of a flow that asks could be answered without `confirm`."""
+    server = Prefect("retire-learner")
+    server.tags = ["retirement", "learner"]
+    async with Proxied(desk, server).open() as proxied:
+        for tags, status in ((["manual-task", "receipt:1"], 403), (["retirement"], 200), (7, 400), ([[]], 403)):
+            answer = await proxied.ask("retire", "POST", START, json={"tags": tags})
+            assert answer.status_code == status, (tags, answer.text)
+        named = await proxied.ask("retire", "POST", START, json={"name": "for ana@example.com"})
+        ((_, _, body),) = proxied.server.changes
+        (entry,) = await proxied.ledger.events.find(kind="prefect.asked")
+    assert (named.status_code, body) == (400, {"tags": [f"asked:{entry.seq}"]})
 
 
 async def test_what_a_refused_start_has_typed_is_not_in_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:

@@ -128,3 +128,18 @@ async def test_a_server_that_takes_no_websocket(desk: Desk) -> None:
         assert (await browser.told())["type"] == "websocket.close"
         with suppress(asyncio.CancelledError):
             await browser.task
+
+
+async def test_one_person_does_not_take_the_websockets_of_all(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one is let in, and so is the first one again once a page was closed."""
+    monkeypatch.setattr(prefect_sockets, "MOST_OF_ONE", 1)
+    async with prefect() as (where, _), Proxied(desk, where=where).open() as proxied:
+        first = await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).accepted()
+        refused = await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).told()
+        other = await Browser(proxied.desk.app, EVENTS, bearer(token("monitor"))).accepted()
+        await first.close()
+        again = await Browser(proxied.desk.app, EVENTS, bearer(token("view"))).accepted()
+        for each in (other, again):
+            await each.close()
+
+    assert (refused["type"], refused["reason"]) == ("websocket.close", "too many websockets are open")

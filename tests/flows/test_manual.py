@@ -5,10 +5,14 @@ from collections.abc import Coroutine
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Completed, Running
 
 from retirement.connectors.manual import Manual, ManualSettings
-from retirement.flows.kit.manual import Evidence, OpenTask, answers, open_tasks, settle, tasks_of
+from retirement.flows.kit.manual import TAG, Evidence, OpenTask, answers, open_tasks, settle, tasks_of
 from retirement.ledger import Receipt
 from retirement.wire.api import Api, pool
 from tests import locks, patient
@@ -152,3 +156,28 @@ def test_tasks_are_the_open_receipts_of_manual_services() -> None:
 
     assert (found.reference, found.due_at.day, found.text) == ("r", 4, settings.task)
     assert "Learner 17" in found.question
+
+
+def test_a_run_of_another_flow_is_the_form_of_no_receipt(engine: str) -> None:
+    """Whatever tags it was started with: its form would be answered by another permission than `confirm`."""
+    forms, wanted = Forms(engine), task()
+
+    @flow(name="one-of-a-test", persist_result=False)
+    def other() -> None: ...
+
+    async def start() -> UUID:
+        async with get_client() as client:
+            tags = [TAG, f"receipt:{wanted.reference}"]
+            return (await client.create_flow_run(other, tags=tags, state=Running())).id
+
+    async def end(run: UUID) -> None:
+        async with get_client() as client:
+            await client.set_flow_run_state(run, Completed())
+
+    run = forms.do(start())
+    forms.opened(wanted)
+    states = sorted(each["state"]["type"] for each in forms.runs(wanted))
+    forms.do(settle(wanted.reference))
+    forms.do(end(run))
+
+    assert states == ["PAUSED", "RUNNING"]

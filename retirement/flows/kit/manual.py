@@ -13,6 +13,8 @@ from datetime import datetime
 from prefect import flow
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -32,6 +34,8 @@ from retirement.privacy import as_markdown
 TAG = "manual-task"
 #: States of a run whose receipt is open: it asks, or it has been answered.
 _OPEN = [StateType.PAUSED, StateType.RUNNING]
+#: Tags can be given to a run of any flow, and then another permission would answer the form.
+_OURS = FlowFilter(name=FlowFilterName(any_=[TAG]))
 #: Most runs that Prefect lists at once.
 _PAGE = 200
 
@@ -156,7 +160,9 @@ async def _runs(client: PrefectClient, *tags: str) -> AsyncIterator[FlowRun]:
     )
     found: list[FlowRun] = []
     # Before anything is done with one of them, since what is done moves the others to other pages.
-    while page := await client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
+    while page := await client.read_flow_runs(
+        flow_filter=_OURS, flow_run_filter=wanted, limit=_PAGE, offset=len(found)
+    ):
         found += page
     for run in found:
         yield run
