@@ -191,6 +191,7 @@ def _dying_with(deadly: Deadly, archive: Archive) -> Archive:
     return archive
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("error", [Transient, Refused, Misconfigured])
 async def test_an_archive_that_cannot_be_written_keeps_every_row(
     world: World, attic: Attic, error: type[Transient]

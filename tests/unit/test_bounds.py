@@ -177,6 +177,7 @@ GZIP, ZLIB, RAW = 31, 15, -15
 JSON = "Content-Type: application/json"
 
 
+@pytest.mark.sweep
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", ["200 OK", "401 No", "404 Not Found", "503 Down"])
 @pytest.mark.parametrize(("encoding", "window"), [("gzip", GZIP), ("deflate", ZLIB), ("deflate", RAW)])

@@ -234,6 +234,7 @@ async def test_one_odd_receipt_silences_nobody(case: Case) -> None:
     assert [each.what for each in found] == [CheckResult.UNANSWERED, CheckResult.GONE, CheckResult.GONE]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
 async def test_a_verification_that_died_anywhere_is_finished_by_the_next(
     case: Case, tmp_path: Path, after: bool, every_nth: int, first: int

@@ -200,6 +200,7 @@ async def test_a_missing_route_is_misconfigured_and_never_success(world: World, 
     assert type(await error_of(world, operation, fault=fault)) is Misconfigured
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("status", [500, 503, 504])
 async def test_a_passing_failure_is_retried_and_stays_transient(world: World, operation: str, status: int) -> None:

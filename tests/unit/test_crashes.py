@@ -22,6 +22,7 @@ from .doubles import USERNAME, Deadly, World, holder, shipped
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("name", "after", "forum", "moves"),
     [

@@ -60,6 +60,7 @@ async def test_an_answer_that_is_lost_after_the_upload_makes_no_second_file(worl
     assert (second.problems, drive.told(), flags(world)) == ([], due(), {})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("fault", "text"),
     [

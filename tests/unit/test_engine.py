@@ -122,6 +122,7 @@ async def test_a_graph_runs_what_it_may_at_the_same_time(world: World) -> None:
     assert_retired(world, report)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(12))
 async def test_a_graph_ends_well_in_any_order_of_answers(world: World, seed: int) -> None:
     """The row never moves backward and no call finds it in a waiting state, whoever is slow."""

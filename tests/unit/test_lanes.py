@@ -61,6 +61,7 @@ CASES = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES)
 def test_no_learner_is_worse_off_than_with_a_number_and_nothing_swings(case: str) -> None:
     """As many are retired, in at most a seventh more time; a number that went down and up again stays."""

@@ -41,6 +41,7 @@ async def test_a_long_answer_is_several_claims_with_files_of_their_own(world: Wo
     assert (await site.ledger.verify()).problem is None
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-work", "after-the-work"])
 async def test_a_report_of_several_claims_that_died_anywhere_is_finished_by_the_next(
     world: World, tmp_path: Path, after: bool, every_nth: int, turn: int

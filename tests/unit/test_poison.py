@@ -114,6 +114,7 @@ async def test_a_run_of_one_learner_gets_past_them(world: World, tmp_path: Path)
     assert nights[7] == {"a-1": "parked"}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("names", "service", "status"),
     [(None, "credentials", 500), (None, "credentials", 503), (SICK, "credentials", 429)],

@@ -94,6 +94,7 @@ async def test_moves_that_all_did_nothing_retire_no_learner(world: World) -> Non
     assert (await ending_of(world))[1] is False
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("path", [RETIRE, MISC, MOVE])
 @pytest.mark.parametrize("status", [200, 201, 202, 205])
 async def test_an_empty_answer_of_another_status_retires_no_learner(world: World, path: str, status: int) -> None:
