@@ -5,6 +5,7 @@ The key is in the memory of this process only, so what a disk may keep of a dele
 
 import pickle
 import tempfile
+import weakref
 from collections.abc import Collection, Iterable, Iterator
 from typing import IO, TypeVar
 
@@ -75,8 +76,8 @@ class Spool(Collection[T]):
         sealed = self._key.encrypt(pickle.dumps(self._rows))
         try:
             if self._file is None:
-                # Closed by `clear`, and with the spool.
-                self._file = tempfile.TemporaryFile(prefix="retirement-", buffering=0)  # noqa: SIM115
+                self._file = tempfile.TemporaryFile(prefix="retirement-", buffering=0)  # noqa: SIM115 - with the spool
+                weakref.finalize(self, self._file.close)
             place = self._file.seek(0, 2)
             if self._file.write(sealed) < len(sealed):
                 return  # no room for all of it

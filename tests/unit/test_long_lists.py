@@ -211,6 +211,17 @@ def test_rows_that_are_put_away_come_back_in_their_order_and_stand_nowhere_in_cl
     assert (list(spool), len(spool)) == ([], 0)
 
 
+def test_a_file_is_closed_with_its_rows() -> None:
+    """Also where they were not read to their end; the suite takes an open file for an error."""
+    spool = Spool(range(2 * AT_ONCE))
+    file = spool._file
+    next(iter(spool))
+    del spool
+
+    assert file
+    assert file.closed
+
+
 def test_rows_stay_in_memory_where_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the LMS hands out once must not be lost for a full disk."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
