@@ -150,7 +150,7 @@ def _starts_processes(item: pytest.Item) -> bool:
 def _asked_for(item: pytest.Item) -> set[str]:
     """The fixtures of a test, and PostgreSQL where it is chosen by that name."""
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
-    named = {"postgresql"} if chosen.get("desk") == "postgresql" else set()
+    named = {"postgresql"} if "postgresql" in (chosen.get("desk"), chosen.get("database")) else set()
     return {*getattr(item, "fixturenames", ()), *named}
 
 

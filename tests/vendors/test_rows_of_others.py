@@ -120,7 +120,7 @@ def wiring() -> Wiring:
         "sqlite",
         "sqlite without case",
         # One worker has the server.
-        pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql")),
+        "postgresql",
     ]
 )
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
