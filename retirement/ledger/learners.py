@@ -115,7 +115,10 @@ class Learners:
 
     async def retirements(self, user_ids: Collection[int]) -> list[LearnerRecord]:
         """Every retirement of these learners, a second request as one of its own."""
-        return await self._access.read(lambda tx: _find(tx, LearnerRecord.user_id.in_(list(user_ids))))
+        listed = sorted(set(user_ids))
+        # A statement takes some ten thousand values at most, and fewer in SQLite than in PostgreSQL.
+        parts = [listed[first : first + _AT_ONCE] for first in range(0, len(listed), _AT_ONCE)]
+        return await self._access.read(lambda tx: [each for part in parts for each in _find_among(part, (), tx)])
 
     async def requested_at(self, user_ids: Collection[int]) -> dict[tuple[int, int], datetime]:
         """When each retirement of these learners was asked for, by user id and retirement id."""
@@ -147,7 +150,7 @@ class Learners:
         return await self._access.read(lambda tx: _find(tx, *conditions))
 
     async def each(
-        self, *, endings: Collection[str] | None = None, since: datetime | None = None, at_once: int = _AT_ONCE
+        self, *, endings: Collection[str] | None = None, since: datetime | None = None, at_once: int = 100
     ) -> AsyncGenerator[LearnerRecord, None]:
         """What `find` finds, `at_once` at a time: attempts of all learners would fill the memory.
 

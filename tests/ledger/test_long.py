@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event, inspect, text
 
 from retirement.errors import Transient
-from retirement.ledger import Given, Ledger, LedgerLocation, verify
+from retirement.ledger import Given, Ledger, LedgerLocation, opened, verify
+from retirement.ledger.digests import Digests
 from retirement.ledger.location import engine_of
 from retirement.ledger.tables import Attempt, LearnerRecord, metadata
 from retirement.ledger.transaction import Changed, New, Piece, opened_transaction
@@ -52,7 +53,7 @@ def _live(tx: Any, user_id: int) -> None:
         email_digest=f"{user_id:064x}",
         username_digest=f"{user_id + 1:064x}",
         domain_digest=None,
-        key_id="k",
+        key_id=Digests(KEY).key_id,
         first_seen_at=START,
         fence=1,
         began_at=START,
@@ -89,6 +90,41 @@ def test_verifying_takes_as_much_memory_for_many_entries_as_for_few(tmp_path: Pa
         assert (verdict.ok, verdict.entries) == (True, entries == learners * 20 and entries)
 
     assert peaks[5_000] < peaks[500] * 1.2
+
+
+@pytest.mark.nightly  # twenty thousand entries
+def test_looking_at_every_retirement_takes_as_much_memory_for_many_as_for_few(tmp_path: Path) -> None:
+    """At the end of a queue run the page of the day looks at all of a month, with every step."""
+    peaks = {}
+    for learners in (200, 1_000):
+        place = LedgerLocation(f"sqlite:///{place_file(tmp_path / f'{learners}.db')}", key=KEY)
+        fill(place, learners)
+        tracemalloc.start()
+        assert asyncio.run(_looked_at(place)) == (learners, learners * STEPS)
+        peaks[learners] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert peaks[1_000] < peaks[200] * 1.2
+
+
+async def _looked_at(place: LedgerLocation) -> tuple[int, int]:
+    """How many retirements there are, and how many attempts they have."""
+    retirements = attempts = 0
+    async with opened(place) as ledger:
+        async for each in ledger.learners.each(at_once=50):
+            retirements, attempts = retirements + 1, attempts + len(each.attempts)
+    return retirements, attempts
+
+
+def test_more_learners_are_asked_about_than_a_statement_takes_values(sqlite_desk: Desk) -> None:
+    """SQLite takes 32,766, and a list of the LMS may be longer."""
+
+    async def ask() -> list[int]:
+        async with sqlite_desk.open() as ledger:
+            await begin(ledger, 17)
+            return [each.user_id for each in await ledger.learners.retirements(range(40_000))]
+
+    assert asyncio.run(ask()) == [17]
 
 
 @contextmanager
