@@ -10,6 +10,9 @@ import psutil
 
 #: The module that our Prefect server is started as.
 _SERVER = "retirement.flows.kit.locked_server"
+#: A part that shares memory among its processes, which grows until its cache is full (128 MB, unless told
+#: otherwise): what a process has of its own, and what they share as far as one of them has used it.
+POSTGRESQL, SHARED = "PostgreSQL", "shared by PostgreSQL"
 #: Seconds between two looks; a process that ends loses what it used since the last one.
 EVERY = 0.2
 
@@ -43,7 +46,7 @@ class Parts:
         return dict(found)
 
     def memory(self) -> dict[str, int]:
-        """Most bytes in memory at one moment of a process, by part; what PostgreSQL's processes share is in each."""
+        """Most bytes in memory at one moment of a process, by part; what PostgreSQL's processes share is one more."""
         return dict(self._largest)
 
     def _watch(self) -> None:
@@ -58,10 +61,14 @@ class Parts:
                 if names.intersection(process.info["cmdline"] or ()):
                     with suppress(psutil.Error):
                         for each in (process, *process.children(recursive=True)):
-                            self._note("PostgreSQL", each)
+                            self._note(POSTGRESQL, each)
 
     def _note(self, part: str, process: psutil.Process) -> None:
         with suppress(psutil.Error):
             times = process.cpu_times()
             self._used[part, process.pid] = times.user + times.system
-            self._largest[part] = max(self._largest[part], process.memory_info().rss)
+            memory = process.memory_info()
+            shared = getattr(memory, "shared", 0) if part == POSTGRESQL else 0
+            self._largest[part] = max(self._largest[part], memory.rss - shared)
+            if shared:
+                self._largest[SHARED] = max(self._largest[SHARED], shared)
