@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.orm import Mapped, mapped_column
 
 from retirement.errors import LedgerError
 from retirement.ledger.anchor import line_of
@@ -16,7 +15,7 @@ from retirement.ledger.failures import translated
 from retirement.ledger.heads import SignedHead, signed_head
 from retirement.ledger.location import LedgerLocation, engine_of
 from retirement.ledger.signing import run_command
-from retirement.ledger.tables import Row, SignedRow, table_of
+from retirement.ledger.tables import HandedHead, SignedRow, table_of
 from retirement.ledger.transaction import Piece, rows_of
 
 logger = logging.getLogger(__name__)
@@ -25,15 +24,6 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 1000
 #: The number of the only row.
 _ONLY = 1
-
-
-class HandedHead(Row, kw_only=True):
-    """The last signed head that `ledger.head_url` has taken: at most one row. No evidence."""
-
-    __tablename__ = "handed_head"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    seq: Mapped[int]
 
 
 def hand_on(location: LedgerLocation, signed: SignedHead) -> None:

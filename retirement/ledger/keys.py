@@ -10,27 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection, select
-from sqlalchemy.orm import Mapped, mapped_column
 
 from retirement.errors import ConfigError, LedgerError
 from retirement.ledger.digests import KEY_ID_DIGITS, Digests
 from retirement.ledger.files import write_once
 from retirement.ledger.location import LedgerLocation
 from retirement.ledger.schema import lock
-from retirement.ledger.tables import Claim, LearnerRecord, ParcelKey, Row, table_of
+from retirement.ledger.tables import BoundKey, Claim, LearnerRecord, ParcelKey, table_of
 
 _BYTES = 32
 #: The number of the only row.
 _ONLY = 1
-
-
-class BoundKey(Row, kw_only=True):
-    """The key that the ledger belongs to: one row, of which only the check value says anything. No evidence."""
-
-    __tablename__ = "bound_key"
-
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    check_value: Mapped[str]
 
 
 def bind(connection: Connection, location: LedgerLocation) -> Digests:
