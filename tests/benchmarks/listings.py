@@ -20,7 +20,7 @@ import yaml
 from retirement.config import load
 from retirement.queue.intake import take_in
 from retirement.site import opened
-from tests.benchmarks.jobs import RETIREMENT, Cost
+from tests.benchmarks.jobs import LAUNCHER, RETIREMENT, Cost
 
 #: Days over which the requests are spread.
 DAYS = 400
@@ -62,13 +62,15 @@ def planned(config: Path) -> int:
 
 def cost_of(command: Sequence[str]) -> Cost:
     """What a process costs; it may say that learners need a person, as a cleanup without any proof does."""
-    began = time.perf_counter()
-    process = subprocess.Popen([*command], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode > 1:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Cost(time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    with tempfile.NamedTemporaryFile("r") as used:
+        began = time.perf_counter()
+        # By a small process: what is measured begins with the memory of the one that starts it.
+        launched = [sys.executable, "-I", "-S", "-c", LAUNCHER, used.name, *command]
+        done = subprocess.run(launched, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode > 1:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
+        cpu, peak = map(float, used.read().split())
+    return Cost(time.perf_counter() - began, cpu, peak / 1024)
 
 
 def main(sizes: Sequence[int]) -> None:
