@@ -31,6 +31,7 @@ to show: it names services, routes as templates and statuses, never a body, a va
 that a remote sent. Prefect pickles exceptions, so `args` always equals the constructor's arguments.
 """
 
+import sys
 import traceback
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
@@ -174,7 +175,22 @@ class Defect(RetirementError):
         """The defect behind an exception of another library, whose text may name the learner."""
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        return cls(f"a defect in the program: {type(error).__name__}{place}")
+        return cls(f"a defect in the program: {name_of(type(error))}{place}")
+
+
+def name_of(kind: type) -> str:
+    """The name of a class, or of the nearest above it that its module has by that name.
+
+    One that is made while the program runs may be named after what was in the answer of a service.
+    """
+    return next(each.__name__ for each in kind.__mro__ if _is_written(each))
+
+
+def _is_written(kind: type) -> bool:
+    found: object = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is kind
 
 
 def as_ours(error: Exception) -> RetirementError:

@@ -136,6 +136,13 @@ def test_a_defect_of_an_exception_that_was_never_raised_has_no_place() -> None:
     assert str(Defect.at(ValueError(EMAIL))) == "a defect in the program: ValueError"
 
 
+def test_a_class_that_was_made_of_an_answer_is_not_named() -> None:
+    """Libraries make classes of the codes in answers; the nearest one that stands in a module is named."""
+    made = type(EMAIL, (LookupError,), {})
+
+    assert str(Defect.at(made())) == "a defect in the program: LookupError"
+
+
 def test_an_ending_of_an_older_ledger_is_read_under_its_present_name() -> None:
     """Entries of a ledger are never rewritten, so their words have to be understood for ever."""
     assert Ending("held-elsewhere") is Ending.BUSY_ELSEWHERE

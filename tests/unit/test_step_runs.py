@@ -97,6 +97,10 @@ class Told:
         return made
 
 
+class Abrupt(BaseException):
+    """What a connector may raise past every `except Exception`."""
+
+
 def raising(*errors: BaseException) -> Callable[[], Awaitable[StepReport]]:
     """A step that raises these, one at each try, and then erases."""
     left = list(errors)
@@ -170,8 +174,11 @@ async def test_a_step_is_tried_again_in_the_same_task_run(run: FlowRun) -> None:
         ([Transient("LMS", "POST /x", 503)] * 3, True, ["Running", *["AwaitingRetry", "Retrying"] * 2, "Transient"]),
         ([ValueError("zoe-canary-0001 is odd")], False, ["Running", "Defect"]),
         ([asyncio.CancelledError()], False, ["Running", "Crashed"]),
+        ([Abrupt("zoe-canary-0001 is odd")], False, ["Running", "Crashed"]),
+        ([type("zoe-canary-0001", (ValueError,), {})()], False, ["Running", "Defect"]),
+        ([type("zoe-canary-0001", (Refused,), {})("LMS", "POST /x", 409)], False, ["Running", "Refused"]),
     ],
-    ids=["refused", "tried in vain", "a defect", "cancelled"],
+    ids=["refused", "tried in vain", "a defect", "cancelled", "no exception of Python's", "named", "ours and named"],
 )
 async def test_a_step_ends_in_the_name_of_its_error(
     run: FlowRun, errors: list[BaseException], is_repeated: bool, states: list[str], caplog: pytest.LogCaptureFixture

@@ -25,8 +25,10 @@ from prefect.exceptions import Abort, Pause
 from prefect.logging.loggers import flow_run_logger
 from prefect.results import get_result_store
 from prefect.settings import get_current_settings
-from prefect.states import Running, exception_to_crashed_state, to_state_create
+from prefect.states import Running, to_state_create
 from prefect.utilities.engine import propose_state
+
+from retirement.flows.kit.crashing import crashed
 
 Emit = Callable[[FlowRun, str], None]
 
@@ -56,7 +58,7 @@ async def run_below(flow: Flow[Any, Any], wanted: FlowRunCreate, body: Callable[
                 state = await body()
             except BaseException as error:
                 # Shielded: what is cancelled would be Running for ever.
-                await asyncio.shield(propose_state(client, await exception_to_crashed_state(error), run.id, force=True))
+                await asyncio.shield(propose_state(client, await crashed(error), run.id, force=True))
                 raise
             try:
                 state = await propose_state(client, state, run.id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from retirement.errors import ConfigError, EngineLost
+from retirement.errors import ConfigError, EngineLost, name_of
 from retirement.flows.kit.environment import LOOPBACK
 from retirement.wire.certificates import certificates
 
@@ -20,6 +20,8 @@ LOADED_SECONDS = 20.0
 
 #: What a server does that does not answer.
 _SILENCE = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+#: Answers about what a request has in it: unreadable, too large, not what is asked for.
+_OF_THE_REQUEST = (400, 413, 422)
 
 
 async def is_up(api_url: str) -> bool:
@@ -42,6 +44,22 @@ def is_failure(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
     return isinstance(error, httpx.TransportError)
+
+
+def is_of_the_request(error: Exception) -> bool:
+    """Whether a client's error is about what a request has in it, so that it fails whenever it is sent.
+
+    Any other one is that of the server, or of what stands before it: a gateway's 401, 404 or 429 passes.
+    """
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _OF_THE_REQUEST
+    return isinstance(error, UnicodeError | TypeError)
+
+
+def in_short(error: Exception) -> str:
+    """What a client's error is, without what it says: that may have the request in it."""
+    status = f" {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
+    return f"{name_of(type(error))}{status}"
 
 
 async def require_server(api_url: str, environ: Mapping[str, str] | None = None) -> None:

@@ -17,9 +17,10 @@ from prefect.client.schemas.objects import FlowRun, TaskRun, TaskRunPolicy, Task
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events.related import related_resources_from_run_context
 from prefect.logging.loggers import task_run_logger
-from prefect.states import AwaitingRetry, Completed, Failed, Retrying, Running, exception_to_crashed_state
+from prefect.states import AwaitingRetry, Completed, Failed, Retrying, Running
 
-from retirement.errors import RetirementError, as_ours
+from retirement.errors import RetirementError, as_ours, name_of
+from retirement.flows.kit.crashing import crashed
 from retirement.flows.kit.outbox import Event
 from retirement.pipeline.endings import StepReport
 
@@ -87,7 +88,7 @@ class StepRun:
                 return await self._tried(body, is_repeated)
             except BaseException as error:
                 if not self._state.is_final():
-                    self._go_on(await exception_to_crashed_state(error))
+                    self._go_on(await crashed(error))
                 raise
             finally:
                 level = logging.INFO if self._state.is_completed() else logging.ERROR
@@ -103,13 +104,13 @@ class StepRun:
                 # The text of another's exception may name the learner.
                 error = as_ours(raised)
                 if not left or not is_repeated(error):
-                    self._go_on(Failed(name=type(error).__name__, message=str(error)))
+                    self._go_on(Failed(name=name_of(type(error)), message=str(error)))
                     raise
             else:
                 self._go_on(Completed(name=report.result.capitalize()))
                 return report
             left -= 1
-            self._logger.info("%s: %s; tried again in %g seconds", type(error).__name__, error, delay.total_seconds())
+            self._logger.info("%s: %s; tried again in %g seconds", name_of(type(error)), error, delay.total_seconds())
             self._go_on(AwaitingRetry(scheduled_time=datetime.now(UTC) + delay))
             await asyncio.sleep(delay.total_seconds())
             self._go_on(Retrying())
