@@ -17,7 +17,7 @@ from prefect.settings import (
 )
 
 from retirement.flows.kit import outbox as kit
-from retirement.flows.kit.outbox import Event, Outbox, Send
+from retirement.flows.kit.outbox import Event, Outbox
 from tests.patient import PATIENCE
 
 #: An answer: it takes the batch, and may be another server than the one before.
@@ -34,18 +34,27 @@ class Server:
         self.answers: list[Exception | object | None] = []
         self.poison, self.largest = "", kit.LARGEST  #: it refuses a batch with the one, and one that is larger
         self.written: set[str] = set()
+        self.forgotten: list[str] = []  #: what it has not written down when it is away, or another one
 
     @contextmanager
-    def connected(self) -> Iterator[Send]:
+    def connected(self) -> Iterator["Server"]:
         self.connections += 1
-        yield self._send
+        yield self
 
-    def _send(self, events: Sequence[Event]) -> bool:
+    def has(self, event: Event) -> bool:
+        """Whether it was sent and not forgotten."""
+        return event["id"] in self.written
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """Notes a batch, and answers as it is to."""
         names = [each["id"] for each in events]
         self.batches.append(names)
         if self.poison in names or len(names) > self.largest:
             raise status(422)
-        if (answer := self.answers.pop(0) if self.answers else None) and isinstance(answer, Exception):
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            self.written = {name for name in self.written if name not in self.forgotten}
+        if isinstance(answer, Exception):
             raise answer
         self.written.update(names)
         return answer is ANOTHER
@@ -109,13 +118,32 @@ def test_after_it_was_drained_it_connects_anew(server: Server, outbox: Outbox) -
 def test_a_server_that_was_away_hears_again_what_it_may_have_lost(
     server: Server, outbox: Outbox, away: Exception
 ) -> None:
-    """What it had taken shortly before comes once more, in its order; what a gateway says of itself loses nothing."""
+    """What it had taken and not written down comes once more, in its order; what a gateway says loses nothing."""
     names = put(outbox, *range(kit.LARGEST + 2))
     sent, rest = names[: kit.LARGEST], names[kit.LARGEST :]
-    server.answers = [None, away]
+    server.answers, server.forgotten = [None, away], sent[50:]
     assert outbox.drain(PATIENCE)
 
-    assert server.batches == [sent, rest, sent, rest]
+    assert server.batches[:2] == [sent, rest]
+    assert server.taken[len(names) :] == sent[50:] + rest
+
+
+def test_a_server_that_was_away_and_has_all_hears_nothing_twice(server: Server, outbox: Outbox) -> None:
+    """One with SQLite keeps no event of a flush in which it has them all."""
+    names = put(outbox, *range(kit.LARGEST + 2))
+    server.answers = [None, status(503), ANOTHER]
+    assert outbox.drain(PATIENCE)
+
+    assert server.taken == names + names[kit.LARGEST :]
+
+
+def test_a_batch_whose_answer_is_lost_is_not_sent_again(server: Server, outbox: Outbox) -> None:
+    """The server has it, and says so."""
+    names = put(outbox, 1, 2)
+    server.written, server.answers = set(names), [httpx.ReadError("reset")]
+    assert outbox.drain(PATIENCE)
+
+    assert server.batches == [names]
 
 
 def test_another_server_that_answers_at_once_hears_again_what_the_one_before_may_have_lost(
@@ -123,10 +151,11 @@ def test_another_server_that_answers_at_once_hears_again_what_the_one_before_may
 ) -> None:
     """It was started anew between two batches, and no request has failed."""
     names = put(outbox, *range(kit.LARGEST + 2))
-    server.answers = [None, ANOTHER]
+    server.answers, server.forgotten = [None, ANOTHER], names[3 : kit.LARGEST]
     assert outbox.drain(PATIENCE)
 
-    assert server.batches == [names[: kit.LARGEST], names[kit.LARGEST :], names[: kit.LARGEST]]
+    assert server.batches == [names[: kit.LARGEST], names[kit.LARGEST :], names[3 : kit.LARGEST]]
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("answer", [ANOTHER, status(503)], ids=["another one each time", "each second request fails"])
@@ -135,10 +164,10 @@ def test_a_server_that_is_never_well_hears_of_all_and_of_nothing_for_ever(
 ) -> None:
     """What it has taken a few times is let go, so that the queue ends."""
     names = put(outbox, *range(3 * kit.LARGEST))
-    server.answers = [None, answer] * 40
+    server.answers, server.forgotten = [None, answer] * 40, names[: 2 * kit.LARGEST]
     assert outbox.drain(PATIENCE)
 
-    assert server.written == set(names)
+    assert set(server.taken) == set(names)
     assert max(server.taken.count(name) for name in names) <= 2 * kit.TIMES
 
 
@@ -183,7 +212,7 @@ def test_what_cannot_be_reached_at_first_is_tried_again(server: Server, caplog: 
     failures: list[Exception] = [RuntimeError("zoe-canary-0001")] * 3
 
     @contextmanager
-    def connected() -> Iterator[Send]:
+    def connected() -> Iterator[Server]:
         if failures:
             raise failures.pop()
         with server.connected() as send:
@@ -217,6 +246,12 @@ class Answers(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
+    def do_GET(self) -> None:
+        """Says whether it has a state."""
+        self.send_response({"lost": 404, "unwell": 500}.get(self.path.rpartition("/task_run_states/")[2], 200))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
@@ -243,15 +278,19 @@ def listening(*codes: int) -> Iterator[type[Answers]]:
 def test_the_server_is_asked_once_at_its_address_with_its_password() -> None:
     """Each answer is ours to judge, and so is another connection: what answers there may have been started anew."""
     others: list[bool | int] = []
-    with listening(204, 204, 204, 204, 503, 422) as server, kit._to_the_server() as send:
+    with listening(204, 204, 204, 204, 503, 422) as seen, kit._to_the_server() as server:
         for name in "abcdef":
             try:
-                others.append(send([{"id": name}]))
+                others.append(server.take([{"id": name}]))
             except httpx.HTTPStatusError as error:
                 others.append(error.response.status_code)
+        has = [server.has({"id": name}) for name in ("a", "lost")]
+        with pytest.raises(httpx.HTTPStatusError):
+            server.has({"id": "unwell"})
 
     assert others == [False, False, True, False, 503, 422]
-    assert server.seen == [("/gateway/api/events", "Basic YWRtaW46em9l", [name]) for name in "abcdef"]
+    assert has == [True, False]
+    assert seen.seen == [("/gateway/api/events", "Basic YWRtaW46em9l", [name]) for name in "abcdef"]
 
 
 def test_what_no_request_can_have_in_it_is_refused_alone(caplog: pytest.LogCaptureFixture) -> None:

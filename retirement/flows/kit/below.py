@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect import Flow, State
 from prefect.client.orchestration import PrefectClient
@@ -70,7 +70,8 @@ async def run_below(flow: Flow[Any, Any], wanted: FlowRunCreate, body: Callable[
 
 
 async def _begun(client: PrefectClient, wanted: FlowRunCreate) -> FlowRun:
-    running = wanted.model_copy(update={"state": to_state_create(Running())})
+    # With a key, so that one whose answer was lost is not made a second time, to be Running for ever.
+    running = wanted.model_copy(update={"state": to_state_create(Running()), "idempotency_key": str(uuid4())})
     answer = await client.request("POST", "/flow_runs/", json=running.model_dump(mode="json", exclude_unset=True))
     return FlowRun.model_validate(answer.json())
 

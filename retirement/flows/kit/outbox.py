@@ -8,24 +8,36 @@ import logging
 import os
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from retirement.flows.kit.health import in_short, is_of_the_request
+from retirement.flows.kit.health import in_short, is_failure, is_of_the_request
 from retirement.process import left_alone
 
 log = logging.getLogger(__name__)
 
 Event = Mapping[str, Any]
-#: Sends one batch, once; whether another server may have taken it than the batch before.
-Send = Callable[[Sequence[Event]], bool]
+
+
+class Server(Protocol):
+    """Where events go, as long as it is connected. Either may raise what its client raises."""
+
+    def take(self, events: Sequence[Event]) -> bool:
+        """Sends one batch, once; whether another server may have taken it than the batch before."""
+        ...
+
+    def has(self, event: Event) -> bool:
+        """Whether the state that an event tells of is written down."""
+        ...
+
 
 #: Seconds between two batches.
 EVERY = 0.5
@@ -34,6 +46,7 @@ LARGEST = 200
 #: Events that are sent once more where the server was away: what it has taken it writes down a second later.
 KEPT = 1000
 #: Seconds after which a server that is still the same has written down what it has taken, also one with much to do.
+#: Until then it is asked what it has, where it may be another one.
 WRITTEN = 30.0
 #: How often the server may take one event: then it is let go, however often the server seems to be another one.
 TIMES = 3
@@ -57,12 +70,12 @@ class Outbox:
 
     def __init__(
         self,
-        connected: Callable[[], AbstractContextManager[Send]],
+        connected: Callable[[], AbstractContextManager[Server]],
         every: float = EVERY,
         pause: float = PAUSE,
         most: int = MOST,
     ) -> None:
-        """`connected` gives what sends one batch, for as long as there is something to send.
+        """`connected` gives the server, for as long as there is something to send.
 
         `every` and `pause` are seconds; `most` are the events that may wait.
         """
@@ -73,6 +86,7 @@ class Outbox:
         self._hurry, self._empty = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._largest = LARGEST
+        self._doubtful: list[_Letter] = []
         self._is_away = False
         self._lost = 0
 
@@ -102,19 +116,26 @@ class Outbox:
     def _work(self) -> None:
         while True:
             try:
-                with self._connected() as send:
+                with self._connected() as server:
                     while self._goes_on():
                         self._hurry.wait(self._every)
-                        while batch := self._next():
-                            self._deliver(send, batch)
+                        self._send(server)
                     return
-            except Exception as error:  # noqa: BLE001 - a thread that has ended sends nothing; it connects anew
+            except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises; no learner waits for this
+                self._doubt()
                 self._wait_for_it(error)
+
+    def _send(self, server: Server) -> None:
+        """Sends what waits. Raises what another try may mend."""
+        self._settle(server)
+        while batch := self._next():
+            self._deliver(server, batch)
+            self._settle(server)
 
     def _goes_on(self) -> bool:
         """False once all is sent and nothing is to follow soon; the next event has a thread of its own."""
         with self._lock:
-            if self._waiting or not self._hurry.is_set():
+            if self._waiting or self._doubtful or not self._hurry.is_set():
                 return True
             self._thread = None
             self._sent.clear()
@@ -126,23 +147,23 @@ class Outbox:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
 
-    def _deliver(self, send: Send, batch: list[_Letter]) -> None:
+    def _deliver(self, server: Server, batch: list[_Letter]) -> None:
         try:
-            is_another = send([each.event for each in batch])
-        except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises; no learner waits for this
-            if not is_of_the_request(error):
-                self._again([*self._sent, *batch])
-                self._wait_for_it(error)
-            elif len(batch) > 1:
-                # One of them is refused, or they are too many: smaller batches tell.
-                self._largest = len(batch) // 2
-                self._back(batch)
-            else:
+            is_another = server.take([each.event for each in batch])
+        except Exception as error:
+            if is_of_the_request(error) and len(batch) == 1:
                 log.warning("Prefect's server refused a state of a step: %s", in_short(error))
+                return
+            if not is_of_the_request(error):
+                # The answer may be all that is lost.
+                self._sent.extend(batch)
+                raise
+            self._back(batch)
+            # One of them is refused, or they are too many: smaller batches tell.
+            self._largest = len(batch) // 2
             return
         if is_another:
-            # What the one before had taken and not written down is lost.
-            self._again(self._sent)
+            self._doubt()
         self._note(batch)
 
     def _note(self, taken: list[_Letter]) -> None:
@@ -160,10 +181,20 @@ class Outbox:
         if lost:
             log.warning("Prefect's server was away too long: %d states of steps were not sent", lost)
 
-    def _again(self, letters: Iterable[_Letter]) -> None:
-        """Puts these before all that wait, and keeps none of them; the server writes no event down twice."""
-        self._back(list(letters))
+    def _doubt(self) -> None:
+        """What was sent may be lost: the server that had taken it may be gone."""
+        self._doubtful += self._sent
         self._sent.clear()
+
+    def _settle(self, server: Server) -> None:
+        """Puts back what is lost, and nothing else: a server with SQLite stumbles over events that it has.
+
+        The server writes in the order in which it takes, so the first that is missing is soon found.
+        """
+        found = self._doubtful
+        if found and not server.has(found[-1].event):
+            self._back(found[bisect_left(found, True, key=lambda each: not server.has(each.event)) :])
+        self._doubtful = []
 
     def _back(self, letters: list[_Letter]) -> None:
         with self._lock:
@@ -177,8 +208,29 @@ class Outbox:
         time.sleep(self._pause)  # in a thread of its own: no event loop waits
 
 
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    client: SyncPrefectClient
+    connections: deque[object]  #: of the last two batches
+
+    def take(self, events: Sequence[Event]) -> bool:
+        self.client.request("POST", "/events", json=list(events))
+        # A server that was started anew between two batches shows in this alone.
+        return self.connections[0] is not self.connections[-1]
+
+    def has(self, event: Event) -> bool:
+        try:
+            # Its recorder gives the state the id of the event.
+            self.client.request("GET", "/task_run_states/{id}", path_params={"id": event["id"]})
+        except Exception as error:
+            if is_failure(error):
+                raise
+            return False
+        return True
+
+
 @contextmanager
-def _to_the_server() -> Iterator[Send]:
+def _to_the_server() -> Iterator[Server]:
     connections: deque[object] = deque(maxlen=2)
 
     def note(answer: Any) -> None:
@@ -192,13 +244,7 @@ def _to_the_server() -> Iterator[Send]:
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(httpx_settings=settings, sync_client=True) as client,
     ):
-
-        def send(events: Sequence[Event]) -> bool:
-            client.request("POST", "/events", json=list(events)).raise_for_status()
-            # A server that was started anew between two batches shows in this alone.
-            return connections[0] is not connections[-1]
-
-        yield send
+        yield _Connected(client, connections)
 
 
 #: Of this process.
