@@ -32,6 +32,8 @@ from tests.unit.doubles import Calendar, World, holder, shipped
 URL = "https://door.example.com"
 ISSUER = "https://sso.example.com/realms/site"
 CLIENT = "retirement-door"
+#: Seconds.
+DAY = 86_400
 #: `sub` of the first administrator, and of one whom nothing is granted to.
 ADMIN, STRANGER = "8f2f1c1e-admin", "77aa10f2-stranger"
 LMS_ISSUER, LMS_AUDIENCE = "https://courses.example.com/oauth2", "openedx"
@@ -124,9 +126,12 @@ class Provider:
 
 
 def claims(subject: str = ADMIN, **more: Any) -> dict[str, Any]:
-    """An access token of the provider as Keycloak makes it; None takes a claim out."""
+    """An access token of the provider as Keycloak makes it; None takes a claim out.
+
+    It lasts a day, since some are made when the tests are collected.
+    """
     now = int(time.time())
-    told = {"iss": ISSUER, "sub": subject, "aud": CLIENT, "azp": CLIENT, "typ": "Bearer", "iat": now, "exp": now + 300}
+    told = {"iss": ISSUER, "sub": subject, "aud": CLIENT, "azp": CLIENT, "typ": "Bearer", "iat": now, "exp": now + DAY}
     return {name: value for name, value in (told | more).items() if value is not None}
 
 

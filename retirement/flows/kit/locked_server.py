@@ -11,12 +11,14 @@ import json
 import os
 import secrets
 import sys
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
+from retirement.flows.kit import held_port
 from retirement.flows.kit.lock import HOSTS, SIGN_IN
 from retirement.process import collect_rarely, without_core_dumps
 
@@ -71,8 +73,10 @@ def main(port: int) -> None:
     """Serves until a signal ends it."""
     collect_rarely()
     without_core_dumps()
+    listening = held_port.listening(port)
     app = locked(os.environ["PREFECT_SERVER_API_AUTH_STRING"])
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    with suppress(KeyboardInterrupt):  # SIGINT, which it ended on
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
 
 
 if __name__ == "__main__":

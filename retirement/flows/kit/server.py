@@ -11,12 +11,11 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,7 @@ import psutil
 from fasteners import InterProcessLock
 
 from retirement.errors import ConfigError
-from retirement.flows.kit import lock, postgres, users
+from retirement.flows.kit import held_port, lock, postgres, users
 from retirement.flows.kit.environment import (
     PRIVACY_SETTINGS,
     changed,
@@ -75,6 +74,11 @@ class PrefectServer:
     def ui_url(self) -> str:
         return self.api_url.removesuffix("/api")
 
+    @property
+    def port(self) -> int:
+        """Of a server of ours."""
+        return int(self.ui_url.rpartition(":")[2])
+
 
 @asynccontextmanager
 async def running(
@@ -107,8 +111,11 @@ async def running(
         with _pointed_at(engine, folder):
             yield engine
     finally:
-        await leave(folder, engine, keep_minutes)
-        last_acts.remove(abandon)
+        try:
+            await leave(folder, engine, keep_minutes)
+        finally:
+            last_acts.remove(abandon)
+            held_port.let_go(engine.port)
 
 
 async def leave(folder: Path, engine: PrefectServer | None = None, keep_minutes: float | None = None) -> None:
@@ -190,8 +197,8 @@ async def restart(engine: PrefectServer) -> None:
     folder = _folder()
     async with _alone(folder):
         await asyncio.to_thread(_stop, _recorded(folder) or engine)
-        port = int(engine.api_url.removesuffix("/api").rpartition(":")[2])
-        _sign_in(folder, await _start(folder, port, engine.keep_days, engine.every_event))
+        _sign_in(folder, await _start(folder, engine.port, engine.keep_days, engine.every_event))
+        held_port.let_go(engine.port)  # which this process held before, as the user that it still is
 
 
 @contextmanager
@@ -208,7 +215,13 @@ def in_use() -> Iterator[PrefectServer | None]:
     if engine is None or users.born(engine.pid) != engine.born:
         yield None
         return
-    with changed(lock.of_client(lock.found(folder))):
+    with ExitStack() as held:
+        try:
+            held.enter_context(held_port.holding(engine.port))
+        except OSError:
+            yield None  # another account has its port
+            return
+        held.enter_context(changed(lock.of_client(lock.found(folder))))
         yield engine
 
 
@@ -222,17 +235,27 @@ def _recorded(folder: Path) -> PrefectServer | None:
 async def _up(folder: Path, port: int | None) -> PrefectServer | None:
     """The server that is up; one that is only kept up is stopped where it has another port than it has to."""
     engine = _recorded(folder)
-    if engine is None:
+    if engine is None or users.born(engine.pid) != engine.born:
         return None
-    if users.born(engine.pid) != engine.born:
-        return None
-    is_elsewhere = port and engine.api_url != _api_url(port) and users.keeper(folder) and not _others(folder)
-    if not is_elsewhere and await is_up(engine.api_url):
+    is_elsewhere = port and engine.port != port and users.keeper(folder) and not _others(folder)
+    if not is_elsewhere and await _answers(engine):
         return engine
     # It was left behind and answers no more: a second one on its database would harm both.
     users.dismiss(folder)
     await asyncio.to_thread(_stop, engine)
     return None
+
+
+async def _answers(engine: PrefectServer) -> bool:
+    """Whether a server answers whose port no other account has; the port is held then."""
+    try:
+        held_port.hold(engine.port)
+    except OSError:
+        return False
+    if await is_up(engine.api_url):
+        return True
+    held_port.let_go(engine.port)
+    return False
 
 
 def _sign_in(folder: Path, engine: PrefectServer) -> None:
@@ -268,19 +291,23 @@ def _pointed_at(engine: PrefectServer, folder: Path) -> Iterator[None]:
 
 async def _start(folder: Path, port: int | None, keep_days: int | None, every_event: bool) -> PrefectServer:
     log = home() / "logs" / "engine.log"
-    port = _chosen_port(port)
-    with waiting("Prefect's server to start"):
-        address = await asyncio.to_thread(postgres.start, folder)
-        environment = _environment(folder, port, lock.made(folder), address) | retention(keep_days) | feed(every_event)
-        process = _spawn(port, environment, log)
-        database = "postgresql" if address else "sqlite"
-        engine = PrefectServer(_api_url(port), database, process.pid, users.born(process.pid), keep_days, every_event)
-        try:
-            await _wait_until_up(engine, process, log)
-        except BaseException:
-            await asyncio.to_thread(_stop, engine)
-            await asyncio.to_thread(postgres.stop, folder)
-            raise
+    with ExitStack() as on_failure:
+        # From here on, since the port stands in the command line of the server long before that listens.
+        port = _held_port(port)
+        on_failure.callback(held_port.let_go, port)
+        with waiting("Prefect's server to start"):
+            address = await asyncio.to_thread(postgres.start, folder)
+            environment = _environment(folder, port, lock.made(folder), address)
+            process = _spawn(port, environment | retention(keep_days) | feed(every_event), log)
+            of = (process.pid, users.born(process.pid), keep_days, every_event)
+            engine = PrefectServer(_api_url(port), "postgresql" if address else "sqlite", *of)
+            try:
+                await _wait_until_up(engine, process, log)
+            except BaseException:
+                await asyncio.to_thread(_stop, engine)
+                await asyncio.to_thread(postgres.stop, folder)
+                raise
+        on_failure.pop_all()
     return engine
 
 
@@ -288,13 +315,12 @@ def _api_url(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
-def _chosen_port(port: int | None) -> int:
-    """The port that was asked for, else a free one; raises `ConfigError` for one that is taken."""
-    if not port:
-        return _free_port()
-    if not _is_free(port):
-        raise ConfigError(f"--port: another program of this machine has port {port}; choose another one")
-    return port
+def _held_port(port: int | None) -> int:
+    """Holds the port that was asked for, else a free one; raises `ConfigError` for one that is taken."""
+    try:
+        return held_port.hold(port or 0)
+    except OSError:
+        raise ConfigError(f"--port: another program of this machine has port {port}; choose another one") from None
 
 
 def _environment(folder: Path, port: int, credential: str, database: str | None) -> dict[str, str]:
@@ -372,21 +398,3 @@ def _stop(engine: PrefectServer) -> None:
             with suppress(psutil.TimeoutExpired):
                 process.wait(STOP_SECONDS)
                 return
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As the server itself does: a port whose last connections are fading is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
