@@ -49,9 +49,10 @@ _ELSEWHERE = {
 #: What the UI is told of a form before it is submitted. The server would apply a schema of the caller's own, which can
 #: keep it busy for good, to values that may name its variables; what is submitted is checked by the form's own anyway.
 _NOTHING_WRONG = json.dumps({"errors": [], "valid": True})
-#: The UI has styles in its elements, and pictures and fonts in its styles; scripts are its own files only.
+#: The UI has styles in its elements, and pictures and fonts in its styles; scripts are its own files only. What draws
+#: the graph of a run makes functions of texts, and without it the page has neither graph nor colours.
 _POLICY = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )

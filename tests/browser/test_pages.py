@@ -23,7 +23,7 @@ from retirement.sandbox.pipelines import PIPELINES
 from retirement.sandbox.seeds import learners
 from tests.browser.pages import Ui, painted, signed_in, switch_on
 from tests.browser.test_digest import SHOWN
-from tests.browser.test_door import PICTURE
+from tests.browser.test_door import PICTURES
 from tests.flows.conftest import Platform, sandbox
 from tests.flows.runs import learners_runs
 from tests.flows.test_watchdog import serving
@@ -259,4 +259,4 @@ def test_the_certificate_is_a_page_of_its_own(site: Site) -> None:
 
 def test_the_documents_have_each_picture_and_no_other() -> None:
     """`make images` writes them."""
-    assert {path.name for path in IMAGES.iterdir()} == {f"{name}.png" for name in (*NAMES, *SHOWN, PICTURE)}
+    assert {path.name for path in IMAGES.iterdir()} == {f"{name}.png" for name in (*NAMES, *SHOWN, *PICTURES)}
