@@ -18,7 +18,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar, copy_context
@@ -133,14 +133,20 @@ _waits: dict[object, Wait | Count] = {}
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Says for the length of the block what this process waits for; a command tells its operator (`waits`)."""
+def _shown(what: Wait | Count) -> Iterator[None]:
     key = object()
-    _waits[key] = Wait(what, time.monotonic())
+    _waits[key] = what
     try:
         yield
     finally:
         _waits.pop(key, None)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says for the length of the block what this process waits for; a command tells its operator (`waits`)."""
+    with _shown(Wait(what, time.monotonic())):
+        yield
 
 
 @contextmanager
@@ -149,13 +155,13 @@ def counted(name: str, total: int | None = None) -> Iterator[Count]:
 
     `name` is what the numbers are of, as "receipts that were asked about".
     """
-    count = Count(name, time.monotonic(), total)
-    key = object()
-    _waits[key] = count
-    try:
+    with _shown(count := Count(name, time.monotonic(), total)):
         yield count
-    finally:
-        _waits.pop(key, None)
+
+
+def in_parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """The items, so many at a time: of long work, or of what one statement or one request takes."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def waits(longer_than: float) -> list[Wait | Count]:

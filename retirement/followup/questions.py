@@ -9,7 +9,7 @@ from retirement.connectors import Connector, FollowUp, Outcome
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord, Receipt
 from retirement.pipeline import COMPLETE
-from retirement.process import counted
+from retirement.process import counted, in_parts
 from retirement.site import Site
 from retirement.site.watch import watch
 
@@ -95,8 +95,7 @@ async def questions(site: Site, *, user_id: int | None, every: bool) -> AsyncGen
         return
     learners = await _learners(site, {(each.user_id, each.retirement_id) for each in due})
     with counted("receipts that were asked about", len(due)) as count:
-        for first in range(0, len(due), AT_ONCE):
-            part = due[first : first + AT_ONCE]
+        for part in in_parts(due, AT_ONCE):
             found = await site.ledger.learners.retirements({each.user_id for each in part})
             records = {(each.user_id, each.retirement_id): each for each in found}
             for receipt in await site.ledger.receipts.still_open([each.id for each in part]):

@@ -22,6 +22,7 @@ from retirement.ledger.renames import Progress
 from retirement.lms.accounts import Account
 from retirement.pipeline import COMPLETE
 from retirement.privacy.spool import Spool
+from retirement.process import in_parts
 from retirement.site import Site
 from retirement.wire.renaming import Renamed
 
@@ -236,8 +237,7 @@ async def looked_up(site: Site, pairs: Sequence[Pair], folder: Path) -> Replacem
     retiring = await _retiring(site) if pairs else set()
     own = await site.lms.accounts.own_id() if pairs else None
     places = Spool[Place]()
-    for begin in range(0, len(pairs), AT_ONCE):
-        some = pairs[begin : begin + AT_ONCE]
+    for some in in_parts(pairs, AT_ONCE):
         accounts = await _by_name(site, some)
         for pair in some:
             place = Place(pair, accounts.get(pair.current.casefold()))

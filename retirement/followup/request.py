@@ -16,6 +16,7 @@ from retirement.learner import Learner
 from retirement.ledger import Hold
 from retirement.lms.accounts import Account
 from retirement.pipeline import COMPLETE, PENDING
+from retirement.process import in_parts
 from retirement.site import Site
 
 #: What names an account in a file, and the columns of one without headings: those of the LMS' own command.
@@ -140,7 +141,7 @@ class Intake:
             return
         number = await self.site.ledger.jobs.asked("request", by=asked.by, reason=asked.reason, learners=len(accounts))
         doubtful: list[int] = []
-        for batch in _slices(accounts, AT_ONCE):
+        for batch in in_parts(accounts, AT_ONCE):
             made = await self._make(batch, number)
             doubtful += [each.user_id for each in batch if each.user_id not in made]
             for user_id in made:
@@ -182,7 +183,7 @@ class Intake:
         listing = await rows.queue(states, 0)
         records = [
             record
-            for user_ids in _slices(list(known), _LOOKED_UP)
+            for user_ids in in_parts(list(known), _LOOKED_UP)
             for record in await site.ledger.learners.retirements(user_ids)
         ]
         holds = await site.ledger.holds.find()
@@ -252,10 +253,6 @@ def _unknown(entry: Entry) -> str:
     if "," in entry.username:
         return "a username with a comma cannot be looked up: give the user id"
     return "the LMS has no account of that name"
-
-
-def _slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def _given(entries: Sequence[Entry], name: str) -> list[str]:

@@ -18,9 +18,9 @@ from retirement.ledger.leases import Leases
 from retirement.ledger.runs import End, Run, begin, close, rows_before
 from retirement.ledger.tables import Attempt, Entry, LearnerRecord
 from retirement.ledger.transaction import Transaction
-from retirement.process import counted
+from retirement.process import counted, in_parts
 
-#: How many learners one statement asks for.
+#: How many learners one statement asks for: it takes some ten thousand values at most, and fewer in SQLite.
 _AT_ONCE = 500
 #: A run of a learner that a person asks for at the door; that it was not started; how long one is enough.
 _ASKED, _UNASKED = "run.asked", "run.unasked"
@@ -115,16 +115,14 @@ class Learners:
 
     async def retirements(self, user_ids: Collection[int]) -> list[LearnerRecord]:
         """Every retirement of these learners, a second request as one of its own."""
-        listed = sorted(set(user_ids))
-        # A statement takes some ten thousand values at most, and fewer in SQLite than in PostgreSQL.
-        parts = [listed[first : first + _AT_ONCE] for first in range(0, len(listed), _AT_ONCE)]
+        parts = [*in_parts(sorted(set(user_ids)), _AT_ONCE)]
         return await self._access.read(lambda tx: [each for part in parts for each in _find_among(part, (), tx)])
 
     async def requested_at(self, user_ids: Collection[int]) -> dict[tuple[int, int], datetime]:
         """When each retirement of these learners was asked for, by user id and retirement id."""
-        listed, found = sorted(set(user_ids)), dict[tuple[int, int], datetime]()
-        for first in range(0, len(listed), _AT_ONCE):
-            found |= await self._access.read(partial(_requested_at, listed[first : first + _AT_ONCE]))
+        found: dict[tuple[int, int], datetime] = {}
+        for some in in_parts(sorted(set(user_ids)), _AT_ONCE):
+            found |= await self._access.read(partial(_requested_at, some))
         return found
 
     async def find(
@@ -160,8 +158,7 @@ class Learners:
         ids = select(LearnerRecord.user_id).where(*conditions).order_by(LearnerRecord.user_id)
         user_ids = await self._access.read(lambda tx: tx.connection.scalars(ids).all())
         with counted("retirements of the ledger that were looked at", len(user_ids)) as count:
-            for first in range(0, len(user_ids), at_once):
-                some = user_ids[first : first + at_once]
+            for some in in_parts(user_ids, at_once):
                 for record in await self._access.read(partial(_find_among, some, conditions)):
                     yield record
                 count.done += len(some)
@@ -226,8 +223,8 @@ def _find(tx: Transaction, *conditions: ColumnElement[bool]) -> list[LearnerReco
     found = tx.rows(LearnerRecord, *conditions)
     attempts: dict[tuple[int, int], list[Attempt]] = {}
     user_ids = sorted({record.user_id for record in found})
-    for first in range(0, len(user_ids), _AT_ONCE):
-        for each in tx.rows(Attempt, Attempt.user_id.in_(user_ids[first : first + _AT_ONCE])):
+    for some in in_parts(user_ids, _AT_ONCE):
+        for each in tx.rows(Attempt, Attempt.user_id.in_(some)):
             attempts.setdefault((each.user_id, each.retirement_id), []).append(each)
     for record in found:
         record.attempts = tuple(attempts.get((record.user_id, record.retirement_id), []))

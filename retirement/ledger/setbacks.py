@@ -15,6 +15,7 @@ from retirement.ledger.access import Access
 from retirement.ledger.events import Event, event_of
 from retirement.ledger.tables import Attempt, Entry, LearnerRecord
 from retirement.ledger.transaction import Transaction
+from retirement.process import in_parts
 
 #: Two failures within so long are of one night, and a learner who passes within so long passes in the same one.
 A_NIGHT = timedelta(hours=12)
@@ -77,8 +78,7 @@ def _unmended(events: Iterable[Event]) -> list[Setback]:
 
 def _last(tx: Transaction, user_ids: Sequence[int]) -> dict[int, datetime]:
     found: dict[int, datetime] = {}
-    for first in range(0, len(user_ids), _AT_ONCE):
-        some = user_ids[first : first + _AT_ONCE]
+    for some in in_parts(user_ids, _AT_ONCE):
         ended = {
             (each.user_id, each.retirement_id, each.fence)
             for each in tx.rows(LearnerRecord, LearnerRecord.user_id.in_(some), LearnerRecord.ending.is_not(None))

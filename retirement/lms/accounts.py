@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from retirement.learner import Learner
 from retirement.lms.listing import listed
+from retirement.process import in_parts
 from retirement.wire.api import Api
 from retirement.wire.meanings import Meaning, meanings
 from retirement.wire.patience import Patience
@@ -110,9 +111,10 @@ class Accounts:
 
     async def addressed(self, emails: Sequence[str]) -> AsyncIterator[Account]:
         """The accounts that have these e-mail addresses now."""
-        for start in range(0, len(emails), ACCOUNTS_AT_ONCE):
-            body = {"emails": list(emails[start : start + ACCOUNTS_AT_ONCE])}
-            reply = await self._api.post(SEARCH, json=body, patience=Patience.LOOKUP, judge=_ADDRESS_IS_FOR_STAFF)
+        for some in in_parts(emails, ACCOUNTS_AT_ONCE):
+            reply = await self._api.post(
+                SEARCH, json={"emails": list(some)}, patience=Patience.LOOKUP, judge=_ADDRESS_IS_FOR_STAFF
+            )
             for account in listed(reply):
                 yield _account(reply, account)
 
@@ -227,8 +229,7 @@ def _by_form(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _batches(names: Sequence[str]) -> Iterator[str]:
     """The names with commas between them, as many at a time as one look-up may have."""
-    for start in range(0, len(names), ACCOUNTS_AT_ONCE):
-        yield ",".join(names[start : start + ACCOUNTS_AT_ONCE])
+    return map(",".join, in_parts(names, ACCOUNTS_AT_ONCE))
 
 
 def _page(data: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -9,6 +9,10 @@ from retirement.wire.reply import Reply
 
 #: Is given each learner of an answer.
 Take = Callable[[Learner], object]
+#: Makes what is given the learners of one answer: one that breaks off is asked for again.
+Begin = Callable[[], Take]
+#: A sentence about each row of an answer that is not as the contract says.
+Unreadable = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,7 @@ class Listing:
     """The learners of one answer, in its order, and a sentence about each row that is not as the contract says."""
 
     learners: list[Learner]
-    unreadable: tuple[str, ...] = ()
+    unreadable: Unreadable = ()
 
     def is_full(self, most: int) -> bool:
         """Whether an answer of so many rows at most may have left some out."""
@@ -26,17 +30,16 @@ class Listing:
 class Reading:
     """Reads rows while they come in, for `each` of a request, so that the answer is at no time in memory.
 
-    `begin` makes what is given the learners of one answer: one that breaks off is asked for again. `what` names the
-    list in the sentences.
+    `what` names the list in the sentences.
     """
 
-    def __init__(self, what: str, begin: Callable[[], Take]) -> None:
+    def __init__(self, what: str, begin: Begin) -> None:
         self._what, self._begin = what, begin
         self._unreadable: list[str] = []
 
     @property
-    def unreadable(self) -> tuple[str, ...]:
-        """A sentence about each row of the last answer that is not as the contract says."""
+    def unreadable(self) -> Unreadable:
+        """Of the last answer."""
         return tuple(self._unreadable)
 
     def __call__(self) -> Keep:

@@ -5,12 +5,12 @@ that fits takes the one request that it always took. One that does not is asked 
 still by the days on which retirements were asked for, each span as long as the last answers suggest.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from retirement.errors import Transient
 from retirement.learner import Learner
-from retirement.lms.listing import Listing, Reading, Take
+from retirement.lms.listing import Begin, Listing, Reading, Take, Unreadable
 from retirement.process import counted
 from retirement.wire.api import Api
 from retirement.wire.patience import Patience
@@ -32,28 +32,46 @@ async def queue(api: Api, states: Sequence[str], cool_off_days: int, limit: int)
 
     The time is ours where a proxy takes that of the LMS away.
     """
-    params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states), ("limit", str(limit))]
-    listing, reply = await _read(api, QUEUE, params, "the queue")
-    return listing, moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
+    rows = _Kept()
+    unreadable, reply = await each_in_queue(api, states, cool_off_days, rows.begin, limit)
+    return Listing(rows.learners, unreadable), moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
+
+
+async def each_in_queue(
+    api: Api, states: Iterable[str], cool_off_days: int, begin: Begin, limit: int | None = None
+) -> tuple[Unreadable, Reply]:
+    """What `queue` lists, given one by one to what `begin` makes for each try of the request."""
+    params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states)]
+    if limit is not None:
+        params.append(("limit", str(limit)))
+    reading = Reading("the queue", begin)
+    reply = await api.get(QUEUE, params=params, patience=Patience.LISTING, each=reading)
+    return reading.unreadable, reply
 
 
 async def by_date(api: Api, state: str, start: date, end: date) -> Listing:
     """Learners in one state whose request was made between two UTC days, both included."""
+    rows = _Kept()
+    return Listing(rows.learners, await each_by_date(api, state, start, end, rows.begin))
+
+
+async def each_by_date(api: Api, state: str, start: date, end: date, begin: Begin) -> Unreadable:
+    """The same, given one by one to what `begin` makes for each try of the request."""
     params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
-    return (await _read(api, BY_DATE, params, f"those in {state}"))[0]
+    reading = Reading(f"those in {state}", begin)
+    await api.get(BY_DATE, params=params, patience=Patience.LISTING, each=reading)
+    return reading.unreadable
 
 
-async def _read(api: Api, path: str, params: list[tuple[str, str]], what: str) -> tuple[Listing, Reply]:
+class _Kept:
     """The rows of one answer, each read as it comes in: what the LMS says of a row takes three times what is kept."""
-    learners: list[Learner] = []
 
-    def begin() -> Take:
-        learners.clear()
-        return learners.append
+    def __init__(self) -> None:
+        self.learners: list[Learner] = []
 
-    reading = Reading(what, begin)
-    reply = await api.get(path, params=params, patience=Patience.LISTING, each=reading)
-    return Listing(learners, reading.unreadable), reply
+    def begin(self) -> Take:
+        self.learners.clear()
+        return self.learners.append
 
 
 async def pages(api: Api, states: Sequence[str], cool_off_days: int, most: int = MOST) -> AsyncGenerator[Listing, None]:

@@ -6,7 +6,7 @@ anything is decided.
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import date, datetime
 
@@ -22,7 +22,7 @@ from retirement.errors import (
 )
 from retirement.learner import Learner, UnreadableRow
 from retirement.lms import pages
-from retirement.lms.listing import Listing, Reading, Take
+from retirement.lms.listing import Begin, Listing, Take, Unreadable
 from retirement.lms.pages import BY_DATE, MOST, QUEUE
 from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 from retirement.wire.api import Api
@@ -77,24 +77,16 @@ class Rows:
         """The same in pieces, for a span that may hold more learners than one answer can."""
         return pages.by_days(self._api, state, start, end, most=self._most)
 
-    async def each_by_date(self, state: str, start: date, end: date, begin: Callable[[], Take]) -> tuple[str, ...]:
+    async def each_by_date(self, state: str, start: date, end: date, begin: Begin) -> Unreadable:
         """The same, for as many learners as there are: they are given to what `begin` makes for each try, one by one.
 
         Returns a sentence about each row that is not as the contract says.
         """
-        params = [("start_date", start.isoformat()), ("end_date", end.isoformat()), ("state", state)]
-        return await self._each(BY_DATE, params, Reading(f"those in {state}", begin))
+        return await pages.each_by_date(self._api, state, start, end, begin)
 
-    async def each_in_queue(
-        self, states: Iterable[str], cool_off_days: int, begin: Callable[[], Take]
-    ) -> tuple[str, ...]:
+    async def each_in_queue(self, states: Iterable[str], cool_off_days: int, begin: Begin) -> Unreadable:
         """What `queue` lists, for as many learners as there are; see `each_by_date`."""
-        params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states)]
-        return await self._each(QUEUE, params, Reading("the queue", begin))
-
-    async def _each(self, path: str, params: list[tuple[str, str]], reading: Reading) -> tuple[str, ...]:
-        await self._api.get(path, params=params, patience=Patience.LISTING, each=reading)
-        return reading.unreadable
+        return (await pages.each_in_queue(self._api, states, cool_off_days, begin))[0]
 
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row."""

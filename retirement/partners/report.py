@@ -25,6 +25,7 @@ from retirement.partners.unreported import UnreportedLearners, note_namesakes
 from retirement.pipeline import COMPLETE
 from retirement.pipeline.proof import doubt
 from retirement.privacy.spool import Spool
+from retirement.process import in_parts
 from retirement.site import Batch, Site
 from retirement.site.watch import look_at_each
 
@@ -140,8 +141,7 @@ class _Run:
     async def look_who_is_not_retired(self) -> None:
         """Finds those whom partners are told of though their retirement has not ended: the step comes before others."""
         asked: dict[int, LearnerRecord | None] = {}
-        for begin in range(0, len(self.delivery.told), LEARNERS):
-            some = self.delivery.told[begin : begin + LEARNERS]
+        for some in in_parts(self.delivery.told, LEARNERS):
             known = await self.ledger.learners.retirements(some)
             newest = {each.user_id: each for each in known}  # those of one learner are in the order of their requests
             retired = newest.keys() - {each.user_id for each in not_retired(known)}

@@ -7,6 +7,7 @@ import pickle
 import tempfile
 import weakref
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import IO, TypeVar
 
 from cryptography.fernet import Fernet
@@ -63,13 +64,8 @@ class Spool(Collection[T]):
 
     def batches(self, size: int) -> Iterator[list[T]]:
         """The rows, so many at a time."""
-        batch: list[T] = []
-        for row in self:
-            batch.append(row)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
+        rows = iter(self)
+        while batch := list(islice(rows, size)):
             yield batch
 
     def _put_away(self) -> None:
@@ -90,8 +86,8 @@ class Spool(Collection[T]):
         begin, length = self._pieces[place]
         assert self._file  # noqa: S101 - it has pieces
         self._file.seek(begin)
-        # Nothing but this object has the key, so nothing else has written what it opens.
-        found: list[T] = pickle.loads(self._key.decrypt(self._file.read(length)))  # noqa: S301
+        sealed = self._file.read(length)
+        found: list[T] = pickle.loads(self._key.decrypt(sealed))  # noqa: S301 - nothing else has the key, or wrote it
         return found
 
     def _close(self) -> None:

@@ -16,6 +16,7 @@ from retirement.ledger import TAKEN_BACK, LearnerRecord
 from retirement.pipeline import ABORTED, COMPLETE, ERRORED
 from retirement.pipeline.proof import not_proved
 from retirement.pipeline.strays import is_stray, stray_text
+from retirement.process import in_parts
 from retirement.site.site import Site
 from retirement.site.states import usual_states
 
@@ -156,7 +157,7 @@ async def _known(site: Site, names: Sequence[str]) -> list[str]:
     """Those of the names that the LMS has, in its order."""
     known = list(names)
     while len(known) > NAMES_AT_ONCE:
-        parts = [known[first : first + NAMES_AT_ONCE] for first in range(0, len(known), NAMES_AT_ONCE)]
+        parts = in_parts(known, NAMES_AT_ONCE)
         found = [state for part in parts for state in await site.lms.rows.known_states(part)]
         if len(found) == len(known):
             return found  # the LMS has them all; their order across the parts is not known

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import socket
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 from shutil import which
 
 import pytest
 
-from retirement.flows.kit import held_port
+from retirement.errors import ConfigError
+from retirement.flows.kit import held_port, users
+from retirement.flows.kit.server import PrefectServer, in_use, running
 from tests.patient import PATIENCE
 
 #: What another account tries: to have the port for itself, alone or shared, here or at every address.
@@ -81,6 +87,32 @@ def test_a_port_of_a_program_that_is_not_ours_cannot_be_held() -> None:
             held_port.hold(other.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
             held_port.listening(other.getsockname()[1])
+
+
+def test_a_server_whose_port_is_not_shared_is_neither_asked_nor_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of an earlier release has its own commands, and one of another account would be given the credential."""
+    monkeypatch.setenv("RETIREMENT_HOME", str(tmp_path))
+    (tmp_path / "engine").mkdir()
+
+    async def join() -> None:
+        async with running():
+            pass
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process,
+    ):
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api"
+        engine = PrefectServer(url, "sqlite", process.pid, users.born(process.pid))
+        (tmp_path / "engine" / "engine.json").write_text(json.dumps(asdict(engine)))
+        with pytest.raises(ConfigError, match="earlier release"):
+            asyncio.run(join())
+        with in_use() as found:
+            assert found is None
+        assert process.poll() is None
+        process.kill()
 
 
 def test_the_server_is_served_again_at_its_port_while_that_is_held() -> None:

@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from retirement.errors import EngineLost, StateConflict
-from retirement.flows.kit.health import is_failure
+from retirement.errors import StateConflict
+from retirement.flows.kit.health import lost_as
 
 if TYPE_CHECKING:
     from prefect import State
@@ -28,14 +28,11 @@ async def cancel_run(run: UUID, before: Before, client: Client | None = None) ->
     from prefect.exceptions import ObjectNotFound
 
     try:
-        async with (client or get_client)() as server:
-            return await _cancelled(server, run, before)
+        with lost_as("Prefect's server did not cancel the run"):
+            async with (client or get_client)() as server:
+                return await _cancelled(server, run, before)
     except ObjectNotFound:
         return False
-    except Exception as error:
-        if is_failure(error):
-            raise EngineLost("Prefect's server did not cancel the run") from None
-        raise
 
 
 async def _cancelled(server: "PrefectClient", run: UUID, before: Before) -> bool:

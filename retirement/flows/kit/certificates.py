@@ -15,6 +15,7 @@ from prefect.variables import Variable
 from retirement.certificate import Certificate, certificate_of, markdown
 from retirement.ledger import Ledger
 from retirement.ledger.extract import changed_since, extract
+from retirement.process import in_parts
 
 #: Begins the name of the variable; the hash of the ledger's first entry ends it, since sites may share a server.
 VARIABLE = "retirement_certificates_"
@@ -24,9 +25,7 @@ _PAGE = 50
 
 async def show_certificates(ledger: Ledger, user_ids: Iterable[int]) -> None:
     """Leaves the certificates of these learners as they stand now, where the newest version says something else."""
-    wanted = sorted(set(user_ids))
-    for start in range(0, len(wanted), _PAGE):
-        page = wanted[start : start + _PAGE]
+    for page in in_parts(sorted(set(user_ids)), _PAGE):
         shown = await _shown(page)
         for user_id in page:
             issued = certificate_of(await extract(ledger, user_id))

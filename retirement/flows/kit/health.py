@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -44,6 +44,17 @@ def is_failure(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
     return isinstance(error, httpx.TransportError)
+
+
+@contextmanager
+def lost_as(sentence: str) -> Iterator[None]:
+    """Raises `EngineLost` with this sentence where a client of Prefect's raises what `is_failure` says of the block."""
+    try:
+        yield
+    except Exception as error:  # raised again unless the server is at fault
+        if is_failure(error):
+            raise EngineLost(sentence) from None
+        raise
 
 
 def is_of_the_request(error: Exception) -> bool:

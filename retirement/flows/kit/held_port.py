@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
+from retirement.errors import ConfigError
+
 HOST = "127.0.0.1"
 
 
@@ -39,6 +41,14 @@ def hold(port: int = 0) -> int:
         number: int = made.getsockname()[1]
         _held[number] = _Held(made, 1)
         return number
+
+
+def chosen(port: int | None) -> int:
+    """Holds the port that was asked for, else a free one; raises `ConfigError` for one that is taken."""
+    try:
+        return hold(port or 0)
+    except OSError:
+        raise ConfigError(f"--port: another program of this machine has port {port}; choose another one") from None
 
 
 def let_go(port: int) -> None:

@@ -150,7 +150,7 @@ class Outbox:
     def _deliver(self, server: Server, batch: list[_Letter]) -> None:
         try:
             is_another = server.take([each.event for each in batch])
-        except Exception as error:
+        except Exception as error:  # raised again unless it is about what is in the batch
             if is_of_the_request(error) and len(batch) == 1:
                 log.warning("Prefect's server refused a state of a step: %s", in_short(error))
                 return
@@ -222,7 +222,7 @@ class _Connected:
         try:
             # Its recorder gives the state the id of the event.
             self.client.request("GET", "/task_run_states/{id}", path_params={"id": event["id"]})
-        except Exception as error:
+        except Exception as error:  # raised again unless the server has answered: it has no such state
             if is_failure(error):
                 raise
             return False

@@ -219,7 +219,7 @@ def in_use() -> Iterator[PrefectServer | None]:
         try:
             held.enter_context(held_port.holding(engine.port))
         except OSError:
-            yield None  # another account has its port
+            yield None  # `running` says why
             return
         held.enter_context(changed(lock.of_client(lock.found(folder))))
         yield engine
@@ -247,11 +247,14 @@ async def _up(folder: Path, port: int | None) -> PrefectServer | None:
 
 
 async def _answers(engine: PrefectServer) -> bool:
-    """Whether a server answers whose port no other account has; the port is held then."""
+    """Whether a server of ours answers; its port is held then. Raises `ConfigError` where that is not to be had."""
     try:
         held_port.hold(engine.port)
     except OSError:
-        return False
+        raise ConfigError(
+            f"{engine.ui_url}: Prefect's server (process {engine.pid}) was started by an earlier release, or another"
+            " account has its port; stop that server's commands, and start `retirement serve` again"
+        ) from None
     if await is_up(engine.api_url):
         return True
     held_port.let_go(engine.port)
@@ -293,7 +296,7 @@ async def _start(folder: Path, port: int | None, keep_days: int | None, every_ev
     log = home() / "logs" / "engine.log"
     with ExitStack() as on_failure:
         # From here on, since the port stands in the command line of the server long before that listens.
-        port = _held_port(port)
+        port = held_port.chosen(port)
         on_failure.callback(held_port.let_go, port)
         with waiting("Prefect's server to start"):
             address = await asyncio.to_thread(postgres.start, folder)
@@ -313,14 +316,6 @@ async def _start(folder: Path, port: int | None, keep_days: int | None, every_ev
 
 def _api_url(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
-
-
-def _held_port(port: int | None) -> int:
-    """Holds the port that was asked for, else a free one; raises `ConfigError` for one that is taken."""
-    try:
-        return held_port.hold(port or 0)
-    except OSError:
-        raise ConfigError(f"--port: another program of this machine has port {port}; choose another one") from None
 
 
 def _environment(folder: Path, port: int, credential: str, database: str | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Starting the run of one learner by its deployment on the server that `serve` works with."""
 
 from retirement.errors import EngineLost
-from retirement.flows.kit.health import is_failure
+from retirement.flows.kit.health import lost_as
 
 #: Flow and deployment, as `serve` has them.
 DEPLOYMENT = "retire-learner/learner-here"
@@ -18,12 +18,9 @@ async def start_learner(user_id: int, early: str | None) -> None:
 
     parameters = {"user_id": user_id, "before_cool_off_is_over": early, "ask_first": False}
     try:
-        async with get_client() as client:
-            deployment = await client.read_deployment_by_name(DEPLOYMENT)
-            await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        with lost_as("Prefect's server did not start the run"):
+            async with get_client() as client:
+                deployment = await client.read_deployment_by_name(DEPLOYMENT)
+                await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
     except ObjectNotFound:
         raise EngineLost(f"Prefect's server has no deployment {DEPLOYMENT}") from None
-    except Exception as error:
-        if is_failure(error):
-            raise EngineLost("Prefect's server did not start the run") from None
-        raise

@@ -51,7 +51,7 @@ class Around:
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             raise RuntimeError("only a flow run has steps")
-        related = await related_resources_from_run_context(context.client)  # type: ignore[arg-type]  # of this loop
+        related = await related_resources_from_run_context(context.client)  # type: ignore[arg-type]  # any client will do
         return cls(context, context.flow_run, [dict(each.root) for each in related])
 
 
@@ -96,11 +96,11 @@ class StepRun:
 
     async def _tried(self, body: Body, is_repeated: IsRepeated) -> StepReport:
         policy = self._run.empirical_policy
-        left, delay = policy.retries or 0, timedelta(seconds=policy.retry_delay or 0)  # type: ignore[arg-type]  # one
+        left, delay = policy.retries or 0, timedelta(seconds=policy.retry_delay or 0)  # type: ignore[arg-type]  # ours is one delay, no list
         while True:
             try:
                 report = await body()
-            except Exception as raised:
+            except Exception as raised:  # raised again, or tried again
                 # The text of another's exception may name the learner.
                 error = as_ours(raised)
                 if not left or not is_repeated(error):
