@@ -39,13 +39,10 @@ _ANSWERED = frozenset(
     {b"content-disposition", b"content-encoding", b"content-type", b"etag", b"last-modified", b"retry-after", b"vary"}
 )
 #: The settings of the UI of a server that is elsewhere.
-_ELSEWHERE = {
-    "flags": [],
-    "default_ui": "v1",
-    "available_uis": ["v1"],
-    "v1_base_url": "/",
-    "v2_base_url": None,
-}
+_ELSEWHERE = {"flags": [], "v1_base_url": "/"}
+#: The one UI that is shown at the door: its pages offer no way to the newer one, and the server leads to it.
+_SHOWN = {"default_ui": "v1", "available_uis": ["v1"], "v2_base_url": None}
+_CHOSEN = (b"cookie", b"prefect_ui_version=v1")
 #: What the UI is told of a form before it is submitted. The server would apply a schema of the caller's own, which can
 #: keep it busy for good, to values that may name its variables; what is submitted is checked by the form's own anyway.
 _NOTHING_WRONG = json.dumps({"errors": [], "valid": True})
@@ -135,7 +132,8 @@ class PrefectBehind:
                 found: Mapping[str, Any] = json.loads(await answer.whole())
         except EngineLost:  # it is elsewhere, and a proxy asks the door for this only
             found = _ELSEWHERE
-        told = {**found, "api_url": f"{self._gate.settings.url.rstrip('/')}/api", "auth": None, "csrf_enabled": False}
+        api = f"{self._gate.settings.url.rstrip('/')}/api"
+        told = {**found, **_SHOWN, "api_url": api, "auth": None, "csrf_enabled": False}
         return Response(json.dumps(told), media_type="application/json")
 
     async def _passed_on(self, request: Request, path: str, content: bytes, *, reads: bool) -> Response:
@@ -157,7 +155,7 @@ class PrefectBehind:
         self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = (), content: bytes = b"", *, reads: bool
     ) -> AbstractAsyncContextManager[Passed]:
         server = self.where()
-        ours = [(b"host", server.host.encode()), (b"authorization", server.authorization.encode())]
+        ours = [(b"host", server.host.encode()), (b"authorization", server.authorization.encode()), _CHOSEN]
         return self._passing.sent(method, f"{server.origin}{path}", [*headers, *ours], content, reads=reads)
 
     def _location(self, headers: Headers) -> Headers:

@@ -105,8 +105,9 @@ _OTHERS = {
 }
 _API = "/api"
 _SETTINGS = "/ui-settings"
-#: What else than the UI's files Prefect's server has beside its API; a page of ours that signs a browser in.
-_NO_PAGES = ("/api", "/retirement/", "/docs", "/redoc", "/openapi.json")
+#: What Prefect's server has beside its API and the UI that we show: a page of ours that signs a browser in, and the
+#: newer UI, whose pages ask for more than is listed here.
+_NO_PAGES = ("/api", "/retirement/", "/docs", "/redoc", "/openapi.json", "/v2")
 #: One part of a path, decoded.
 _PART = re.compile(r"(?!\.{1,2}$)[^/\\%\x00-\x1f\x7f-\x9f?#]{1,400}")
 #: A path as it is sent: no part is empty, so that no program finds another path in it.

@@ -24,6 +24,8 @@ CREDENTIAL = "retirement:s3cret-of-the-server"
 ORIGIN = "http://127.0.0.1:4200"
 RUN, DEPLOYMENT, FLOW = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 KEY = "paused-approval-1-response"
+#: What a server says of its two UIs.
+UIS = {"default_ui": "v2", "available_uis": ["v1", "v2"], "v1_base_url": "/", "v2_base_url": "/v2"}
 
 
 @dataclass
@@ -53,7 +55,7 @@ class Prefect:
         if request.url.path == f"/api/flows/{FLOW}":
             return {"name": self.flow}
         if request.url.path == "/ui-settings":
-            return {"api_url": f"{ORIGIN}/api", "auth": "BASIC", "csrf_enabled": False, "flags": []}
+            return {"api_url": f"{ORIGIN}/api", "auth": "BASIC", "csrf_enabled": False, "flags": [], **UIS}
         return {"passed": request.url.path}
 
     @property

@@ -49,8 +49,9 @@ async def test_the_credential_is_put_in_and_nothing_of_ours_goes_on(desk: Desk) 
     names = {name for name, _ in asked.headers.items()}
     assert names <= {
         *("host", "authorization", "accept", "accept-encoding", "content-type", "content-length"),
-        "x-prefect-api-version",
+        *("x-prefect-api-version", "cookie"),
     }
+    assert asked.headers["cookie"] == "prefect_ui_version=v1"
     assert (answer.status_code, answer.content) == (200, b"[]")
     assert not {"set-cookie", "x-powered-by"} & set(answer.headers)
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
@@ -66,6 +67,7 @@ async def test_the_ui_finds_its_api_at_the_door_and_asks_for_no_log_in(desk: Des
     assert page.json() == {"passed": "/dashboard"}
     found = settings.json()
     assert (found["api_url"], found["auth"], found["flags"]) == (f"{URL}/api", None, [])
+    assert (found["default_ui"], found["available_uis"], found["v2_base_url"]) == ("v1", ["v1"], None)
 
 
 @pytest.mark.parametrize("person", [*(each.value for each in Action), STRANGER, "no token"])

@@ -131,6 +131,8 @@ def test_a_path_with_two_readings_is_no_path(method: str, path: str) -> None:
         ("POST", "/api/work_pools/p/get_scheduled_flow_runs", None),
         ("GET", "/api/events/in", None),
         ("GET", "/docs", None),
+        ("GET", "/v2/dashboard", None),
+        ("GET", "/V2", None),
     ],
 )
 def test_a_request_is_what_its_method_and_path_say(method: str, path: str, kind: Kind | None) -> None:

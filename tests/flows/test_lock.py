@@ -183,6 +183,14 @@ def test_only_who_knows_the_credential_is_signed_in(engine: str, folder: Path) -
     assert "prefect-password" in taken.text
 
 
+def test_a_browser_that_has_signed_in_comes_to_the_pages_that_our_links_open(engine: str) -> None:
+    """Prefect's newer UI signs out a browser that leaves one of its pages while the credential is being checked."""
+    first = httpx.get(engine.removesuffix("/api"), headers={"Accept": "text/html"}, timeout=PATIENCE)
+
+    assert (first.status_code, first.headers.get("location")) == (200, None)
+    assert "/v2/" not in first.text
+
+
 def test_the_browser_is_started_with_no_credential_in_its_arguments(
     tmp_path: Path, engine: str, folder: Path, retirement: Command
 ) -> None:
