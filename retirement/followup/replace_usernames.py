@@ -273,9 +273,7 @@ async def _by_name(site: Site, pairs: Sequence[Pair]) -> dict[str, Account]:
 
 async def _retiring(site: Site) -> set[int]:
     states = [state for state in site.pipeline.lms_states if state != COMPLETE]
-    found: set[int] = set()
-    await site.lms.rows.each_in_queue(states, 0, lambda: lambda row: found.add(row.user_id))
-    return found
+    return {row.user_id async for page in site.lms.rows.pages(states, 0) for row in page.learners}
 
 
 def _why_left(place: Place, retiring: Collection[int], own: int | None) -> Finding | None:

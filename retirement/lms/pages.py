@@ -5,7 +5,7 @@ that fits takes the one request that it always took. One that does not is asked 
 still by the days on which retirements were asked for, each span as long as the last answers suggest.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from retirement.errors import Transient
@@ -14,7 +14,7 @@ from retirement.lms.listing import Begin, Listing, Reading, Take, Unreadable
 from retirement.process import counted
 from retirement.wire.api import Api
 from retirement.wire.patience import Patience
-from retirement.wire.reply import Reply, moment_of
+from retirement.wire.reply import moment_of
 
 QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
@@ -32,21 +32,11 @@ async def queue(api: Api, states: Sequence[str], cool_off_days: int, limit: int)
 
     The time is ours where a proxy takes that of the LMS away.
     """
+    params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states), ("limit", str(limit))]
     rows = _Kept()
-    unreadable, reply = await each_in_queue(api, states, cool_off_days, rows.begin, limit)
-    return Listing(rows.learners, unreadable), moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
-
-
-async def each_in_queue(
-    api: Api, states: Iterable[str], cool_off_days: int, begin: Begin, limit: int | None = None
-) -> tuple[Unreadable, Reply]:
-    """What `queue` lists, given one by one to what `begin` makes for each try of the request."""
-    params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states)]
-    if limit is not None:
-        params.append(("limit", str(limit)))
-    reading = Reading("the queue", begin)
+    reading = Reading("the queue", rows.begin)
     reply = await api.get(QUEUE, params=params, patience=Patience.LISTING, each=reading)
-    return reading.unreadable, reply
+    return Listing(rows.learners, reading.unreadable), moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
 
 
 async def by_date(api: Api, state: str, start: date, end: date) -> Listing:

@@ -84,10 +84,6 @@ class Rows:
         """
         return await pages.each_by_date(self._api, state, start, end, begin)
 
-    async def each_in_queue(self, states: Iterable[str], cool_off_days: int, begin: Begin) -> Unreadable:
-        """What `queue` lists, for as many learners as there are; see `each_by_date`."""
-        return (await pages.each_in_queue(self._api, states, cool_off_days, begin))[0]
-
     async def find(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, in whatever state of the pipeline, None where there is no row."""
         return (await self.find_all({user_id})).get(user_id)
@@ -99,26 +95,21 @@ class Rows:
         ends, which hold every learner ever retired, only when it has to. `also` are more states of the LMS.
         """
         found: dict[int, Learner] = {}
+        await self.find_each(user_ids, lambda each: found.update({each.user_id: each}), also=also)
+        return found
+
+    async def find_each(self, user_ids: Collection[int], take: Take, *, also: Collection[str] = ()) -> set[int]:
+        """The same, for as many learners as there are: gives each to `take`, maybe twice, and returns whom it found."""
+        found: set[int] = set()
         alive = dict.fromkeys([*self._alive, *also])
         for states in (alive, DEAD_ENDS):
             if len(found) < len(user_ids):
                 async with aclosing(self.pages(states, 0)) as listings:
                     async for page in listings:
-                        found |= {each.user_id: each for each in page.learners if each.user_id in user_ids}
-        return found
-
-    async def find_each(self, user_ids: Collection[int], take: Take) -> set[int]:
-        """The same, for as many learners as there are: gives each to `take`, maybe twice, and returns whom it found."""
-        found: set[int] = set()
-
-        def wanted(learner: Learner) -> None:
-            if learner.user_id in user_ids:
-                found.add(learner.user_id)
-                take(learner)
-
-        for states in (self._alive, DEAD_ENDS):
-            if len(found) < len(user_ids):
-                await self.each_in_queue(states, 0, lambda: wanted)
+                        for each in page.learners:
+                            if each.user_id in user_ids:
+                                found.add(each.user_id)
+                                take(each)
         return found
 
     async def status(self, username: str) -> Learner | None:
