@@ -138,10 +138,10 @@ def _application(gate: Gate, sign_in_here: SignIn, prefect: App) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # As they are, and not by `include_router`, which makes all of them anew for each application.
+        routes=[route for router in ROUTERS for route in router.routes],
     )
     app.state.gate, app.state.sign_in = gate, sign_in_here
-    for router in ROUTERS:
-        app.include_router(router)
     # After the routes: what none of them takes is Prefect's, whose UI has pages at any path.
     app.mount("/", prefect)
     app.add_exception_handler(DoorError, _refused)

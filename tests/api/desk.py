@@ -181,6 +181,7 @@ class Desk:
     more: str = ""  #: further sections of the configuration
     client: httpx.AsyncClient = field(init=False)
     app: App = field(init=False)
+    _loaded: tuple[str, Configuration] | None = None  #: the file as it was read, and what it says
 
     @property
     def configuration(self) -> Configuration:
@@ -188,10 +189,13 @@ class Desk:
         (self.folder / "lms.json").write_text(json.dumps({"keys": [LMS_KEY.public]}))
         if not (ledger := self.folder / "ledger.db").exists():
             place_file(ledger)
-        file = self.folder / "retirement.yaml"
-        file.write_text(f"{OWN}ledger: {{url: 'sqlite:///ledger.db'}}\ndoor: {json.dumps(self.settings)}\n{self.more}")
-        file.chmod(0o600)
-        return load(file, environ=ENVIRON)
+        text = f"{OWN}ledger: {{url: 'sqlite:///ledger.db'}}\ndoor: {json.dumps(self.settings)}\n{self.more}"
+        if self._loaded is None or self._loaded[0] != text:
+            file = self.folder / "retirement.yaml"
+            file.write_text(text)
+            file.chmod(0o600)
+            self._loaded = text, load(file, environ=ENVIRON)
+        return self._loaded[1]
 
     def with_learners(self) -> Desk:
         """Takes tokens of the LMS as well."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 PIPELINE = shipped("default")
 #: Days since the requests of those who wait; several of one day, and one long before the others.
-AGES = (3000, 90, 60, 60, 60, 40, 9, 8, 3, 3, 1)
+AGES = (400, 90, 60, 60, 60, 40, 9, 8, 3, 3, 1)
 
 
 @pytest.fixture
