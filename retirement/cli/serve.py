@@ -41,6 +41,8 @@ async def serve(
     os.environ["PREFECT_LOGGING_LEVEL"] = os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     log = EngineLog(home() / "logs" / "engine.log")
     async with _alone(), engine_of(chosen, port, 0) as engine, listening(chosen) as at_the_door:
+        # A run may go on when this process and the server were killed, and would ask who has the port then.
+        os.environ["RETIREMENT_ENGINE_PORT"] = str(engine.port) if engine.is_ours else ""
         # Prefect reads its settings at import, and they are known since the server is up.
         from retirement.flows.deployments import HERE, Schedules, serve_all
         from retirement.flows.kit import troubles

@@ -1,6 +1,7 @@
 """The configuration of a run is the serving process' own: its path, its file, and no parameter."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from retirement.errors import ConfigError
 from retirement.flows.deployments import OFFERS, Offer
+from retirement.flows.kit import held_port
 from retirement.flows.kit.own_file import require_own
-from retirement.flows.kit.served import CONFIG, served_path
+from retirement.flows.kit.served import CONFIG, PORT, served_path
 
 OTHER = 65_534
 
@@ -46,6 +48,24 @@ def test_a_run_starts_with_an_absolute_path_only(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(ConfigError, match="RETIREMENT_CONFIG: set it to an absolute path"):
         served_path()
+
+
+def test_a_run_holds_the_port_of_the_server_for_itself(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """It may go on when `serve` and the server were killed, and would give the credential to who has the port then."""
+    monkeypatch.setenv(CONFIG, str(file))
+    ours = held_port.hold()
+    monkeypatch.setenv(PORT, str(ours))
+    served_path()
+    served_path()
+    held_port.let_go(ours)  # as `serve` does when it is killed
+    with pytest.raises(OSError, match="in use"), socket.create_server(("127.0.0.1", ours)):
+        pass
+    held_port.let_go(ours)  # as the run does when it ends
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv(PORT, str(other.getsockname()[1]))
+        with pytest.raises(ConfigError, match="another program has port"):
+            served_path()
 
 
 def test_a_file_of_our_own_is_taken(file: Path) -> None:

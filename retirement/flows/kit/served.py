@@ -13,6 +13,7 @@ from prefect.context import FlowRunContext
 
 from retirement.config import Configuration, load
 from retirement.errors import ConfigError
+from retirement.flows.kit import held_port
 from retirement.flows.kit.own_file import digest, require_own
 from retirement.flows.kit.secret_blocks import secret_block
 from retirement.site import is_ready
@@ -21,12 +22,15 @@ from retirement.site import is_ready
 CONFIG = "RETIREMENT_CONFIG"
 #: The SHA-256 of the file as `serve` has read it.
 DIGEST = "RETIREMENT_CONFIG_SHA256"
+#: The port of Prefect's server, where `serve` has started that for its runs.
+PORT = "RETIREMENT_ENGINE_PORT"
 
 
 def served_path() -> Path | None:
     """The configuration of the serving process; None where a command has opened the site in this process.
 
-    Raises `ConfigError` where the serving process names none, or where other accounts can write it.
+    Raises `ConfigError` where the serving process names none, where other accounts can write it, or where another
+    account has the port of the server.
     """
     if is_ready():
         return None
@@ -34,6 +38,8 @@ def served_path() -> Path | None:
     if not path.is_absolute():
         raise ConfigError(f"{CONFIG}: set it to an absolute path for the process that starts runs; a run brings none")
     require_own(path)
+    if port := os.environ.get(PORT):
+        _hold(int(port))
     _say_which(path)
     return path
 
@@ -41,6 +47,17 @@ def served_path() -> Path | None:
 def served_configuration() -> Configuration:
     """The configuration of the serving process, loaded. Raises `ConfigError`."""
     return load(served_path(), secret_block=secret_block)
+
+
+@cache
+def _hold(port: int) -> None:
+    """Holds the port of our server for as long as this process runs, which may be longer than `serve` does."""
+    try:
+        held_port.hold(port)
+    except OSError:
+        raise ConfigError(
+            f"another program has port {port}, which was that of Prefect's server; start `retirement serve` again"
+        ) from None
 
 
 @cache
