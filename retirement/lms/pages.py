@@ -20,6 +20,8 @@ QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
 #: Rows of one answer at most, where the LMS lets us say so: it looks every row of an answer up one by one.
 MOST = 5_000
+#: The same where a list is only looked through, by a job whose memory is not to grow with the list.
+FEW = 1_000
 #: No Open edX release before this day could retire a learner.
 FIRST_DAY = date(2018, 1, 1)
 DAY = timedelta(days=1)
