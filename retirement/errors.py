@@ -28,7 +28,8 @@ RetirementError
 
 A new error is one class here and one row of `docs/operating.md`. The text of every error is safe to store and
 to show: it names services, routes as templates and statuses, never a body, a value of a path or anything else
-that a remote sent. Prefect pickles exceptions, so `args` always equals the constructor's arguments.
+that a remote sent. Prefect pickles exceptions, so `args` always equals the constructor's arguments; each of them is
+an attribute of its name as well, by which `privacy.redacted` makes the error again without the learner.
 """
 
 import sys
@@ -229,10 +230,11 @@ class Kept(RetirementError):
 
     def __init__(self, text: str, service: str | None = None) -> None:
         super().__init__(text, service)
+        self.text = text
         self.service = service
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return self.text
 
 
 class LeaseLost(RetirementError):

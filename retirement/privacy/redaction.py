@@ -10,9 +10,10 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import signature
 
 from retirement import errors
-from retirement.errors import RateLimited, RetirementError, ServiceError, Transient
+from retirement.errors import RetirementError
 from retirement.learner import Learner
 from retirement.privacy.names import contains_name, made_of, names_of, readings, spelling, words_of
 
@@ -84,17 +85,19 @@ def redacted(error: RetirementError) -> RetirementError:
     if redact(str(error)) == str(error) and all(redact(each) == each for each in map(str, error.args)):
         return error
     # A class of a third party may say in its text whatever it likes.
-    kind: Callable[..., RetirementError] = next(
-        each for each in type(error).__mro__ if each.__module__ == errors.__name__
-    )
-    if not isinstance(error, ServiceError):
-        return kind(redact(str(error)))
-    given: list[object] = [error.service, redact(error.request), error.status, redact(error.reason)]
-    if isinstance(error, Transient):
-        given.append(error.in_doubt)
-    if isinstance(error, RateLimited):
-        given.append(error.retry_after)
-    return kind(*given)
+    kind = next(each for each in type(error).__mro__ if each.__module__ == errors.__name__)
+    make: Callable[..., RetirementError] = kind
+    # Its attributes and not its `args`, which may be those of another constructor.
+    given = {name: getattr(error, name) for name in _arguments(kind)}
+    texts = {name: redact(each) for name, each in given.items() if isinstance(each, str) and name != "service"}
+    return make(**(given | texts)) if given else make(redact(str(error)))
+
+
+def _arguments(kind: type) -> list[str]:
+    """What the constructor of one of our errors takes, by name; none where it takes any texts."""
+    constructor = next(vars(each)["__init__"] for each in kind.__mro__ if "__init__" in vars(each))
+    found = signature(constructor).parameters.values()
+    return [each.name for each in found if each.kind is each.POSITIONAL_OR_KEYWORD][1:]
 
 
 def _words(text: str) -> set[str]:

@@ -36,6 +36,8 @@ from retirement.errors import (
     Transient,
     Unproved,
 )
+from retirement.privacy import REDACTED
+from retirement.privacy.redaction import redacted
 
 from .doubles import EMAIL, names_nobody
 
@@ -106,6 +108,23 @@ def test_the_arguments_of_an_error_are_those_of_its_constructor(error: Retiremen
     again = type(error)(*error.args)
 
     assert (error.args, vars(error)) == (again.args, vars(again))
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=repr)
+def test_an_error_without_its_learner_says_all_the_rest(error: RetirementError) -> None:
+    """Whatever a connector of a third party wrote into it; numbers, marks and the service's name stay."""
+    named = type(error)(*(f"{each} of {EMAIL}" if _may_name(error, each) else each for each in error.args))
+    rest = type(error)(*(f"{each} of {REDACTED}" if _may_name(error, each) else each for each in error.args))
+
+    safe = redacted(named)
+
+    assert (type(safe), str(safe), safe.service) == (type(error), str(rest), error.service)
+    assert names_nobody(repr(safe))
+    assert isinstance(error, ConfigError) or (safe.args, vars(safe)) == (rest.args, vars(rest))
+
+
+def _may_name(error: RetirementError, value: object) -> bool:
+    return isinstance(value, str) and value != error.service
 
 
 def test_a_service_error_names_service_template_status_and_reason() -> None:
