@@ -1,36 +1,19 @@
 """The acts in the chain, read: what was done when, who is named for it, and what was observed of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement
 
-from retirement.ledger import chain
+from retirement.ledger import chain, tables
 from retirement.ledger.access import Access
 from retirement.ledger.events import Event, event_of
-from retirement.ledger.tables import Entry
+from retirement.ledger.tables import Entry, Row
 
 #: Acts that a run does for each learner: thousands a night.
 _OF_A_RUN = frozenset({"run.began", "receipt.checked"})
-#: Where a row has the name that was typed, by the kind of the entry; elsewhere it is a fact of the entry.
-_CLAIMED = {
-    "breaker.closed": "changed_by",
-    "breaker.opened": "changed_by",
-    "decision.made": "approver",
-    "hold.added": "placed_by",
-    "hold.released": "released_by",
-    "receipt.checked": "evidence_by",
-    "schedule.paused": "paused_by",
-}
-#: What a row says of the matter, by its table; nothing that was typed freely.
-_MATTER = {
-    "breaker": ("service",),
-    "decision": ("id", "answer", "at_most"),
-    "hold": ("id", "org", "service", "until"),
-    "pause": ("schedule",),
-}
 #: What stands for the way in, in a sentence.
 _WAYS = {
     "console": ", by a command",
@@ -100,18 +83,19 @@ def act_of(event: Event) -> Act:
 
 
 def _matter(event: Event) -> str:
-    found = [
-        f"{name} {row[name]}"
-        for table, _, row in event.rows
-        for name in _MATTER.get(table, ())
-        if row and row.get(name) is not None
-    ]
-    return ", ".join(found)
+    return ", ".join(f"{name} {value}" for name, value in _said(event, lambda kind: kind.matter))
 
 
 def _claimed(event: Event) -> str | None:
-    if column := _CLAIMED.get(event.kind):
-        found = [row[column] for _, _, row in event.rows if row and row.get(column)]
-        return str(found[0]) if found else None
+    """A fact of the entry, or what a row of it has; of a hold that ended, who ended it."""
     told: Any = event.facts.get("by") or event.facts.get("approver")
-    return str(told) if told else None
+    typed = [value for _, value in _said(event, lambda kind: kind.typed_by) if value]
+    return str(told or typed[-1]) if told or typed else None
+
+
+def _said(event: Event, columns: Callable[[type[Row]], tuple[str, ...]]) -> Iterator[tuple[str, Any]]:
+    """What the rows of an entry have in these columns of their tables."""
+    for table, _, row in event.rows:
+        for name in columns(tables.BY_NAME.get(table, Row)):
+            if row and row.get(name) is not None:
+                yield name, row[name]

@@ -32,9 +32,6 @@ AT_ONCE = 500
 RULE = "ledger.text_days"
 _NAMES_A_HOLD = re.compile(r"\bby hold \d+\b")
 
-#: What of a row says whether it is in force.
-_SAYS_WHETHER = ("released_at", "until", "state", "result")
-
 #: A row, by its table and its key in canonical form.
 _Key = tuple[str, str]
 
@@ -54,11 +51,11 @@ class TakenOut:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Where a row was written last, when, and what of it says whether it is in force; None: it was deleted."""
+    """Where a row was written last, when, and the day until which people act on it, as `Row.acted_on_until`."""
 
     seq: int
     at: str
-    row: Mapping[str, Any] | None
+    until: str
 
 
 def take_out_older(
@@ -119,7 +116,7 @@ def _taken_out(tx: Transaction, old: Sequence[Row[Any]], before: str, shared: "_
     in_use = 0
     for seq, body in bodies.items():
         mine = [written[_key(table, key)] for table, key, _ in body["rows"]]
-        if any(each.at >= before or _is_in_force(each.row, today) for each in mine):
+        if any(each.at >= before or each.until >= today for each in mine):
             in_use += 1
         elif found := [text for text in salted(body) if not _NAMES_A_HOLD.search(text)]:
             texts[seq] = found
@@ -175,24 +172,9 @@ def _writings(connection: Connection, whose: ColumnElement[bool], after: int) ->
     # Of the statement and not of the connection, which goes on to write.
     for entry in connection.execute(statement.execution_options(yield_per=AT_ONCE)):
         for table, key, row in json.loads(entry.body)["rows"]:
-            told = row and {"": table, **{name: row[name] for name in _SAYS_WHETHER if name in row}}
-            yield _key(table, key), _Written(entry.seq, entry.at, told)
+            until = tables.BY_NAME.get(table, tables.Row).acted_on_until(row) if row else ""
+            yield _key(table, key), _Written(entry.seq, entry.at, until)
 
 
 def _key(table: str, key: list[Any]) -> _Key:
     return table, chain.canonical(key)
-
-
-def _is_in_force(row: Mapping[str, Any] | None, today: str) -> bool:
-    """Whether people still act on what the row says; its table stands in it under the empty name."""
-    if row is None:
-        return False
-    match row[""]:
-        case "hold":
-            return row["released_at"] is None and bool(row["until"] >= today)
-        case "breaker":
-            return bool(row["state"] != "closed")
-        case "receipt":
-            return row["result"] is None
-        case table:
-            return bool(table == "pause")

@@ -14,6 +14,7 @@ from retirement.ledger.tables.row import Row, table_of
 from retirement.ledger.tables.site import BoundKey, LeaseRow, Permission, SiteRow
 
 __all__ = [
+    "BY_NAME",
     "EVIDENCE",
     "SCHEMA",
     "Answer",
@@ -50,6 +51,7 @@ metadata = Row.metadata
 
 #: The chain, as it is stored.
 event = plain(table_of(Entry))
-_NO_EVIDENCE = ("event", "lease", "signed_head", "bound_key", "handed_head")
+#: What a row is, by the name of its table.
+BY_NAME: dict[str, type[Row]] = {table_of(each.class_).name: each.class_ for each in Row.registry.mappers}
 #: The tables whose every row is the replay of the chain, as they are stored.
-EVIDENCE = {each.name: plain(each) for each in metadata.sorted_tables if each.name not in _NO_EVIDENCE}
+EVIDENCE = {each.name: plain(each) for each in metadata.sorted_tables if BY_NAME[each.name].is_evidence}

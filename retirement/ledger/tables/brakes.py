@@ -1,12 +1,13 @@
 """What keeps runs from acting: holds, breakers, pauses."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from typing import Any, ClassVar
 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from retirement.ledger.columns import Items
-from retirement.ledger.tables.row import Row
+from retirement.ledger.tables.row import ALWAYS, Row
 
 
 class Hold(Row, kw_only=True):
@@ -16,6 +17,8 @@ class Hold(Row, kw_only=True):
     """
 
     __tablename__ = "hold"
+    typed_by: ClassVar[tuple[str, ...]] = ("placed_by", "released_by")
+    matter: ClassVar[tuple[str, ...]] = ("id", "org", "service", "until")
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_id: Mapped[int | None]
@@ -28,6 +31,11 @@ class Hold(Row, kw_only=True):
     released_by: Mapped[str | None] = mapped_column(default=None)
     released_at: Mapped[datetime | None] = mapped_column(default=None)
     release_reason: Mapped[str | None] = mapped_column(default=None)
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """Its last day, while it is not released."""
+        return "" if told["released_at"] else str(told["until"])
 
     @property
     def sentence(self) -> str:
@@ -48,6 +56,8 @@ class Breaker(Row, kw_only=True):
     """
 
     __tablename__ = "breaker"
+    typed_by: ClassVar[tuple[str, ...]] = ("changed_by",)
+    matter: ClassVar[tuple[str, ...]] = ("service",)
 
     service: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str]
@@ -59,6 +69,11 @@ class Breaker(Row, kw_only=True):
     failed: Mapped[tuple[int, ...]] = mapped_column("failing", Items)
     probe_until: Mapped[datetime | None] = mapped_column(default=None)
 
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """While it is open, or tries."""
+        return "" if told["state"] == "closed" else ALWAYS
+
     @property
     def failing(self) -> int:
         """How many learners failed at it since its last success."""
@@ -69,11 +84,18 @@ class Pause(Row, kw_only=True):
     """A schedule that is paused: its scheduled runs call no service."""
 
     __tablename__ = "pause"
+    typed_by: ClassVar[tuple[str, ...]] = ("paused_by",)
+    matter: ClassVar[tuple[str, ...]] = ("schedule",)
 
     schedule: Mapped[str] = mapped_column(primary_key=True)
     since: Mapped[datetime]
     reason: Mapped[str]
     by: Mapped[str] = mapped_column("paused_by")
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """As long as it is there."""
+        return ALWAYS
 
     @property
     def sentence(self) -> str:

@@ -1,5 +1,7 @@
 """The chain of entries, and what speaks about it."""
 
+from typing import ClassVar
+
 from sqlalchemy.orm import Mapped, mapped_column
 
 from retirement.ledger.columns import Items
@@ -10,6 +12,7 @@ class Entry(Row, kw_only=True):
     """One entry of the chain (see `chain`), all as it is stored. Nothing is ever changed or deleted here."""
 
     __tablename__ = "event"
+    is_evidence: ClassVar[bool] = False
 
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at: Mapped[str]
@@ -27,6 +30,7 @@ class SignedRow(Row, kw_only=True):
     """
 
     __tablename__ = "signed_head"
+    is_evidence: ClassVar[bool] = False
 
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     hash: Mapped[str]
@@ -41,6 +45,7 @@ class HandedHead(Row, kw_only=True):
     """The last signed head that `ledger.head_url` has taken: at most one row. No evidence."""
 
     __tablename__ = "handed_head"
+    is_evidence: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seq: Mapped[int]

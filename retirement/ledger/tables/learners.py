@@ -1,13 +1,14 @@
 """Retirements of learners: the last run, every attempt, and what services promised."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from datetime import datetime
+from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from retirement.ledger.tables.row import Row
+from retirement.ledger.tables.row import ALWAYS, Row
 
 
 class Attempt(Row, kw_only=True):
@@ -37,6 +38,11 @@ class Attempt(Row, kw_only=True):
         ForeignKeyConstraint(["user_id", "retirement_id"], ["learner.user_id", "learner.retirement_id"]),
         Index("ix_attempt_retirement", "user_id", "retirement_id"),
     )
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """Its outcome is the evidence, and no text of it is needed for what follows."""
+        return ""
 
     @property
     def is_proved(self) -> bool:
@@ -77,6 +83,11 @@ class LearnerRecord(Row, kw_only=True):
     #: No column: every attempt, oldest first, where they were asked for.
     attempts: tuple[Attempt, ...] = field(default=())
 
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """The ending is the evidence; why is for those who read it soon after."""
+        return ""
+
     @property
     def finished(self) -> dict[str, str]:
         """The outcome of each step that is proved and not voided."""
@@ -96,6 +107,7 @@ class Receipt(Row, kw_only=True):
     """
 
     __tablename__ = "receipt"
+    typed_by: ClassVar[tuple[str, ...]] = ("evidence_by",)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_id: Mapped[int]
@@ -119,3 +131,8 @@ class Receipt(Row, kw_only=True):
         # Of the open ones only: they are few, and asked for by each command that looks at the whole ledger.
         Index("ix_receipt_open", "id", sqlite_where=text("result IS NULL"), postgresql_where=text("result IS NULL")),
     )
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """While it is open."""
+        return ALWAYS if told["result"] is None else ""

@@ -1,6 +1,8 @@
 """Claims of the LMS' partner queue."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,6 +25,11 @@ class Claim(Row, kw_only=True):
     sealed: Mapped[bytes | None] = mapped_column(default=None, repr=False)
     reason: Mapped[str | None] = mapped_column(default=None)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """Its state says what there is to do."""
+        return ""
 
 
 class ParcelKey(Row, kw_only=True):

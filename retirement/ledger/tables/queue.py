@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,8 @@ class Decision(Row, kw_only=True):
     """What a guard asked a person, and the answer; `answer` None until there is one."""
 
     __tablename__ = "decision"
+    typed_by: ClassVar[tuple[str, ...]] = ("approver",)
+    matter: ClassVar[tuple[str, ...]] = ("id", "answer", "at_most")
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     run_id: Mapped[str]
@@ -33,6 +35,11 @@ class Decision(Row, kw_only=True):
     reason: Mapped[str | None] = mapped_column(default=None)
     at_most: Mapped[int | None] = mapped_column(default=None)
     decided_at: Mapped[datetime | None] = mapped_column(default=None)
+
+    @classmethod
+    def acted_on_until(cls, told: Mapping[str, Any]) -> str:
+        """A run acts on the answer, and not on why it was given."""
+        return ""
 
 
 class Question(Row, kw_only=True):

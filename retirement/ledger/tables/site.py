@@ -1,6 +1,7 @@
 """Whose ledger it is, who may do what, and who works on what right now."""
 
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,6 +23,7 @@ class BoundKey(Row, kw_only=True):
     """The key that the ledger belongs to: one row, of which only the check value says anything. No evidence."""
 
     __tablename__ = "bound_key"
+    is_evidence: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     check_value: Mapped[str]
@@ -47,6 +49,7 @@ class LeaseRow(Row, kw_only=True):
     """Who works on what right now. Coordination and not evidence: no entry tells of it, and `fence` only grows."""
 
     __tablename__ = "lease"
+    is_evidence: ClassVar[bool] = False
 
     scope: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str]
