@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from retirement.sandbox import Sandbox, serving
+from retirement.sandbox.world.faults import Fault
 from retirement.sandbox.world.identity import CLIENTS
 from retirement.sandbox.world.tokens import access_token
 from tests.patient import PATIENCE
@@ -20,6 +24,7 @@ from .conftest import Delay
 
 pytestmark = pytest.mark.anyio
 
+CONTRACT = Path(__file__).parents[2] / "docs" / "contract" / "sandbox.md"
 RETIRE = "/api/user/v1/accounts/retire/"
 
 
@@ -42,6 +47,13 @@ async def _client(sandbox: Sandbox, *, sockets: bool) -> AsyncIterator[httpx.Asy
 @pytest.fixture
 def sandbox() -> Sandbox:
     return Sandbox({"learners": [{"username": "zoe-canary", "state": "RETIRING_LMS"}]})
+
+
+def test_every_field_of_a_fault_is_in_the_contract() -> None:
+    """The paragraph is the format, by which others arm faults over HTTP."""
+    (told,) = re.findall(r"^A fault: .*?\n\n", CONTRACT.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+    assert {each.name for each in fields(Fault)} - set(re.findall(r"`(\w+)`", told)) == set()
 
 
 def _retired(sandbox: Sandbox) -> bool:

@@ -14,6 +14,8 @@ from retirement.pipeline import Moves
 from .mutants import MUTANTS, ROOT
 from .story import play
 from .virtual import clear_graves
+from .weather import FALSE, LOST_COMPLETE, MISCONFIGURED, OUTAGES, PASSING, REFUSING
+from .wire import FAULTS
 
 #: Killed processes leave coroutines suspended; whatever their taking apart by the garbage collector says is no failure.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -41,6 +43,13 @@ def test_every_invariant_holds_and_the_seeds_are_eventful(moves: Moves, every_nt
     eventful = (("faults", 20), ("crashes", 5), ("freezes", 2), ("jumps", 1), ("losses", 1), ("edits", 1))
     for event, least in eventful if every_nth <= 4 else ():
         assert sum(getattr(result, event) for result in played) > least, event
+
+
+def test_every_fault_of_the_weather_is_one_that_the_wire_plays() -> None:
+    """Else it would be drawn, and the request served as if nothing were wrong."""
+    drawn = {*PASSING, *MISCONFIGURED, *REFUSING, *OUTAGES, *LOST_COMPLETE, *(kind for each in FALSE for kind in each)}
+
+    assert drawn == FAULTS
 
 
 @pytest.mark.processes

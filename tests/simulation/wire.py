@@ -51,8 +51,17 @@ _INSTEAD: dict[str, tuple[int, dict[str, str], bytes]] = {
     "200-failure": (200, {"content-type": "application/json"}, b'{"success": false, "error": "try again"}'),
     "204-unmade": (204, {}, b""),
 }
+#: What happens to a request or to its answer, as `Wire` does it; every other fault is an answer of those here.
+_DONE = frozenset(
+    {
+        "no-connection", "lose-request", "hang", "straggler", "401", "partial", "failed-replacements", "duplicate",
+        "slow-work", "lose-reply", "cut",
+    }
+)  # fmt: skip
 #: Answers given in place of the real one, after the work was done.
 _AFTERWARDS = {"500-done": "500", "504-done": "502"}
+#: Every fault that a weather may have.
+FAULTS = _DONE | _INSTEAD.keys() | _AFTERWARDS.keys()
 #: Nobody is frozen here: between the last look at the lease and the first byte no lease can stop a process, and
 #: the services know of no fence.
 BEFORE_A_CALL = "before-a-call"

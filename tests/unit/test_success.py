@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import httpx
 import pytest
 
+from retirement import lms
 from retirement.connectors import Identity, Outcome, ServiceSettings, Success, a_list, an_object, nothing
 from retirement.connectors.credentials import Credentials
 from retirement.connectors.shared.realm import search
 from retirement.errors import Refused, ServiceError
 from retirement.learner import Learner
 from retirement.lms import Lms
+from retirement.lms.accounts import ENROLLMENTS_OF
+from retirement.lms.rows import UPDATE
 from retirement.wire.reply import Reply
 
 from .doubles import Script
@@ -71,7 +77,18 @@ ASKED: dict[str, Callable[[Lms, Learner], Awaitable[object]]] = {
     "reported": lambda lms, ana: lms.partner_queue.delete([ana.username]),
     "reported-one": lambda lms, ana: lms.partner_queue.delete_one(ana.username),
     "cleanup": lambda lms, ana: lms.cleanup.delete([ana.username]),
+    "addressed": lambda lms, ana: _all(lms.accounts.addressed([ana.email])),
+    "requests": lambda lms, ana: lms.requests.make([ana.username]),
+    "renaming": lambda lms, ana: lms.renaming.rename({ana.username: "x"}),
+    "renaming-in-the-forum": lambda lms, ana: lms.renaming.rename_in_forum({ana.username: "x"}),
 }
+#: What a run of the usual pipeline asks too, at each of whose requests `test_bad_answers` plays the same; or what is
+#: asked after another question only, as `Accounts.enrolled_in` says.
+ELSEWHERE = {f"PATCH {UPDATE}", f"GET {ENROLLMENTS_OF}"}
+
+
+async def _all(found: AsyncIterator[object]) -> list[object]:
+    return [each async for each in found]
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -84,6 +101,23 @@ async def test_no_question_to_the_lms_takes_another_2xx_for_an_answer(ana: Learn
     for answer in bodies:
         with pytest.raises(ServiceError):
             await ASKED[asked](Lms(Script(answer).api(), ["PENDING", "COMPLETE"]), ana)
+
+
+async def test_every_endpoint_of_the_lms_is_asked(ana: Learner) -> None:
+    """An endpoint that a module of `retirement.lms` declares is in the table above."""
+    script = Script(httpx.Response(202))
+    for ask in ASKED.values():
+        with pytest.raises(ServiceError):
+            await ask(Lms(script.api(), ["PENDING", "COMPLETE"]), ana)
+    asked = [f"{each.method} {each.url.path}" for each in script.requests]
+    modules = [import_module(each.name) for each in iter_modules(lms.__path__, f"{lms.__name__}.")]
+    declared = {request for each in modules for request in vars(each).get("ANSWERS", {})}
+    routes = {request: re.sub(r"{\w+}", "[^/]+", request) for request in declared}
+    written = [value for each in modules for name, value in vars(each).items() if name.isupper()]
+    paths = {value for value in written if isinstance(value, str) and value.startswith("/")}
+
+    assert {each for each, route in routes.items() if not any(re.fullmatch(route, one) for one in asked)} == ELSEWHERE
+    assert paths == {request.partition(" ")[2] for request in declared}, "ANSWERS of its module says what proves it"
 
 
 @pytest.mark.parametrize("answer", [httpx.Response(200), httpx.Response(202), httpx.Response(200, json={})])

@@ -1,8 +1,4 @@
-"""Faults that are armed for the next requests: delays, lost answers, foreign answers (docs/contract/sandbox.md).
-
-Beyond the format, `truncate` sends half of the body and closes the connection, and `partial` makes `retire`
-and `retire_misc` stop half-way, keep what they did, and answer 500 (contract lms.md 1.7, 5.6 point 11).
-"""
+"""Faults that are armed for the next requests: delays, lost answers, foreign answers (docs/contract/sandbox.md)."""
 
 from __future__ import annotations
 
