@@ -1,13 +1,13 @@
 """The operators' door in the configuration: where it listens, whose tokens it takes, and who may do what."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
-from retirement.config.values import Settings, Text
+from retirement.config.values import MachinePath, MachinePathOrUrl, Settings, Text
 from retirement.ledger import Action
 from retirement.wire.urls import is_loopback, problem_of
 
@@ -25,10 +25,12 @@ class DoorSettings(Settings):
     )
     host: Text = Field(default="127.0.0.1", description="Address of this machine at which the door listens.")
     port: int = Field(default=4280, ge=1, le=65_535, description="Port at which the door listens.")
-    certificate: Text | None = Field(
+    certificate: MachinePath | None = Field(
         default=None, description="File with the certificate and those above it, in PEM; none: a proxy has it."
     )
-    key: Text | None = Field(default=None, description="File with the private key of `door.certificate`, in PEM.")
+    key: MachinePath | None = Field(
+        default=None, description="File with the private key of `door.certificate`, in PEM."
+    )
     allow_insecure: Text | None = Field(
         default=None,
         description="Reason why http:// beyond this machine is permitted to the door, such as a closed network of "
@@ -91,7 +93,7 @@ class DoorSettings(Settings):
     keys_hours: float = Field(
         default=4, ge=0, le=72, description="How long known keys of a provider that is down are still taken."
     )
-    learners_keys: Text | None = Field(
+    learners_keys: MachinePathOrUrl | None = Field(
         default=None,
         description="Public keys (JWK set) of the LMS, a file or an address: with them a learner's own token of the "
         "LMS is taken for what is their own; none: no token of the LMS is.",
@@ -119,12 +121,6 @@ class DoorSettings(Settings):
     def has_keys_in_a_file(self) -> bool:
         """Whether the LMS' public keys are in a file and not at an address."""
         return self.learners_keys is not None and "://" not in self.learners_keys
-
-    def placed(self, place: Callable[[str], str]) -> Self:
-        """The same with its paths made absolute."""
-        names = ["certificate", "key", *(["learners_keys"] if self.has_keys_in_a_file else [])]
-        given = {name: path for name in names if (path := getattr(self, name)) is not None}
-        return self.model_copy(update={name: place(path) for name, path in given.items()})
 
 
 def door_problems(door: DoorSettings) -> Iterator[tuple[str, str]]:
@@ -162,9 +158,6 @@ def _problems_of_listening(door: DoorSettings) -> Iterator[tuple[str, str]]:
     if (door.certificate is None) != (door.key is None):
         there, gone = ("certificate", "key") if door.key is None else ("key", "certificate")
         yield there, f"needs door.{gone}"
-    for key in ("certificate", "key"):
-        if (path := getattr(door, key)) is not None and not path.isprintable():
-            yield key, "holds characters that no path has"
     if door.certificate is None and door.allow_insecure is None and not is_loopback(door.host):
         yield "host", f"would listen in the clear beyond this machine; {_NO_TLS}"
     for index, each in enumerate(door.trusted_proxies):

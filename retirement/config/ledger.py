@@ -2,7 +2,7 @@
 
 from pydantic import Field, SecretStr
 
-from retirement.config.values import Schema, Settings, Text
+from retirement.config.values import MachinePath, Schema, Settings, Text
 
 
 class LedgerSettings(Settings):
@@ -13,16 +13,16 @@ class LedgerSettings(Settings):
         description="Database of the ledger, `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/DATABASE`; "
         "none: a SQLite file in the folder of this installation.",
     )
-    anchor: Text | None = Field(
+    anchor: MachinePath | None = Field(
         default=None,
         description="File to which each head of the ledger's chain is added, best on storage of its own, where "
         "nothing is overwritten: a ledger that was cut short or written anew is found by it; none: no anchor.",
     )
-    key: Text | None = Field(
+    key: MachinePath | None = Field(
         default=None,
         description="File with the key of the digests; none: beside the SQLite file. Needed for PostgreSQL.",
     )
-    keys: tuple[Text, ...] = Field(
+    keys: tuple[MachinePath, ...] = Field(
         default=(),
         description="Files of keys that the ledger had before, for look-ups; those that "
         "`retirement ledger rotate-key` left beside the key are found without it.",
@@ -37,7 +37,7 @@ class LedgerSettings(Settings):
         description="Name of the site that the ledger belongs to; none: the address of the LMS. A ledger of another "
         "site is refused.",
     )
-    signing_key: Text | None = Field(
+    signing_key: MachinePath | None = Field(
         default=None,
         description="File with the Ed25519 key, in PEM, that signs the ledger's heads and certificates; it is made "
         "where it is missing; none: beside the key of the digests.",
@@ -47,7 +47,7 @@ class LedgerSettings(Settings):
         description="Command that signs instead of a file: it gets 32 bytes on standard input and answers with their "
         "Ed25519 signature, as 64 bytes, in hex or in base64. Needs `ledger.public_key`.",
     )
-    public_key: Text | None = Field(
+    public_key: MachinePath | None = Field(
         default=None, description="File with the public half of the key of `ledger.sign_command`, in PEM."
     )
     head_command: tuple[Text, ...] = Field(

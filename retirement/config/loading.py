@@ -27,7 +27,6 @@ from retirement.config.rules import Placed
 from retirement.config.sections import Check, Sections
 from retirement.config.services import Services, Telling
 from retirement.config.settings import (
-    FOLDERS,
     SCHEDULES,
     BreakerSettings,
     Configuration,
@@ -85,14 +84,6 @@ def _file_of(path: str | Path | None, environ: Mapping[str, str]) -> Path:
 def _others_can_read(file: Path) -> bool:
     mode = file.stat().st_mode
     return stat.S_ISREG(mode) and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
-
-
-def _path_problem(path: str) -> str | None:
-    return None if path.isprintable() else "holds characters that no path has"
-
-
-def _folder_problem(name: str, values: Mapping[str, Any]) -> str | None:
-    return _path_problem(values[name])
 
 
 def _channel_problem(url: str) -> str | None:
@@ -188,23 +179,10 @@ class _Loader:
         given = {name: node for name, node in self._root.items() if name in GeneralSettings.model_fields}
         checks: dict[str, Check] = {name: partial(_schedule_problem, name) for name in SCHEDULES}
         checks["timezone"] = lambda values: cron.problem_of_zone(values["timezone"])
-        for name in FOLDERS:
-            checks[name] = partial(_folder_problem, name)
         general = self._sections.read(GeneralSettings, Node(given, 1, "file"), "", checks)
-        if general is None:
-            return None
-        self._warn_of_deadlines(general)
-        placed = {name: self._placed(given) for name in FOLDERS if (given := getattr(general, name)) is not None}
-        return general.model_copy(update=placed)
-
-    @property
-    def _folder(self) -> Path:
-        """The folder of the file, at which the paths in it start."""
-        return Path(self._problems.source).absolute().parent
-
-    def _placed(self, path: str) -> str:
-        """A path of the file, absolute."""
-        return str(self._folder / Path(path).expanduser())
+        if general is not None:
+            self._warn_of_deadlines(general)
+        return general
 
     def _warn_of_deadlines(self, general: GeneralSettings) -> None:
         """A warning here, and a failure of `doctor`: a learner may still be better off late than never."""
@@ -219,14 +197,9 @@ class _Loader:
                 self._problems.warn(node.line, node.key, text.format(f" of {country}", days))
 
     def _ledger(self) -> LedgerSettings | None:
-        """Paths start at the folder of the file, wherever the program is started."""
+        """The path of a SQLite file starts at the folder of this one, as every path."""
         checks = {
             "url": lambda values: databases.problem_of(values["url"]),
-            "anchor": lambda values: _path_problem(values["anchor"]),
-            "key": lambda values: _path_problem(values["key"]),
-            "keys": lambda values: next(filter(None, map(_path_problem, values["keys"])), None),
-            "signing_key": lambda values: _path_problem(values["signing_key"]),
-            "public_key": lambda values: _path_problem(values["public_key"]),
             "head_url": lambda values: urls.problem_of(
                 values["head_url"], allow_insecure=False, remedy="post to a relay on this machine"
             ),
@@ -243,15 +216,10 @@ class _Loader:
             self._problems.add(
                 given.line, given.key, "needs ledger.url of a PostgreSQL; give each site a file of its own"
             )
-        placed: dict[str, Any] = {
-            name: self._placed(path)
-            for name in ("anchor", "key", "signing_key", "public_key")
-            if (path := getattr(ledger, name)) is not None
-        }
-        placed["keys"] = tuple(map(self._placed, ledger.keys))
-        if ledger.url is not None:
-            placed["url"] = SecretStr(databases.absolute(ledger.url.get_secret_value(), self._folder))
-        return ledger.model_copy(update=placed)
+        if ledger.url is None:
+            return ledger
+        url = SecretStr(databases.absolute(ledger.url.get_secret_value(), self._sections.folder))
+        return ledger.model_copy(update={"url": url})
 
     def _databases(self) -> DatabaseSettings | None:
         """As of the ledger: the path of a SQLite file starts at the folder of this one."""
@@ -263,11 +231,13 @@ class _Loader:
         found = self._sections.read(DatabaseSettings, self._section("databases"), "databases", checks)
         if found is None:
             return None
-        placed = {name: SecretStr(databases.absolute(url, self._folder)) for name, url in found.given().items()}
+        placed = {
+            name: SecretStr(databases.absolute(url, self._sections.folder)) for name, url in found.given().items()
+        }
         return found.model_copy(update=placed)
 
     def _partners(self) -> PartnerSettings | None:
-        section = PartnerSection(self._section("partners"), self._sections, self._problems, self._placed)
+        section = PartnerSection(self._section("partners"), self._sections, self._problems)
         return section.read(self._draft.insecure_remedy)
 
     def _archive(self) -> ArchiveSettings | None:
@@ -288,7 +258,7 @@ class _Loader:
         for key, text in door_problems(door):
             place = node.at((key,))
             self._problems.add(place.line, f"{node.key}.{key}", text)
-        return door.placed(self._placed)
+        return door
 
     def _breaker(self) -> BreakerSettings | None:
         node = self._section("breaker")

@@ -1,6 +1,6 @@
 """Reads the section `partners`: its own keys, and each sink by the settings of its kind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,15 +11,12 @@ from retirement.config.problems import Problems, close_to, shown
 from retirement.config.sections import Check, Sections
 from retirement.wire import urls
 
-#: Keys that name files or folders of this machine, by the kind of sink.
-_PATHS = {"folder": ("folder",), "mail": ("ca_file",), "drive": ("key_file",)}
-
 
 class PartnerSection:
-    """The section of one file. `placed` makes a path of the file absolute."""
+    """The section of one file."""
 
-    def __init__(self, node: Node, sections: Sections, problems: Problems, placed: Callable[[str], str]) -> None:
-        self._node, self._sections, self._problems, self._placed = node, sections, problems, placed
+    def __init__(self, node: Node, sections: Sections, problems: Problems) -> None:
+        self._node, self._sections, self._problems = node, sections, problems
 
     def read(self, insecure_remedy: str) -> PartnerSettings | None:
         """The settings; None where the problems say why not."""
@@ -58,11 +55,7 @@ class PartnerSection:
             text = f"must be one of {', '.join(KINDS)}{close_to(shown(kind.text), KINDS)}"
             self._problems.add(kind.line, kind.key, text)
             return None
-        read = self._sections.read(model, node, "partners.sinks", url_checks(insecure_remedy))
-        if read is None:
-            return None
-        paths = _PATHS.get(kind.text, ())
-        return read.model_copy(update={name: self._placed(path) for name in paths if (path := getattr(read, name))})
+        return self._sections.read(model, node, "partners.sinks", url_checks(insecure_remedy))
 
 
 def url_checks(insecure_remedy: str) -> dict[str, Check]:

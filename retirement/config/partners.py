@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, StringConstraints
 
 from retirement.config.buckets import BucketSettings
-from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Domain, Settings, Text
+from retirement.config.values import CHANNEL, MAIL_ADDRESS, Address, Domain, MachinePath, Settings, Text
 
 Age = Annotated[int, Field(ge=1, le=3650)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -30,7 +30,7 @@ class FolderSettings(SinkSettings):
     """A folder of this machine."""
 
     kind: Literal["folder"] = Field(description="`folder`: a folder of this machine.")
-    folder: Text = Field(description="Folder for the files, which name learners: close it to all others.")
+    folder: MachinePath = Field(description="Folder for the files, which name learners: close it to all others.")
 
 
 class S3Settings(BucketSettings, SinkSettings):
@@ -75,7 +75,7 @@ class MailRecipient(Settings):
     age: Text | None = Field(
         default=None, description="Public key of the partner, as `age-keygen` prints it: `age1…`; the file is for it."
     )
-    openpgp_file: Text | None = Field(
+    openpgp_file: MachinePath | None = Field(
         default=None, description="File with the OpenPGP public key of the partner, in the place of `age`."
     )
     allow_plain: Text | None = Field(
@@ -92,7 +92,7 @@ class MailSettings(SinkSettings):
     tls: Literal["starttls", "tls"] = Field(
         default="starttls", description="`starttls`: TLS after the greeting (port 587); `tls`: from the start (465)."
     )
-    ca_file: Text | None = Field(
+    ca_file: MachinePath | None = Field(
         default=None, description="File with the certificates that are trusted, in PEM; none: those of the machine."
     )
     username: Text | None = Field(default=None, description="Account on the mail server; none: no sign-in.")
@@ -108,7 +108,7 @@ class DriveSettings(SinkSettings):
 
     kind: Literal["drive"] = Field(description="`drive`: a folder of Google Drive, best on a shared drive.")
     folder: Text = Field(description="Id of the folder below which each partner has a folder of its own name.")
-    key_file: Text = Field(description="File with the key of the service account, in JSON, as Google gives it.")
+    key_file: MachinePath = Field(description="File with the key of the service account, in JSON, as Google gives it.")
     comments: bool = Field(
         default=True, description="Tell the people who have access to the partner's folder by a comment on the file."
     )

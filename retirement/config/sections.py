@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -13,7 +14,7 @@ from retirement.config.document import Node
 from retirement.config.draft import Draft
 from retirement.config.problems import Problems, close_to, nearest, shown
 from retirement.config.references import References
-from retirement.config.values import ADDRESS, BLOCK, CHANNEL, DOMAIN, MAIL_ADDRESS, SCHEMA, STATE, TEXT
+from retirement.config.values import ADDRESS, BLOCK, CHANNEL, DOMAIN, FOLDER, MAIL_ADDRESS, SCHEMA, STATE, TEXT
 
 Model = TypeVar("Model", bound=BaseModel)
 #: Told the values of a section, says what is wrong with one of them.
@@ -75,6 +76,8 @@ class Sections:
         self._draft = draft
         self._references = references
         self._problems = problems
+        #: That of the file, at which the paths in it start.
+        self.folder = Path(problems.source).absolute().parent
         self._readers: Mapping[type, Callable[[Node, set[Any]], Any]] = {
             list: self._list,
             dict: self._mapping,
@@ -99,7 +102,7 @@ class Sections:
         self._check(node, values, checks)
         resolved = {name: value for name, value in values.items() if value is not _UNRESOLVED}
         try:
-            read = model.model_validate(resolved)
+            read = model.model_validate(resolved, context={FOLDER: self.folder})
         except ValidationError as error:
             self._tell_all(error, section, values.keys() - resolved.keys())
             return None

@@ -20,6 +20,7 @@ from retirement.config.values import (
     Country,
     Days,
     Domain,
+    MachinePath,
     Settings,
     State,
     Text,
@@ -40,8 +41,6 @@ SCHEDULED = {
 }
 #: Keys whose values are cron lines.
 SCHEDULES = tuple(SCHEDULED.values())
-#: The keys of folders for files of ours that name learners.
-FOLDERS = ("partner_reports", "username_replacements")
 
 
 class LmsSettings(Settings):
@@ -263,12 +262,12 @@ class GeneralSettings(Settings):
         description="Cron line by which `serve` takes old texts out of the ledger; none: only `retirement ledger "
         "expire-texts` does.",
     )
-    partner_reports: Text | None = Field(
+    partner_reports: MachinePath | None = Field(
         default=None,
         description="Folder for the files of `partner-report`, which name learners: close it to all others; none: "
         "only the command writes them, into the folder of its `--output`.",
     )
-    username_replacements: Text | None = Field(
+    username_replacements: MachinePath | None = Field(
         default=None,
         description="Folder for the files of `replace-usernames`, which hold usernames: close it to all others; none: "
         "only the command works on files, and writes its results into the folder of its `--output`.",

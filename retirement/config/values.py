@@ -1,8 +1,18 @@
 """The values that a configuration file may give: texts by their form, and the base of every section."""
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from retirement.config.countries import country
@@ -25,6 +35,8 @@ SCHEMA = r"^[a-z_][a-z0-9_]*$"
 
 #: In the place of a number: found out by how services answer.
 AUTO: Final = "auto"
+#: What the context of a validation has the folder of the file under, a `Path`.
+FOLDER: Final = "folder"
 _SOME = TypeAdapter[int](Annotated[int, Field(ge=1, le=1_000)])
 
 
@@ -36,8 +48,23 @@ def _some_or_auto(value: Any) -> Any:
     return _SOME.validate_python(value)
 
 
+def _placed(path: str, info: ValidationInfo) -> str:
+    """A path of the file, absolute: it starts at the folder in the context of the validation, where there is one."""
+    if not path.isprintable():
+        raise PydanticCustomError("no_path", "holds characters that no path has")
+    folder = (info.context or {}).get(FOLDER)
+    return path if folder is None else str(folder / Path(path).expanduser())
+
+
+def _placed_unless_url(given: str, info: ValidationInfo) -> str:
+    return given if "://" in given else _placed(given, info)
+
+
 State = Annotated[str, StringConstraints(min_length=1, pattern=STATE)]
 Text = Annotated[str, StringConstraints(min_length=1, pattern=TEXT)]
+#: A file or folder of this machine; it is absolute once a file is loaded, wherever the program is started.
+MachinePath = Annotated[Text, AfterValidator(_placed)]
+MachinePathOrUrl = Annotated[Text, AfterValidator(_placed_unless_url)]
 Channel = Annotated[str, StringConstraints(pattern=CHANNEL, max_length=40)]
 Block = Annotated[str, StringConstraints(pattern=BLOCK)]
 Address = Annotated[str, StringConstraints(pattern=ADDRESS)]

@@ -1,12 +1,15 @@
 """What the code accepts and what `docs/configuration.md` and the pages made from the code say are the same."""
 
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from docs.generate import FOLDER, written
+from retirement import config
 from retirement.config import (
     BreakerSettings,
     ChannelSettings,
@@ -20,10 +23,12 @@ from retirement.config import (
     QueueSettings,
     RetrySettings,
     StepSettings,
+    values,
 )
 from retirement.config.buckets import ArchiveSettings
 from retirement.config.partners import KINDS as SINKS
-from retirement.config.partners import MailRecipient
+from retirement.config.partners import MailRecipient, PartnerSettings
+from retirement.config.values import Settings
 from retirement.connectors import Connector, registry
 
 from .desk import ENVIRON, Desk
@@ -43,6 +48,7 @@ SECTIONS: list[tuple[str, type[BaseModel]]] = [
     ("door.", DoorSettings),
     ("pipeline[].", StepSettings),
     ("archive.", ArchiveSettings),
+    ("partners.", PartnerSettings),
     *(("partners.sinks[].", kind) for kind in SINKS.values()),
     ("partners.sinks[].recipients.PARTNER.", MailRecipient),
 ]
@@ -52,6 +58,7 @@ KINDS = {
     "MailRecipient": "mapping of recipients",
     "], tuple[": "mapping of lists",
     "tuple[typing.Annotated[int": "list of whole numbers",
+    "FolderSettings": "list of sinks",
     "tuple": "list of texts",
     "Literal['auto']": "whole number or text",
     "dict": "mapping of whole numbers",
@@ -69,7 +76,8 @@ KINDS = {
 
 def row(prefix: str, name: str, field: FieldInfo) -> str:
     """One line of the table of keys."""
-    kind = next(word for part, word in KINDS.items() if part in str(field.annotation))
+    kind = next((word for part, word in KINDS.items() if part in str(field.annotation)), "")
+    assert kind, f"{prefix}{name}: what does the page call {field.annotation}? Put it into KINDS"
     value = field.get_default(call_default_factory=True)
     default = (
         "none"
@@ -87,6 +95,24 @@ def test_every_setting_is_documented(prefix: str, model: type[BaseModel]) -> Non
     for name, field in model.model_fields.items():
         assert field.description
         assert row(prefix, name, field) in DOCUMENT
+
+
+def test_every_section_is_in_the_list() -> None:
+    """A new class of settings is found by itself."""
+    modules = [import_module(each.name) for each in iter_modules(config.__path__, f"{config.__name__}.")]
+    written = {kind for each in modules for kind in vars(each).values() if isinstance(kind, type)}
+    sections = {kind for kind in written if issubclass(kind, Settings) and not kind.__subclasses__()}
+
+    assert sections == {model for _, model in SECTIONS}
+
+
+@pytest.mark.parametrize(("prefix", "model"), SECTIONS)
+def test_every_path_of_this_machine_starts_at_the_folder_of_the_file(prefix: str, model: type[BaseModel]) -> None:
+    """By its type, wherever the program is started; what it is, its description says."""
+    for name, field in model.model_fields.items():
+        is_one = str(field.description).startswith(("File ", "Files ", "Folder for "))
+        placed = AfterValidator(values._placed)
+        assert not is_one or str(placed) in str(field.rebuild_annotation()), f"{prefix}{name}: make it a MachinePath"
 
 
 @pytest.mark.parametrize("connector", registry().values())

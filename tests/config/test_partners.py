@@ -22,7 +22,7 @@ def test_without_the_section_there_is_a_folder_only(desk: Desk) -> None:
 
 def test_the_files_of_a_mail_sink_start_at_the_folder_too(desk: Desk) -> None:
     """Recipients are by partner."""
-    recipients = "{Partner One: {to: [dpo@one.example], age: age1x}}"
+    recipients = "{Partner One: {to: [dpo@one.example], age: age1x}, Two: {to: [b@x.example], openpgp_file: two.asc}}"
     mail = f"name: mail, kind: mail, host: m.example, ca_file: ca.pem, sender: r@x.example, recipients: {recipients}"
 
     found = desk.load(OWN + f"partners: {{sinks: [{{{mail}}}]}}\n")
@@ -30,6 +30,7 @@ def test_the_files_of_a_mail_sink_start_at_the_folder_too(desk: Desk) -> None:
     (sink,) = found.partners.sinks
     assert isinstance(sink, MailSettings)
     assert sink.ca_file == str(desk.folder / "ca.pem")
+    assert sink.recipients["Two"].openpgp_file == str(desk.folder / "two.asc")
     assert (sink.port, sink.recipients["Partner One"].to) == (587, ("dpo@one.example",))
     desk.path.write_text(as_own_dialect(found))
     assert load(desk.path, environ=ENVIRON).partners == found.partners

@@ -1,16 +1,28 @@
 """A configuration shown and converted: the same meaning, and never a secret."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from pydantic import Field, SecretStr
 
 from retirement.config import Configuration, as_own_dialect, describe, load
+from retirement.config.dialects.own import KEYS
+from retirement.config.settings import GeneralSettings
 from retirement.connectors import Connector, Identity, Outcome, ServiceSettings, operation, registry
 from retirement.learner import Learner
 
 from .desk import ANSIBLE, ENROLLMENTS, ENVIRON, LMS, OWN, SECRET, TUBULAR, Desk, pipeline
+
+EVERY_SECTION = """ledger: {text_days: 400}
+databases: {lms: mysql://reader:x@lms.example.com/edxapp}
+notifications: [{name: oncall, block: slack-webhook/oncall}]
+partners: {platform: campus}
+door: {url: https://door.example.com, issuer: https://sso.example.com, client_id: door, administrators: [ada]}
+archive: {bucket: names, expire_days: 365}
+"""
 
 
 class Postbox(Connector):
@@ -59,6 +71,17 @@ def test_a_description_is_plain_data_in_our_own_dialect(desk: Desk) -> None:
         *("services", "pipeline"),
     ]
     assert shown == yaml.safe_load(yaml.safe_dump(shown))
+
+
+def test_every_key_of_the_top_level_is_written(desk: Desk) -> None:
+    """Also one that usually has no value: `config import` would lose it."""
+    found = desk.load(OWN + EVERY_SECTION)
+    unset = {name: getattr(found, name) for name in GeneralSettings.model_fields}
+    given: dict[str, Any] = {name: "x" for name, value in unset.items() if value is None}
+
+    shown = describe(replace(found, **given, deadline_days_by_country={"NO": 20}))
+
+    assert set(KEYS) - set(shown) == set()
 
 
 @pytest.mark.parametrize("text", [OWN, TUBULAR, ANSIBLE + "RETIREMENT_SERVICE_ENABLE_CRON_JOB: true\n"])

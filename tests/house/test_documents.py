@@ -3,14 +3,15 @@
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from pydantic import BaseModel
 
 from docs import generate
-from retirement.config import buckets, settings
-from retirement.config import partners as of_partners
+from retirement import config
 from retirement.connectors import registry
 from retirement.errors import Ending, ExitCode, RetirementError
 
@@ -44,7 +45,7 @@ def test_every_command_is_met_in_the_prose() -> None:
 
 def _settings() -> Iterator[tuple[str, type[BaseModel]]]:
     """Found and not listed, so that a new class of settings cannot be forgotten."""
-    for module in (settings, of_partners, buckets):
+    for module in [import_module(each.name) for each in iter_modules(config.__path__, f"{config.__name__}.")]:
         for name, kind in vars(module).items():
             if isinstance(kind, type) and issubclass(kind, BaseModel) and kind.__module__ == module.__name__:
                 yield name, kind
