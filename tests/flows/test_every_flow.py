@@ -1,11 +1,8 @@
 """What holds for each flow that there is, whatever it does: a new one is covered without a new test."""
 
 import asyncio
-import importlib
 import inspect
 import json
-import pkgutil
-import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,18 +13,15 @@ from typing import Any
 import pytest
 from prefect import Flow
 
-from retirement import flows
-from retirement.flows.deployments import OFFERS
 from retirement.ledger import opened
 from tests import patient
 from tests.flows.conftest import Command, Platform, forked, sandbox
 from tests.flows.conftest import Flow as Run
+from tests.flows.every import FLOWS
 from tests.forks import ForkServer
 from tests.patient import until
 
 pytestmark = pytest.mark.dear(seconds=120)
-
-SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
 
 #: Runs a flow as a worker does, then logs an address where Prefect's API log and the terminal would show it.
 RUN = """
@@ -44,20 +38,6 @@ async def main(module, name, parameters, config):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-
-
-def every_flow() -> dict[str, Flow[Any, Any]]:
-    """The flows of the package by module and name."""
-    found = {}
-    for each in pkgutil.iter_modules(flows.__path__, f"{flows.__name__}."):
-        module = importlib.import_module(each.name)
-        for name, value in vars(module).items():
-            if isinstance(value, Flow) and value.fn.__module__ == each.name and not name.startswith("_"):
-                found[f"{each.name}:{name}"] = value
-    return found
-
-
-FLOWS = every_flow()
 
 
 @dataclass(frozen=True)
@@ -178,23 +158,3 @@ def test_what_was_stopped_is_finished_by_the_next_run(place: Place, retirement: 
     """Each flow has been stopped once by now."""
     assert retirement("retire-queue", "--cool-off-days", "0", "--config", place.platform.config).code == 0
     assert set(place.platform.states().values()) <= {"COMPLETE"}
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_a_flow_is_on_offer_and_its_form_says_what_each_field_is(name: str) -> None:
-    """Prefect shows the name of a parameter as its title, and the description below it."""
-    flow = FLOWS[name]
-
-    assert flow in [offer.flow for offer in OFFERS]
-    assert flow.description
-    for field in flow.parameters.properties.values():
-        assert field["description"].endswith(".")
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_no_flow_judges_an_error_itself(path: Path) -> None:
-    """The states of errors stand once, and each flow goes through the door where they do."""
-    text = path.read_text(encoding="utf-8")
-
-    assert not re.search(r"except .*(RetirementError|Interrupted|GuardStopped|BusyElsewhere|Defect)", text)
-    assert text.count("\n@door(") == text.count("return await ending(")
