@@ -35,11 +35,12 @@ def test_every_file_that_a_document_names_exists(path: Path) -> None:
     assert missing == set()
 
 
+TABLE = PAGE.read_text(encoding="utf-8").partition("Where do I put")[2]
+
+
 def test_the_page_answers_where_new_things_go() -> None:
     """The eight questions that a newcomer asks."""
-    rows = re.findall(
-        r"^\| ([\w ]+) \| .*`", PAGE.read_text(encoding="utf-8").partition("Where do I put")[2], flags=re.MULTILINE
-    )
+    rows = re.findall(r"^\| ([\w ]+) \| .*`", TABLE, flags=re.MULTILINE)
 
     assert set(rows) >= {
         "connector",
@@ -51,3 +52,18 @@ def test_the_page_answers_where_new_things_go() -> None:
         "setting",
         "fault of the sandbox",
     }
+
+
+def test_every_name_of_a_row_stands_in_a_file_of_it() -> None:
+    """A register that was renamed, or moved to another file, is not looked for in vain."""
+    for row in re.findall(r"^\|.*`.*$", TABLE, flags=re.MULTILINE):
+        named = set(re.findall(r"`(\w+)`", row)) - {PLACEHOLDER}
+        text = "".join(_text(ROOT / path) for path in re.findall(r"`([\w./-]+[./][\w./-]+)`", row))
+        assert {name for name in named if not re.search(rf"\b{name}\b", text)} == set(), row
+
+
+def _text(path: Path) -> str:
+    """A file, or every module of a folder; of a file that is not there yet those beside it."""
+    folder = path.parent if PLACEHOLDER in path.name else path
+    files = sorted(folder.glob("*.py")) if folder.is_dir() else [path] if path.is_file() else []
+    return "".join(each.read_text(encoding="utf-8") for each in files)
