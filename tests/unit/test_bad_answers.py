@@ -6,7 +6,7 @@ Each combination is one learner of their own, so that one simulated platform ser
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from retirement.errors import Ending, RetirementError
 from retirement.ledger import LedgerLocation, opened
 from retirement.lms import Listing
 from retirement.pipeline import COMPLETE, ERRORED
+from retirement.sandbox.world.faults import Fault
 from retirement.site import Site
 from tests.ledgers import place_file
 
@@ -224,6 +225,13 @@ def _assert_gone(world: World, believers: set[str]) -> None:
     lies = [place for name in believers for place in world.sandbox.residue(name)]
     assert [place for place in world.sandbox.residue() if place not in lies] == []
     assert bool(lies) == bool(believers), "believe them no more"
+
+
+def test_every_fault_of_the_sandbox_is_played() -> None:
+    """All that a fault can do, but to come late, which costs time and no answer."""
+    played = {name for kind in KINDS for name in kind.fault}
+
+    assert {each.name for each in fields(Fault)} - played == {"service", "path", "method", "times", "delay_s"}
 
 
 @pytest.mark.sweep
