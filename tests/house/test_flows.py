@@ -7,7 +7,10 @@ import pytest
 
 from retirement import flows
 from retirement.flows.deployments import OFFERS
+from retirement.flows.kit import names
 from tests.flows.every import FLOWS
+
+from .source import ROOT
 
 SOURCES = sorted(Path(str(flows.__file__)).parent.glob("*.py"))
 
@@ -21,6 +24,19 @@ def test_a_flow_is_on_offer_and_its_form_says_what_each_field_is(name: str) -> N
     assert flow.description
     for field in flow.parameters.properties.values():
         assert field["description"].endswith("."), "its type is in retirement/flows/kit/parameters.py"
+
+
+def test_every_flow_has_its_name_where_dead_runs_and_the_door_look_for_it() -> None:
+    """A run of another is left as it is when its process dies, and no permission is enough to answer its form."""
+    assert {flow.name for flow in FLOWS.values()} == {*names.FLOWS, *names.JOBS}
+
+
+def test_the_operator_reads_of_every_deployment() -> None:
+    """In the table of the guide, in a row of its own."""
+    table = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8").partition("| deployment |")[2]
+
+    rows = re.findall(r"^\| `([\w-]+)` \|", table.partition("\n\n")[0], flags=re.MULTILINE)
+    assert sorted(rows) == sorted(offer.name for offer in OFFERS)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
