@@ -17,6 +17,7 @@ import pytest
 from retirement.sandbox import Sandbox, serving
 from retirement.sandbox.world.faults import Fault
 from retirement.sandbox.world.identity import CLIENTS
+from retirement.sandbox.world.settings import Settings
 from retirement.sandbox.world.tokens import access_token
 from tests.patient import PATIENCE
 
@@ -54,6 +55,13 @@ def test_every_field_of_a_fault_is_in_the_contract() -> None:
     (told,) = re.findall(r"^A fault: .*?\n\n", CONTRACT.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
     assert {each.name for each in fields(Fault)} - set(re.findall(r"`(\w+)`", told)) == set()
+
+
+def test_every_setting_of_a_seed_is_in_the_contract() -> None:
+    """In its table, by which others write seeds."""
+    told = re.findall(r"^\| settings\.(\w+) \|", CONTRACT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+    assert sorted(told) == sorted(each.name for each in fields(Settings))
 
 
 def _retired(sandbox: Sandbox) -> bool:
