@@ -18,6 +18,7 @@ import yaml
 
 from retirement.sandbox import Sandbox, serving
 from retirement.sandbox.pipelines import PIPELINES, configuration
+from tests import routes
 from tests.chaos.doors import Door, Watch
 from tests.patient import PATIENCE
 
@@ -28,14 +29,7 @@ LEFT_OUT = "RETIRING_PROCTORING"
 SHAPES = {"line": "default", "dag": "dag"}
 #: Where the request of each step arrives: service and path.
 ROUTES = {
-    "RETIRING_ENROLLMENTS": ("lms", "/api/enrollment/v1/unenroll/"),
-    "RETIRING_FORUMS": ("lms", "/api/discussion/v1/accounts/retire_forum/"),
-    "RETIRING_NOTES": ("lms", "/api/edxnotes/v1/retire_user/"),
-    "ADDING_TO_PARTNER_QUEUE": ("lms", "/api/user/v1/accounts/retirement_partner_report/"),
-    "RETIRING_CREDENTIALS": ("credentials", "/api/v2/replace_usernames/"),
-    "RETIRING_LICENSES": ("license_manager", "/api/v1/retire_user"),
-    "RETIRING_LMS_MISC": ("lms", "/api/user/v1/accounts/retire_misc/"),
-    "RETIRING_LMS": ("lms", "/api/user/v1/accounts/retire/"),
+    step["start"]: routes.ROUTES[step["operation"]][1:] for step in PIPELINES["default"] if step["start"] != LEFT_OUT
 }
 _STEP_AT = {place: name for name, place in ROUTES.items()}
 #: Answers after which a step counts as done; 404 where the service has nothing of the learner.

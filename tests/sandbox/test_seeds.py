@@ -7,19 +7,11 @@ from typing import Any
 import pytest
 
 from retirement.sandbox import pipelines, seeds
+from tests.routes import ROUTES
 
 from .world import ACCOUNTS, World
 
 pytestmark = pytest.mark.anyio
-
-LMS_CALLS = {
-    "retirement_unenroll": ("POST", "/api/enrollment/v1/unenroll/"),
-    "retirement_retire_forum": ("POST", "/api/discussion/v1/accounts/retire_forum/"),
-    "retirement_retire_notes": ("POST", "/api/edxnotes/v1/retire_user/"),
-    "retirement_partner_queue": ("PUT", f"{ACCOUNTS}/retirement_partner_report/"),
-    "retirement_lms_retire_misc": ("POST", f"{ACCOUNTS}/retire_misc/"),
-    "retirement_lms_retire": ("POST", f"{ACCOUNTS}/retire/"),
-}
 
 
 async def _run_step(world: World, operation: str, learner: dict[str, Any]) -> None:
@@ -33,7 +25,8 @@ async def _run_step(world: World, operation: str, learner: dict[str, Any]) -> No
     elif operation == "retirement_retire_proctoring_data":
         answer = await world.call("POST", f"/api/edx_proctoring/v1/retire_user/{user_id}/")
     else:
-        answer = await world.call(*LMS_CALLS[operation], json={"username": name})
+        method, app, path = ROUTES[operation]
+        answer = await world.call(method, path, service=app, json={"username": name})
     absent = answer.status_code == 404 and not answer.content
     assert answer.is_success or absent, (operation, answer.status_code, answer.text)
 

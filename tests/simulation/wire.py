@@ -13,6 +13,7 @@ import httpx
 
 from retirement.pipeline import COMPLETE, Pipeline
 from retirement.sandbox.wire import Answer, Request, as_json
+from tests.routes import ROUTES
 
 from .realm import Realm, Standing
 from .virtual import LIFE, Life, VirtualLoop, spawn
@@ -240,21 +241,14 @@ class Wire:
         return next((step.name for step in self.pipeline if (app, route) in CALLS[step.operation]), None)
 
 
-_ACCOUNTS = "/api/user/v1/accounts"
 #: Where the calls of each operation go, as service and route of the sandbox.
 CALLS: dict[str, tuple[tuple[str, str], ...]] = {
+    **{operation: ((app, path),) for operation, (_, app, path) in ROUTES.items()},
     "retirement_unenroll": (
         ("lms", "/api/enrollment/v1/unenroll/"),
         ("lms", "/api/enrollment/v2/enrollment/unenroll/"),
     ),
-    "retirement_retire_forum": (("lms", "/api/discussion/v1/accounts/retire_forum/"),),
-    "retirement_retire_notes": (("lms", _NOTES),),
-    "retirement_retire_proctoring_data": (("lms", "/api/edx_proctoring/v1/retire_user/{user_id}/"),),
-    "retirement_partner_queue": (("lms", f"{_ACCOUNTS}/retirement_partner_report/"),),
-    "retirement_lms_retire_misc": (("lms", f"{_ACCOUNTS}/retire_misc/"),),
-    "retirement_lms_retire": (("lms", f"{_ACCOUNTS}/retire/"),),
     "retirement_retire_mailings": (),
-    "replace_usernames": (("credentials", "/api/v2/replace_usernames/"),),
     "retire_learner": (("license_manager", "/api/v1/retire_user{rest}"),),
 }
 

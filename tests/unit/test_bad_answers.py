@@ -20,6 +20,7 @@ from retirement.pipeline import COMPLETE, ERRORED
 from retirement.sandbox.world.faults import Fault
 from retirement.site import Site
 from tests.ledgers import place_file
+from tests.routes import ROUTES, part_of
 
 from .batches import retire
 from .doubles import AtOnce, Calendar, Forward, World, holder, shipped
@@ -104,26 +105,21 @@ KINDS = [
 ]
 LASTING = [kind for kind in KINDS if kind.name in ("drop-before", "drop-after", "503-html", "403-json", "409-json")]
 
-_ACCOUNTS = "/api/user/v1/accounts"
 MOVES = 2 * len(LINE) + 1
 ENDPOINTS = [
     Endpoint("token", "POST", "/oauth2/access_token"),
     Endpoint("queue", "GET", "/retirement_queue/"),
     Endpoint("status", "GET", "/retirement_status/"),
     *(Endpoint(f"move-{at}", "PATCH", "/update_retirement_status/", at=at) for at in (1, 2, MOVES - 1, MOVES)),
-    Endpoint("enrollments", "POST", "/unenroll/"),
-    Endpoint("forum", "POST", "/retire_forum/"),
-    Endpoint("notes", "POST", "/edxnotes/"),
-    Endpoint("proctoring", "POST", "/edx_proctoring/"),
-    Endpoint("partners", "PUT", f"{_ACCOUNTS}/retirement_partner_report/"),
-    Endpoint("credentials", "POST", "/replace_usernames/", "credentials"),
-    Endpoint("licenses", "POST", "/retire_user", "license_manager"),
-    Endpoint("misc", "POST", f"{_ACCOUNTS}/retire_misc/"),
-    Endpoint("account", "POST", f"{_ACCOUNTS}/retire/"),
+    *(Endpoint(name, method, part_of(name), app) for name, (method, app, _) in ROUTES.items()),
 ]
 #: Answers by which the contract has a service say that it holds nothing (lms.md 4.16, services.md A4); a lie is
 #: believed. The row that the LMS denies is gone for this run only.
-BELIEVED = {("forum", "404-empty"), ("licenses", "404-empty"), ("licenses", "404-json")}
+BELIEVED = {
+    ("retirement_retire_forum", "404-empty"),
+    ("retire_learner", "404-empty"),
+    ("retire_learner", "404-json"),
+}
 
 
 @dataclass

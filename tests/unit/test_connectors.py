@@ -12,6 +12,7 @@ from retirement.connectors.openedx import FORUM_COLLISION, Forum
 from retirement.errors import Misconfigured, Refused, Rescinded, RetirementError, StateConflict, Transient
 from retirement.learner import Learner
 from retirement.site import Site
+from tests.routes import ROUTES, part_of
 
 from .doubles import CONNECTORS, PERSONAL, USERNAME, World, holder, names_nobody, row, shipped
 
@@ -21,14 +22,8 @@ PIPELINE = shipped("default")
 #: Any working state will do: the LMS does not check that it fits the call (contract, section 2.7).
 WORKING, WAITING = "RETIRING_NOTES", "NOTES_COMPLETE"
 OPERATIONS = {
-    "retirement_unenroll": "/unenroll/",
-    "retirement_retire_forum": "/retire_forum/",
-    "retirement_retire_notes": "/edxnotes/v1/retire_user/",
-    "retirement_lms_retire_misc": "/accounts/retire_misc/",
-    "retirement_lms_retire": "/accounts/retire/",
-    "retirement_partner_queue": "/retirement_partner_report/",
-    "retirement_retire_proctoring_data": "/edx_proctoring/v1/retire_user/",
-    "retirement_retire_proctoring_backend_data": "/retire_backend_user/",
+    **{name: part_of(name) for name, (_, app, _) in ROUTES.items() if app == "lms"},
+    "retirement_retire_proctoring_backend_data": "/edx_proctoring/v1/retire_backend_user/",
 }
 GUARDED = [name for name in OPERATIONS if "proctoring" not in name]
 

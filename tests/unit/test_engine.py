@@ -16,6 +16,7 @@ from retirement.reports import exit_code
 from retirement.retire.engine import Perform
 from retirement.retire.learner_run import LearnerRun
 from tests.patient import PATIENCE
+from tests.routes import ROUTES
 
 from .batches import retire
 from .doubles import USERNAME, Forward, World, holder, shipped
@@ -23,17 +24,9 @@ from .doubles import USERNAME, Forward, World, holder, shipped
 pytestmark = pytest.mark.anyio
 
 LINE, DAG = shipped("default"), shipped("dag")
-CALLS = {
-    "RETIRING_ENROLLMENTS": ("POST", "/api/enrollment/v1/unenroll/"),
-    "RETIRING_FORUMS": ("POST", "/api/discussion/v1/accounts/retire_forum/"),
-    "RETIRING_NOTES": ("POST", "/api/edxnotes/v1/retire_user/"),
-    "RETIRING_PROCTORING": ("POST", "/api/edx_proctoring/v1/retire_user/101/"),
-    "ADDING_TO_PARTNER_QUEUE": ("PUT", "/api/user/v1/accounts/retirement_partner_report/"),
-    "RETIRING_CREDENTIALS": ("POST", "/api/v2/replace_usernames/"),
-    "RETIRING_LICENSES": ("POST", "/api/v1/retire_user"),
-    "RETIRING_LMS_MISC": ("POST", "/api/user/v1/accounts/retire_misc/"),
-    "RETIRING_LMS": ("POST", "/api/user/v1/accounts/retire/"),
-}
+#: The first learner of a sandbox.
+FIRST = 101
+CALLS = {step.name: (ROUTES[step.operation][0], ROUTES[step.operation][2].format(user_id=FIRST)) for step in LINE}
 
 
 def recording(world: World) -> list[Any]:
