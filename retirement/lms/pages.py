@@ -83,23 +83,26 @@ async def pages(api: Api, states: Sequence[str], cool_off_days: int, most: int =
                 count.done += len(page.learners)
                 yield page
                 continue
-            async for each in _by_days(api, state, page.learners, before, most):
+            begin = min((_day(each.requested_at) for each in page.learners), default=_day(before))
+            del page  # a long list holds one piece at a time
+            async for each in _by_days(api, state, begin, before, most):
                 count.done += len(each.learners)
                 yield each
+                del each
 
 
-async def _by_days(
-    api: Api, state: str, oldest: Sequence[Learner], before: datetime, most: int
-) -> AsyncGenerator[Listing, None]:
-    """The rows of one state whose request is older than `before`; `oldest` are the first of them."""
-    last = before.astimezone(UTC).date()
-    begin = min((each.requested_at.astimezone(UTC).date() for each in oldest), default=last)
-    # What is older than the oldest rows would be a surprise, so one question is enough for it.
+async def _by_days(api: Api, state: str, begin: date, before: datetime, most: int) -> AsyncGenerator[Listing, None]:
+    """The rows of one state whose request is older than `before`; the oldest of them are of the day `begin`."""
+    # What is older than that would be a surprise, so one question is enough for it.
     if begin > FIRST_DAY:
         async for each in by_days(api, state, FIRST_DAY, begin - DAY, days=(begin - FIRST_DAY).days):
             yield each
-    async for each in by_days(api, state, begin, last, days=1, most=most):
+    async for each in by_days(api, state, begin, _day(before), days=1, most=most):
         yield Listing([row for row in each.learners if row.requested_at < before], each.unreadable)
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
 
 
 async def by_days(
@@ -118,9 +121,10 @@ async def by_days(
                 raise
             days = ((end - first).days + 1) // 2
             continue
-        yield listing
-        first = end + DAY
         rows = len(listing.learners)
+        yield listing
+        del listing
+        first = end + DAY
         if rows > most:
             days = max(days // 2, 1)
         elif rows < most // 4:
