@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from retirement.learner import Learner, UnreadableRow
 from retirement.wire.elements import Keep
@@ -21,10 +22,46 @@ class Listing:
 
     learners: list[Learner]
     unreadable: Unreadable = ()
+    left: int = 0  #: further learners of the answer, who were not wanted
+    oldest: datetime | None = None  #: when the first of all of them asked, as far as that was noted
 
-    def is_full(self, most: int) -> bool:
-        """Whether an answer of so many rows at most may have left some out."""
-        return len(self.learners) + len(self.unreadable) >= most
+    @property
+    def rows(self) -> int:
+        """How many rows the answer had."""
+        return len(self.learners) + len(self.unreadable) + self.left
+
+
+#: Whether a learner of a long list is to be kept.
+Wanted = Callable[[Learner], bool]
+
+
+class Kept:
+    """The wanted learners of one answer, each read as it comes in: what the LMS says of a row takes thrice as much."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._begin()
+
+    def _begin(self) -> None:
+        self._learners: list[Learner] = []
+        self._left = 0
+        self._oldest: datetime | None = None
+
+    def begin(self) -> Take:
+        """What takes the learners of the next try of the request."""
+        self._begin()
+        return self._take
+
+    def _take(self, learner: Learner) -> None:
+        self._oldest = min(self._oldest or learner.requested_at, learner.requested_at)
+        if self._wanted(learner):
+            self._learners.append(learner)
+        else:
+            self._left += 1
+
+    def listing(self, unreadable: Unreadable) -> Listing:
+        """What was kept of the answer."""
+        return Listing(self._learners, unreadable, self._left, self._oldest)
 
 
 class Reading:

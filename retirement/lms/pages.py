@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from retirement.errors import Transient
 from retirement.learner import Learner
-from retirement.lms.listing import Begin, Listing, Reading, Take, Unreadable
+from retirement.lms.listing import Begin, Kept, Listing, Reading, Unreadable, Wanted
 from retirement.process import counted
 from retirement.wire.api import Api
 from retirement.wire.patience import Patience
@@ -20,8 +20,6 @@ QUEUE = "/api/user/v1/accounts/retirement_queue/"
 BY_DATE = "/api/user/v1/accounts/retirements_by_status_and_date/"
 #: Rows of one answer at most, where the LMS lets us say so: it looks every row of an answer up one by one.
 MOST = 5_000
-#: The same where a list is only looked through, by a job whose memory is not to grow with the list.
-FEW = 1_000
 #: No Open edX release before this day could retire a learner.
 FIRST_DAY = date(2018, 1, 1)
 DAY = timedelta(days=1)
@@ -29,22 +27,29 @@ DAY = timedelta(days=1)
 MONTH = 31
 
 
-async def queue(api: Api, states: Sequence[str], cool_off_days: int, limit: int) -> tuple[Listing, datetime]:
+def everyone(_learner: Learner) -> bool:
+    """Wants every learner of a list."""
+    return True
+
+
+async def queue(
+    api: Api, states: Sequence[str], cool_off_days: int, limit: int, wanted: Wanted = everyone
+) -> tuple[Listing, datetime]:
     """The first rows in these states whose request is older than the cool-off, oldest row first; the time at the LMS.
 
     The time is ours where a proxy takes that of the LMS away.
     """
     params = [("cool_off_days", str(cool_off_days)), *(("states", state) for state in states), ("limit", str(limit))]
-    rows = _Kept()
-    reading = Reading("the queue", rows.begin)
+    kept = Kept(wanted)
+    reading = Reading("the queue", kept.begin)
     reply = await api.get(QUEUE, params=params, patience=Patience.LISTING, each=reading)
-    return Listing(rows.learners, reading.unreadable), moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
+    return kept.listing(reading.unreadable), moment_of(reply.headers.get("date", "")) or datetime.now(UTC)
 
 
-async def by_date(api: Api, state: str, start: date, end: date) -> Listing:
+async def by_date(api: Api, state: str, start: date, end: date, wanted: Wanted = everyone) -> Listing:
     """Learners in one state whose request was made between two UTC days, both included."""
-    rows = _Kept()
-    return Listing(rows.learners, await each_by_date(api, state, start, end, rows.begin))
+    kept = Kept(wanted)
+    return kept.listing(await each_by_date(api, state, start, end, kept.begin))
 
 
 async def each_by_date(api: Api, state: str, start: date, end: date, begin: Begin) -> Unreadable:
@@ -55,50 +60,48 @@ async def each_by_date(api: Api, state: str, start: date, end: date, begin: Begi
     return reading.unreadable
 
 
-class _Kept:
-    """The rows of one answer, each read as it comes in: what the LMS says of a row takes three times what is kept."""
-
-    def __init__(self) -> None:
-        self.learners: list[Learner] = []
-
-    def begin(self) -> Take:
-        self.learners.clear()
-        return self.learners.append
-
-
-async def pages(api: Api, states: Sequence[str], cool_off_days: int, most: int = MOST) -> AsyncGenerator[Listing, None]:
+async def pages(
+    api: Api, states: Sequence[str], cool_off_days: int, most: int = MOST, wanted: Wanted = everyone
+) -> AsyncGenerator[Listing, None]:
     """Every learner in these states whose request is older than the cool-off: one listing, or several of a long list.
 
     A row that moves while a long list comes in may be in two of them, or in none. Raises `ServiceError`.
     """
-    page, now = await queue(api, states, cool_off_days, most)
-    if not page.is_full(most):
+    page, now = await queue(api, states, cool_off_days, most, wanted)
+    if page.rows < most:
         yield page
         return
     before = now - cool_off_days * DAY
     with counted("rows that the LMS has listed") as count:
         for state in states:
-            page, _ = await queue(api, [state], cool_off_days, most) if len(states) > 1 else (page, now)
-            if not page.is_full(most):
-                count.done += len(page.learners)
+            page, _ = await queue(api, [state], cool_off_days, most, wanted) if len(states) > 1 else (page, now)
+            if page.rows < most:
+                count.done += page.rows
                 yield page
                 continue
-            begin = min((_day(each.requested_at) for each in page.learners), default=_day(before))
-            del page  # a long list holds one piece at a time
-            async for each in _by_days(api, state, begin, before, most):
-                count.done += len(each.learners)
+            begin = _day(page.oldest or before)
+            del page  # of a long list one piece at a time is held
+            async for each in _by_days(api, state, begin, before, most, wanted):
+                count.done += each.rows
                 yield each
                 del each
 
 
-async def _by_days(api: Api, state: str, begin: date, before: datetime, most: int) -> AsyncGenerator[Listing, None]:
+async def _by_days(
+    api: Api, state: str, begin: date, before: datetime, most: int, wanted: Wanted
+) -> AsyncGenerator[Listing, None]:
     """The rows of one state whose request is older than `before`; the oldest of them are of the day `begin`."""
     # What is older than that would be a surprise, so one question is enough for it.
     if begin > FIRST_DAY:
-        async for each in by_days(api, state, FIRST_DAY, begin - DAY, days=(begin - FIRST_DAY).days):
+        days = (begin - FIRST_DAY).days
+        async for each in by_days(api, state, FIRST_DAY, begin - DAY, days=days, wanted=wanted):
             yield each
-    async for each in by_days(api, state, begin, _day(before), days=1, most=most):
-        yield Listing([row for row in each.learners if row.requested_at < before], each.unreadable)
+
+    def is_due(row: Learner) -> bool:
+        return row.requested_at < before and wanted(row)
+
+    async for each in by_days(api, state, begin, _day(before), days=1, most=most, wanted=is_due):
+        yield each
 
 
 def _day(moment: datetime) -> date:
@@ -106,7 +109,7 @@ def _day(moment: datetime) -> date:
 
 
 async def by_days(
-    api: Api, state: str, first: date, last: date, *, days: int = MONTH, most: int = MOST
+    api: Api, state: str, first: date, last: date, *, days: int = MONTH, most: int = MOST, wanted: Wanted = everyone
 ) -> AsyncGenerator[Listing, None]:
     """What `by_date` lists, span by span: the first one of so many days, and the next as long as the answers suggest.
 
@@ -115,13 +118,13 @@ async def by_days(
     while first <= last:
         end = min(first + (days - 1) * DAY, last)
         try:
-            listing = await by_date(api, state, first, end)
+            listing = await by_date(api, state, first, end, wanted)
         except Transient as error:
             if first == end or not error.in_doubt:
                 raise
             days = ((end - first).days + 1) // 2
             continue
-        rows = len(listing.learners)
+        rows = listing.rows
         yield listing
         del listing
         first = end + DAY

@@ -23,7 +23,7 @@ from retirement.errors import (
 from retirement.learner import Learner, UnreadableRow
 from retirement.lms import pages
 from retirement.lms.listing import Begin, Listing, Take, Unreadable
-from retirement.lms.pages import BY_DATE, FEW, MOST, QUEUE
+from retirement.lms.pages import BY_DATE, MOST, QUEUE
 from retirement.pipeline import DEAD_ENDS, ERRORED, PENDING
 from retirement.wire.api import Api
 from retirement.wire.meanings import Meaning, meanings
@@ -95,24 +95,21 @@ class Rows:
         ends, which hold every learner ever retired, only when it has to. `also` are more states of the LMS.
         """
         found: dict[int, Learner] = {}
-        await self._find(user_ids, lambda each: found.update({each.user_id: each}), also, self._most)
+        await self.find_each(user_ids, lambda each: found.update({each.user_id: each}), also=also)
         return found
 
-    async def find_each(self, user_ids: Collection[int], take: Take) -> set[int]:
+    async def find_each(self, user_ids: Collection[int], take: Take, *, also: Collection[str] = ()) -> set[int]:
         """The same, for as many learners as there are: gives each to `take`, maybe twice, and returns whom it found."""
-        return await self._find(user_ids, take, (), min(self._most, FEW))
-
-    async def _find(self, user_ids: Collection[int], take: Take, also: Collection[str], most: int) -> set[int]:
         found: set[int] = set()
         alive = dict.fromkeys([*self._alive, *also])
         for states in (alive, DEAD_ENDS):
             if len(found) < len(user_ids):
-                async with aclosing(pages.pages(self._api, list(states), 0, most)) as listings:
-                    async for page in listings:
+                listed = pages.pages(self._api, list(states), 0, self._most, lambda each: each.user_id in user_ids)
+                async with aclosing(listed):
+                    async for page in listed:
                         for each in page.learners:
-                            if each.user_id in user_ids:
-                                found.add(each.user_id)
-                                take(each)
+                            found.add(each.user_id)
+                            take(each)
         return found
 
     async def status(self, username: str) -> Learner | None:
