@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from retirement.errors import Misconfigured
 from retirement.learner import Learner, UnreadableRow
 from retirement.wire.elements import Keep
 from retirement.wire.reply import Reply
@@ -14,6 +15,8 @@ Take = Callable[[Learner], object]
 Begin = Callable[[], Take]
 #: A sentence about each row of an answer that is not as the contract says.
 Unreadable = tuple[str, ...]
+#: Such rows of one answer at most: of more it is no list of retirements, and a sentence about each fills the memory.
+MOST_UNREADABLE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Kept:
 class Reading:
     """Reads rows while they come in, for `each` of a request, so that the answer is at no time in memory.
 
-    `what` names the list in the sentences.
+    `what` names the list in the sentences. Raises `Misconfigured` for an answer with too many odd rows.
     """
 
     def __init__(self, what: str, begin: Begin) -> None:
@@ -90,6 +93,11 @@ class Reading:
             try:
                 learner = Learner.from_row(row)
             except UnreadableRow as error:
+                if len(self._unreadable) == MOST_UNREADABLE:
+                    reason = (
+                        f"more than {MOST_UNREADABLE} rows are not as the contract says: is it the LMS that answers?"
+                    )
+                    raise Misconfigured("LMS", self._what, None, reason) from None
                 self._unreadable.append(f"row {place} of {self._what} cannot be read: {error}")
             else:
                 take(learner)

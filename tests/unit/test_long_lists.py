@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 import tracemalloc
@@ -13,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
-from retirement.errors import Refused, Transient
+from retirement.errors import Misconfigured, Refused, Transient
+from retirement.lms import listing
+from retirement.lms.listing import Reading
 from retirement.privacy.spool import AT_ONCE, Spool
 from retirement.wire import elements
 from retirement.wire.api import Api, Retry
@@ -191,6 +194,47 @@ async def test_a_list_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(Transient, match="larger than 3 MB"):
         await service(lambda _: json_of(endless), attempts=1).get("/x/", each=lambda: _unless_two)
+
+
+async def packed(element: bytes, number: int) -> AsyncIterator[bytes]:
+    """A list that is one element again and again, in one piece of a thousandth of its size."""
+    packer = zlib.compressobj(9, wbits=31)
+    yield packer.compress(b"[" + (element + b",") * number) + packer.compress(element + b"]") + packer.flush()
+
+
+async def test_a_list_that_few_bytes_unpack_to_lets_others_have_their_turn() -> None:
+    """A thousand bytes are a million: the leases of learners who are at work have to be kept meanwhile."""
+    api = service(
+        lambda _: json_of(lambda: packed(b'"%s"' % (b"x" * 1000), 1000), **{"content-encoding": "gzip"}), attempts=1
+    )
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    at_work = asyncio.create_task(others())
+    reply = await api.get("/x/", each=lambda: lambda _: None)
+    at_work.cancel()
+
+    assert reply.data == []
+    assert turns > 1_000_000 // (64 * 1024)
+
+
+async def test_a_list_of_what_is_no_row_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence about each would fill the memory, and no person reads them."""
+    monkeypatch.setattr(listing, "MOST_UNREADABLE", 100)
+    reading = Reading("the queue", lambda: lambda _: None)
+
+    def lms(rows: int) -> Api:
+        return service(lambda _: json_of(lambda: packed(b"0", rows - 1), **{"content-encoding": "gzip"}))
+
+    await lms(100).get("/x/", each=reading)
+    assert len(reading.unreadable) == 100
+    with pytest.raises(Misconfigured, match="the queue: more than 100 rows"):
+        await lms(101).get("/x/", each=reading)
 
 
 def test_rows_that_are_put_away_come_back_in_their_order_and_stand_nowhere_in_clear(
