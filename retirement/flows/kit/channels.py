@@ -144,9 +144,10 @@ async def send_tests(channels: Sequence[ChannelSettings], source: str) -> list[A
 
 
 async def send(channels: Sequence[ChannelSettings], letter: Letter, source: str, what: str) -> list[Arrival]:
-    """Sends a letter to each channel, from this process; `what` is what reports call it. Raises `ConfigError`.
+    """Sends a letter to each channel, from this process; `what` is what reports call it.
 
-    The files go to the services that take files; a block of Prefect has the text.
+    The files go to the services that take files; a block of Prefect has the text. Raises `ConfigError` for a URL that
+    is none, before anything is sent; what else keeps a channel from the letter keeps no other one from it.
     """
     require_known(channels, source)
     return [replace(await _send(each, letter, source), what=what) for each in channels]
@@ -154,13 +155,22 @@ async def send(channels: Sequence[ChannelSettings], letter: Letter, source: str,
 
 async def _send(channel: ChannelSettings, letter: Letter, source: str) -> Arrival:
     if channel.url is None or not letter.files:
-        return await _through_block(channel, letter.text, letter.subject, source)
+        return await _sent_through_block(channel, letter, source)
     with _silent():
         try:
             taken = await _posted(channel.url.get_secret_value(), letter)
         except Exception as error:  # noqa: BLE001 - whatever a service of Apprise raises; its text may have the URL
             return Arrival(channel.name, _raised(error))
     return Arrival(channel.name, None if taken else "it was not taken; check the address, and what the service takes")
+
+
+async def _sent_through_block(channel: ChannelSettings, letter: Letter, source: str) -> Arrival:
+    try:
+        return await _through_block(channel, letter.text, letter.subject, source)
+    except ConfigError as error:
+        return Arrival(channel.name, str(error))
+    except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises where the server has no answer
+        return Arrival(channel.name, _raised(error))
 
 
 async def _posted(url: str, letter: Letter) -> bool:

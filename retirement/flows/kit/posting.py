@@ -2,7 +2,7 @@
 
 from retirement.certificate import markup, paper
 from retirement.config import ChannelSettings, Configuration, Occasion
-from retirement.flows.kit.channels import Arrival, Letter, send
+from retirement.flows.kit.channels import Arrival, Letter, require_known, send
 from retirement.ledger import Ledger
 from retirement.reports import day, month_page
 from retirement.reports.month import Month
@@ -30,6 +30,8 @@ async def send_month(found: Month, configuration: Configuration, ledger: Ledger,
     cannot say whether a letter came whose run died, so such a letter is sent again and says so itself: the file is the
     same, byte for byte. Raises `BusyElsewhere` while another run sends a month, and `ConfigError`.
     """
+    # Before a letter is entered as begun: of one that was not sent it would be said later that it may have come.
+    require_known(_channels(configuration), configuration.source)
     lease = await ledger.leases.take("letters", what="the letters of a month")
     try:
         return [
