@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect import Flow, State, Task, get_run_logger
 from prefect.client.orchestration import PrefectClient
@@ -192,6 +193,25 @@ async def test_a_step_ends_in_the_name_of_its_error(
     assert told.task_run["end_time"] == told.events[-1]["occurred"].replace("+00:00", "Z")
     assert "Finished in state" in caplog.text
     assert "canary" not in str(told.events) + caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_server_that_does_not_say_whose_run_it_is_keeps_no_learner_from_being_retired(
+    run: FlowRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was away at that moment, or the deployment was deleted while the run waited for a person."""
+    context, named = FlowRunContext.get(), await Around.here()
+    assert context
+    run.deployment_id = uuid4()
+    gone = httpx.MockTransport(lambda _: httpx.Response(404))
+    with context.model_copy(update={"client": PrefectClient(NOWHERE, httpx_settings={"transport": gone})}):
+        nameless, told = await Around.here(), Told()
+        await told.run(raising())
+
+    assert told.states == ["Running", "Erased"]
+    assert nameless.related == [each for each in named.related if each["prefect.resource.role"] != "flow"]
+    assert {each["prefect.resource.role"] for each in nameless.related} == {"flow-run", "tag"}
+    assert "does not say whose run this is: ObjectNotFound" in caplog.text
 
 
 @pytest.mark.anyio

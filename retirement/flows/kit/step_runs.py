@@ -15,14 +15,21 @@ from uuid import UUID
 from prefect import State, Task
 from prefect.client.schemas.objects import FlowRun, TaskRun, TaskRunPolicy, TaskRunResult
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.events.related import related_resources_from_run_context
+from prefect.events.related import (
+    object_as_related_resource,
+    related_resources_from_run_context,
+    tags_as_related_resources,
+)
 from prefect.logging.loggers import task_run_logger
 from prefect.states import AwaitingRetry, Completed, Failed, Retrying, Running
 
 from retirement.errors import RetirementError, as_ours, name_of
 from retirement.flows.kit.crashing import crashed
+from retirement.flows.kit.health import in_short
 from retirement.flows.kit.outbox import Event
 from retirement.pipeline.endings import StepReport
+
+log = logging.getLogger(__name__)
 
 Body = Callable[[], Awaitable[StepReport]]
 Tell = Callable[[Event], None]
@@ -47,12 +54,21 @@ class Around:
 
     @classmethod
     async def here(cls) -> "Around":
-        """The flow run that this is called in."""
+        """The flow run that this is called in.
+
+        Where Prefect's server does not say whose run it is, its flow and its deployment are left out: a server that is
+        away, or a deployment that was deleted, keeps no learner from being retired.
+        """
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             raise RuntimeError("only a flow run has steps")
-        related = await related_resources_from_run_context(context.client)  # type: ignore[arg-type]  # any client will do
-        return cls(context, context.flow_run, [dict(each.root) for each in related])
+        run = context.flow_run
+        try:
+            related = await related_resources_from_run_context(context.client)  # type: ignore[arg-type]  # any client will do
+        except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises
+            log.warning("Prefect's server does not say whose run this is: %s", in_short(error))
+            related = [object_as_related_resource("flow-run", "flow-run", run), *tags_as_related_resources(run.tags)]
+        return cls(context, run, [dict(each.root) for each in related])
 
 
 class StepRun:
