@@ -39,8 +39,11 @@ class Spool(Collection[T]):
         return any(each == row for each in self)
 
     def __iter__(self) -> Iterator[T]:
-        for place in range(len(self._pieces)):
+        place = 0
+        # Rows that are added meanwhile may put those that were in memory away.
+        while place < len(self._pieces):
             yield from self._piece(place)
+            place += 1
         yield from list(self._rows)
 
     def append(self, row: T) -> None:

@@ -240,7 +240,7 @@ async def test_a_list_of_what_is_no_row_is_not_read_to_its_end(monkeypatch: pyte
 def test_rows_that_are_put_away_come_back_in_their_order_and_stand_nowhere_in_clear(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As often as they are read, and beside rows that are added meanwhile."""
+    """As often as they are read."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     spool = Spool(f"canary-{number}" for number in range(3 * AT_ONCE + 7))
     wanted = [f"canary-{number}" for number in range(3 * AT_ONCE + 7)]
@@ -253,6 +253,19 @@ def test_rows_that_are_put_away_come_back_in_their_order_and_stand_nowhere_in_cl
     assert list(tmp_path.iterdir()) == []
     spool.clear()
     assert (list(spool), len(spool)) == ([], 0)
+
+
+@pytest.mark.parametrize("before", [AT_ONCE - 1, AT_ONCE + 1, 2 * AT_ONCE - 1])
+def test_rows_that_are_added_while_others_are_read_take_none_away(before: int) -> None:
+    """Also where those that were still in memory are put away by them."""
+    spool, read = Spool(range(before)), list[int]()
+    for row in spool:
+        read.append(row)
+        if row == 0:
+            spool.extend(range(before, before + AT_ONCE))
+
+    assert read[:before] == list(range(before))
+    assert list(spool) == list(range(before + AT_ONCE))
 
 
 def test_a_file_is_closed_with_its_rows() -> None:
