@@ -24,6 +24,8 @@ out, err = Stream("stdout"), Stream("stderr")
 PIPE_COLUMNS = 4096
 #: Characters of the longest word that a narrow table leaves whole; a state of an LMS has 30 at most.
 LONGEST_WORD = 40
+#: Rows of any table: more are for programs, which take --json.
+MOST_ROWS = 1_000
 #: Words and signs of JSON that are written at once.
 PARTS = 10_000
 
@@ -96,6 +98,11 @@ def show_errors(problems: Iterable[str]) -> None:
         errors.print(problem)
 
 
+def more(count: int, what: str) -> str | None:
+    """What to say below a table that leaves so many out; None where it has all."""
+    return f"and {count} more {what}; --json has all" if count else None
+
+
 def tables(headings: Iterable[str], rows: Collection[Iterable[object]], *, title: str | None = None) -> list[Table]:
     """The table of these rows; none where there are no rows."""
     return [table(headings, rows, title=title)] if rows else []
@@ -104,10 +111,11 @@ def tables(headings: Iterable[str], rows: Collection[Iterable[object]], *, title
 def table(headings: Iterable[str], rows: Iterable[Iterable[object]], *, title: str | None = None) -> Table:
     """A table whose missing cells are empty; sentences are folded, and a word (a state, a day) only where it is long.
 
-    In a terminal that is too narrow for its words the table is wider than the terminal.
+    In a terminal that is too narrow for its words the table is wider than the terminal. It ends at `MOST_ROWS`.
     """
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    made = Table(title=title, title_justify="left")
+    left = iter(rows)
+    cells = [["" if cell is None else str(cell) for cell in row] for row in islice(left, MOST_ROWS)]
+    made = Table(title=title, title_justify="left", caption=more(sum(1 for _ in left), "rows"))
     for heading, column in zip_longest(headings, zip(*cells, strict=True)):
         longest = max((len(word) for cell in column or () for word in cell.split()), default=0)
         made.add_column(heading, overflow="fold", min_width=min(longest, LONGEST_WORD))

@@ -4,15 +4,13 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from retirement.cli.output import console
+from retirement.cli.output import MOST_ROWS, console, more
 from retirement.flows.kit.server import PrefectServer, ends_with_us
 from retirement.pipeline.endings import Report
 from retirement.reports import steps, urgent_first
 
 #: Columns of a terminal on which there is room for the demo's cases.
 WIDE = 110
-#: Rows of the table: more are for programs, which take --json.
-MOST_ROWS = 1_000
 
 
 def link(engine: PrefectServer, flow_run_id: str) -> str:
@@ -27,16 +25,15 @@ def run_lines(engine: PrefectServer, flow_run_id: str) -> list[str]:
 
 def reports_table(found: list[Report], cases: Mapping[int, str] | None = None) -> Table:
     """The table of an ended run; `cases` says for the demo why each learner is there."""
-    table = Table()
+    table = Table(caption=more(max(0, len(found) - MOST_ROWS), "learners"))
     if console.width < WIDE:
         cases = None
     case = () if cases is None else ("case",)
     for heading in ("learner", "steps", "outcome", "seconds", *case, "reason"):
         table.add_column(heading, overflow="fold", justify="right" if heading in ("learner", "seconds") else "left")
     shown = sorted(found, key=lambda report: report.user_id)
-    if len(shown) > MOST_ROWS:
+    if table.caption:
         shown = urgent_first(found)[:MOST_ROWS]
-        table.caption = f"and {len(found) - MOST_ROWS} more learners; --json has all"
     for report in shown:
         table.add_row(*_cells(report, cases))
     return table

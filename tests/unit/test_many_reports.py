@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from retirement import reports
-from retirement.cli.output import PARTS, show_json
-from retirement.cli.shown_reports import MOST_ROWS, reports_table
+from retirement.cli.output import MOST_ROWS, PARTS, show_json, table
+from retirement.cli.shown_reports import reports_table
 from retirement.errors import Ending
 from retirement.pipeline.endings import TAKEN, Report, StepReport
 
@@ -41,6 +41,14 @@ def test_tables_of_many_have_the_urgent_ones_first() -> None:
     assert (shown.row_count, shown.caption) == (MOST_ROWS, "and 5 more learners; --json has all")
     assert next(iter(shown.columns[0].cells)) == str(MOST_ROWS + 5)
     assert reports_table(crowd(3)).caption is None
+
+
+def test_a_table_of_anything_ends_and_says_how_much_is_left_out() -> None:
+    """A cleanup may leave the rows of a hundred thousand learners where they are."""
+    long, short = (table(("learner",), ([number] for number in range(rows))) for rows in (MOST_ROWS + 3, MOST_ROWS))
+
+    assert (long.row_count, long.caption) == (MOST_ROWS, "and 3 more rows; --json has all")
+    assert (short.row_count, short.caption) == (MOST_ROWS, None)
 
 
 def test_a_document_of_many_is_written_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
