@@ -59,15 +59,21 @@ class QueueTasks:
         Prefect draws each run below it as a node of the queue run's graph. Its own state is the last that any learner
         has come to, until `leave`.
         """
-        if self._place is None or (self._place.done() and self._place.exception()):
+        if (place := self._made) is None:
             made = client.create_task_run(task, queue_run, str(self.attempt), name=task.name)
-            self._place = asyncio.ensure_future(made)
-        return (await asyncio.shield(self._place)).id
+            place = self._place = asyncio.ensure_future(made)
+        return (await asyncio.shield(place)).id
 
     async def leave(self, client: PrefectClient) -> None:
-        """Ends the place of the learners, when all of them are through."""
-        if self._place is not None:
-            await client.set_task_run_state((await self._place).id, Completed(name="Ended"), force=True)
+        """Ends the place of the learners, when all of them are through; one that could not be made has no end."""
+        if place := self._made:
+            await client.set_task_run_state((await place).id, Completed(name="Ended"), force=True)
+
+    @property
+    def _made(self) -> asyncio.Task[TaskRun] | None:
+        """The request that makes the place, None where none was sent or the server did not do it."""
+        failed = self._place is not None and self._place.done() and self._place.exception()
+        return None if failed else self._place
 
     def runner(self, run: LearnerRun, around: Around) -> Perform:
         """What runs the steps of one learner, whose flow run is `around` them."""

@@ -1,0 +1,51 @@
+"""The place of the learners in the graph of their queue run, where Prefect's server does not make it."""
+
+import json
+from uuid import uuid4
+
+import httpx
+import pytest
+from prefect.client.orchestration import PrefectClient
+from prefect.settings import (
+    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    temporary_settings,
+)
+
+from retirement.config import RetrySettings
+from retirement.flows.kit.tasks import QueueTasks
+from retirement.flows.retire_learner import _place
+
+from .batches import batch_of
+from .doubles import World, shipped
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_place_that_was_not_made_keeps_no_queue_run_from_its_table(world: World) -> None:
+    """The next learner asks for it again, and only one that is there is ended."""
+    site = world.site(shipped("default"))
+    codes, asked, made = [500], list[str](), str(uuid4())
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path.endswith("set_state"):
+            return httpx.Response(
+                201, json={"status": "ACCEPT", "details": {}, "state": json.loads(request.content)["state"]}
+            )
+        body = json.loads(request.content)
+        return httpx.Response(codes.pop(0) if codes else 201, json={**body, "id": made, "state": None})
+
+    settings = {PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False, PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}
+    transport = httpx.MockTransport(answer)
+    with temporary_settings(settings):
+        async with PrefectClient("http://127.0.0.1:9/api", httpx_settings={"transport": transport}) as client:
+            tasks = QueueTasks(site, batch_of(site), RetrySettings())
+            with pytest.raises(httpx.HTTPStatusError):
+                await tasks.place(client, _place, uuid4())
+            await tasks.leave(client)
+            assert len(asked) == 1
+            assert str(await tasks.place(client, _place, uuid4())) == made
+            await tasks.leave(client)
+
+    assert asked[-1] == f"/api/task_runs/{made}/set_state"
