@@ -131,11 +131,6 @@ class Claims:
 
         await self._access.write(deliver)
 
-    async def find(self, *, state: str | None = None) -> list[Claim]:
-        """Every claim, or those in one state, oldest first."""
-        conditions = [] if state is None else [Claim.state == state]
-        return await self._access.read(lambda tx: tx.rows(Claim, *conditions))
-
     async def numbers(self, state: str) -> list[int]:
         """The numbers of the claims in one state, oldest first: what they hold is not read."""
         wanted = select(Claim.id).where(Claim.state == state).order_by(Claim.id)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retirement.learner import Learner
-from retirement.ledger import Action, Area, Holder, LearnerLease, Ledger, LedgerLocation, Said, opened
+from retirement.ledger import Action, Area, Claim, Holder, LearnerLease, Ledger, LedgerLocation, Piece, Said, opened
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = bytes(range(32))
@@ -38,6 +38,12 @@ class AtOnce(Executor):
         except Exception as error:  # noqa: BLE001 - an executor hands on whatever there is
             future.set_exception(error)
         return future
+
+
+async def claims_of(ledger: Ledger, state: str | None = None) -> list[Claim]:
+    """Every claim of the partner queue, or those in one state, oldest first."""
+    found = await ledger.claims.newest(Piece(1000))
+    return [each for each in reversed(found) if state in (None, each.state)]
 
 
 def learner(user_id: int = 17, *, retirement_id: int | None = None, domain: str = "canary.example") -> Learner:

@@ -13,7 +13,7 @@ from retirement.ledger.digests import Digests, Parcel
 from retirement.ledger.tables import ParcelKey, table_of
 from retirement.ledger.verification import verify_connection
 
-from .desk import KEY, START, Desk, begin
+from .desk import KEY, START, Desk, begin, claims_of
 
 QUEUE = "retirement_partner_queue"
 
@@ -44,7 +44,7 @@ def test_what_is_written_is_kept_until_the_lms_knows(desk: Desk) -> None:
             await ledger.claims.seal(number, b"CanaryClaim", [17])
             await ledger.claims.written(number, {"campus_OrgA.csv": 1})
             assert b"CanaryClaim" == await ledger.claims.unseal(number)
-            assert ["written"] == [each.state for each in await ledger.claims.find()]
+            assert ["written"] == [each.state for each in await claims_of(ledger)]
             await ledger.claims.delivered(number)
             (event,) = await ledger.events.find(kind="claim.written")
             assert {"files": {"campus_OrgA.csv": 1}} == event.facts
@@ -72,7 +72,7 @@ def test_a_parcel_has_a_key_of_its_own_that_is_destroyed_at_the_delivery(desk: D
             first, second = await ledger.claims.begin(), await ledger.claims.begin()
             await ledger.claims.seal(first, b"CanaryBoth", [1, 2])
             await ledger.claims.seal(second, b"CanaryOther", [3])
-            whole, copies = keys_of(desk), {each.id: each.sealed or b"" for each in await ledger.claims.find()}
+            whole, copies = keys_of(desk), {each.id: each.sealed or b"" for each in await claims_of(ledger)}
             await ledger.claims.parted(first, (b"CanaryDone", [1]), (b"CanaryRest", [2]))
             parted = keys_of(desk)
             (rest,) = parted.keys() - whole.keys()
@@ -144,7 +144,7 @@ def test_a_claim_keeps_its_key_where_a_step_is_not_committed(sqlite_desk: Desk, 
 
     async def go_on() -> None:
         async with sqlite_desk.open() as ledger:
-            (claim,) = await ledger.claims.find()
+            (claim,) = await claims_of(ledger)
             assert (claim.state, len(keys_of(sqlite_desk))) == (("begun", 0) if step == "seal" else ("sealed", 1))
             if step != "seal":
                 assert await ledger.claims.unseal(claim.id) == b"CanaryClaim"
@@ -166,12 +166,12 @@ def test_what_nobody_can_read_is_a_claim_of_its_own(desk: Desk) -> None:
         async with desk.open() as ledger:
             number = await ledger.claims.begin()
             await ledger.claims.seal(number, b"plain", [1, 2], apart=lambda: [(b"odd", [3])])
-            plain, odd = await ledger.claims.find(state="sealed")
+            plain, odd = await claims_of(ledger, "sealed")
             assert ((1, 2), (3,)) == (plain.user_ids, odd.user_ids)
             assert b"odd" == await ledger.claims.unseal(odd.id)
             with pytest.raises(StateConflict):
                 await ledger.claims.seal(number, b"plain", [], apart=lambda: [(b"odd", [3])])
-            assert 2 == len(await ledger.claims.find())
+            assert 2 == len(await claims_of(ledger))
             assert (await ledger.verify()).ok
 
     asyncio.run(claim())

@@ -15,7 +15,7 @@ from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.ledger import KEY_ROTATED, Ledger, LedgerLocation, migrate, opened, rotate_key, tables, verify
 from retirement.ledger.location import open_to_others
 
-from .desk import KEY, Clock, Desk, begin, live_through
+from .desk import KEY, Clock, Desk, begin, claims_of, live_through
 from .test_recorded import restored
 
 EMAIL = "canarymail17@canary.example"
@@ -77,7 +77,7 @@ async def _ended(ledger: Ledger) -> None:
 
 
 async def _unsealed(ledger: Ledger) -> list[bytes]:
-    return [await ledger.claims.unseal(each.id) for each in await ledger.claims.find(state="sealed")]
+    return [await ledger.claims.unseal(each.id) for each in await claims_of(ledger, "sealed")]
 
 
 def test_a_lost_key_is_an_error(keyed: Keyed) -> None:

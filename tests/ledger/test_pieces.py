@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event
 from retirement.ledger import Action, Area, Holder, Ledger, Piece, deliveries
 from retirement.ledger.deliveries import DeliveredFile
 
-from .desk import START, Desk
+from .desk import START, Desk, claims_of
 
 DAY = timedelta(days=1)
 
@@ -106,7 +106,7 @@ def test_files_of_an_organisation_are_found_a_piece_at_a_time(desk: Desk, monkey
             assert found == [whole, whole[:4], whole[3:], []]
             assert await ledger.deliveries.newest(Piece(9), org="edx") == []
             assert await ledger.deliveries.newest(Piece(9), org='"},"kind":"%_') == []
-            claims = [each.id for each in await ledger.claims.find()]
+            claims = [each.id for each in await claims_of(ledger)]
             of_claims = [await ledger.deliveries.find(each) for each in ([claims[1]], claims[1:], [], [4711])]
             assert [[each.file.claim for each in rows] for rows in of_claims] == [
                 [claims[1]] * 3,

@@ -9,7 +9,7 @@ import pytest
 from retirement.errors import ConfigError, LedgerError, StateConflict
 from retirement.ledger import Ledger, LedgerLocation, Said, rotate_key
 
-from .desk import KEY, START, Desk, begin, live_through
+from .desk import KEY, START, Desk, begin, claims_of, live_through
 
 
 def test_holds_last_until_their_day_or_their_release(desk: Desk) -> None:
@@ -151,14 +151,14 @@ def test_a_claim_is_kept_until_it_is_delivered(desk: Desk) -> None:
             first, second = await ledger.claims.begin(), await ledger.claims.begin()
             await ledger.claims.seal(first, b"CanaryClaim", [2, 1])
             await ledger.claims.lost(second, "the reply was lost")
-            assert ["sealed", "lost"] == [each.state for each in await ledger.claims.find()]
+            assert ["sealed", "lost"] == [each.state for each in await claims_of(ledger)]
             assert b"CanaryClaim" == await ledger.claims.unseal(first)
             await ledger.claims.delivered(first)
             with pytest.raises(StateConflict):
                 await ledger.claims.unseal(first)
             with pytest.raises(StateConflict):
                 await ledger.claims.delivered(second)
-            assert (1, 2) == (await ledger.claims.find(state="delivered"))[0].user_ids
+            assert (1, 2) == (await claims_of(ledger, "delivered"))[0].user_ids
             assert (await ledger.verify()).ok
 
     asyncio.run(claim())
@@ -230,7 +230,7 @@ def test_destroying_the_key_makes_digests_unlinkable(desk: Desk) -> None:
     async def unseal() -> None:
         async with keyed.open() as ledger:
             assert (await ledger.verify()).ok
-            await ledger.claims.unseal((await ledger.claims.find())[0].id)
+            await ledger.claims.unseal((await claims_of(ledger))[0].id)
 
     with pytest.raises(LedgerError, match="key"):
         asyncio.run(unseal())

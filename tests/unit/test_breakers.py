@@ -124,7 +124,7 @@ async def test_learners_who_are_in_each_others_way_open_nothing(world: World) ->
     world.sandbox.arm([busy | {"headers": {"Content-Type": "application/json"}}])
 
     assert set((await world.endings(site, *names)).values()) == {Ending.PARKED}
-    assert not [each for each in await world.ledger.breakers.all() if each.state == "open" or each.failing]
+    assert not [each for each in await world.ledger.breakers.all() if each.state == "open" or each.failed]
 
 
 async def test_a_refusal_is_no_sign_of_a_service_that_is_down(world: World) -> None:

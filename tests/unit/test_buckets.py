@@ -20,6 +20,7 @@ from retirement.partners.mapping import Partners
 from retirement.partners.sinks.folder import folder_sink
 from retirement.partners.sinks.s3 import s3_sink
 from retirement.site.bucket import Bucket
+from tests.ledger.desk import claims_of
 
 from .batches import batch_of
 from .buckets import InBucket, s3_server, settings, without_encryption
@@ -82,7 +83,7 @@ async def test_an_organisation_without_a_partner_stops_no_other(world: World, bu
     those = [(name, each) for name in (USERNAME, "bo") for each in ("One", "Two")]
     assert halfway == Counter([*those, ("faye/slash", "Two")])
     assert (last.problems, bucket.told(), flags(world)) == ([], halfway, {})
-    assert [each.state for each in await site.ledger.claims.find()][:2] == ["delivered", "delivered"]
+    assert [each.state for each in await claims_of(site.ledger)][:2] == ["delivered", "delivered"]
 
 
 async def test_a_partner_that_comes_later_gets_the_learners_once(world: World, bucket: InBucket) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from retirement.partners import report as partners
 from retirement.partners.destination import destination
+from tests.ledger.desk import claims_of
 
 from .batches import batch_of
 from .doubles import World
@@ -34,7 +35,7 @@ async def test_a_long_answer_is_several_claims_with_files_of_their_own(world: Wo
 
     assert (delivery.error, delivery.problems, delivery.learners, again.learners) == (None, [], 3, 0)
     assert (told(tmp_path), flags(world)) == (due(), {})
-    claims = [each for each in await site.ledger.claims.find() if each.user_ids]
+    claims = [each for each in await claims_of(site.ledger) if each.user_ids]
     assert [(each.state, len(each.user_ids)) for each in claims] == [("delivered", 2), ("delivered", 1)]
     numbers = {name.partition("_claim-")[2] for name in delivery.files}
     assert numbers == {f"{each.id}.csv" for each in claims}

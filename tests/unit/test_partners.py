@@ -17,6 +17,7 @@ from retirement.ledger import opened
 from retirement.partners import report as partners
 from retirement.partners.destination import Destination, destination
 from retirement.partners.files import COLUMNS
+from tests.ledger.desk import claims_of
 
 from .batches import batch_of
 from .doubles import PERSONAL, USERNAME, Died, Forward, World, holder, line
@@ -49,7 +50,7 @@ async def test_every_organisation_gets_one_file_with_its_learners(
     assert (delivery.error, delivery.left, delivery.problems) == (None, {}, [])
     assert (delivery.learners, dict(delivery.orgs)) == (3, {"OrgA": 2, "OrgB": 1, "Zürich U.": 1})
     assert told(folder) == due()
-    (claim,) = await site.ledger.claims.find()
+    (claim,) = await claims_of(site.ledger)
     day = claim.began_at.date().isoformat()
     assert sorted(delivery.files) == sorted(path.name for path in folder.glob("*.csv"))
     assert f"campus.example_OrgA_{day}_claim-{claim.id}.csv" in delivery.files
@@ -120,7 +121,7 @@ async def test_two_lost_replies_end_the_run_and_the_next_one_finds_everybody(
 
     assert isinstance(first.error, Transient)
     assert (len(first.lost), second.error, told(folder)) == (1, None, due())
-    assert [each.state for each in await site.ledger.claims.find()] == ["lost", "lost", "delivered", "delivered"]
+    assert [each.state for each in await claims_of(site.ledger)] == ["lost", "lost", "delivered", "delivered"]
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["deleted", "not-deleted"])
@@ -257,7 +258,7 @@ async def test_a_row_that_nobody_can_read_keeps_nobody_waiting(world: World, fol
     assert first.problems == second.problems
     assert (len(first.problems), first.learners) == (1, 2)
     assert told(folder) == Counter({key: 1 for key in due() if key[0] != USERNAME})
-    assert USERNAME.encode() in await site.ledger.claims.unseal((await site.ledger.claims.find(state="sealed"))[0].id)
+    assert USERNAME.encode() in await site.ledger.claims.unseal((await claims_of(site.ledger, "sealed"))[0].id)
 
 
 async def test_two_runs_at_once_are_one(world: World, folder: Path, place: Destination) -> None:
@@ -339,7 +340,7 @@ async def test_a_disk_that_fails_keeps_the_claim_for_its_folder(
 
     async def block(request: httpx.Request, forward: Forward) -> httpx.Response:
         if request.url.path.endswith(TAKE) and request.method == "POST":
-            (claim,) = await site.ledger.claims.find(state="begun")
+            (claim,) = await claims_of(site.ledger, "begun")
             day = claim.began_at.date().isoformat()
             folder.joinpath(f"campus.example_OrgB_{day}_claim-{claim.id}.csv").mkdir()
         return await forward(request)

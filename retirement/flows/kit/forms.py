@@ -87,14 +87,10 @@ class Forms(Generic[Fields]):
         for use, what in (("schema", (fields or self.fields).model_json_schema()), ("description", text)):
             await client.create_flow_run_input(run, key=keys[use], value=json.dumps(what))
 
-    async def submitted(self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None) -> list[Fields]:
-        """What was submitted and fits the fields, by default those of every form of the kind."""
-        return [each.form for each in await self.submissions(client, run, fields=fields)]
-
     async def submissions(
         self, client: PrefectClient, run: UUID, *, fields: type[Fields] | None = None
     ) -> list[Submission[Fields]]:
-        """The same, with what tells who has submitted it."""
+        """What was submitted and fits the fields, by default those of every form of the kind."""
         found = [each for each in await self._inputs(client, run) if each.key.endswith("-response")]
         read = [(each, _read(fields or self.fields, each.decoded_value)) for each in found]
         return [Submission(form, str(run), each.key, each.decoded_value) for each, form in read if form is not None]

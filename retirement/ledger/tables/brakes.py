@@ -66,18 +66,13 @@ class Breaker(Row, kw_only=True):
     wait: Mapped[float]
     reason: Mapped[str]
     by: Mapped[str] = mapped_column("changed_by")
-    failed: Mapped[tuple[int, ...]] = mapped_column("failing", Items)
+    failed: Mapped[tuple[int, ...]] = mapped_column("failing", Items)  #: learners, since its last success
     probe_until: Mapped[datetime | None] = mapped_column(default=None)
 
     @classmethod
     def acted_on_until(cls, told: Mapping[str, Any]) -> str:
         """While it is open, or tries."""
         return "" if told["state"] == "closed" else ALWAYS
-
-    @property
-    def failing(self) -> int:
-        """How many learners failed at it since its last success."""
-        return len(self.failed)
 
 
 class Pause(Row, kw_only=True):
