@@ -26,7 +26,7 @@ from prefect.settings import (
 )
 from prefect.states import Completed
 
-from retirement.errors import Refused, Transient
+from retirement.errors import Interrupted, Refused, Transient
 from retirement.flows.kit.step_runs import Around, StepRun
 from retirement.pipeline.endings import StepReport
 from tests.patient import PATIENCE
@@ -165,6 +165,20 @@ async def test_a_step_is_tried_again_in_the_same_task_run(run: FlowRun) -> None:
     moments = [datetime.fromisoformat(each["occurred"]) for each in told.events]
     assert moments == sorted(set(moments))
     assert told.events[1]["payload"]["validated_state"]["state_details"]["scheduled_time"]
+
+
+@pytest.mark.anyio
+async def test_a_step_that_waits_for_its_next_try_ends_when_the_run_is_to_stop(run: FlowRun) -> None:
+    """Prefect's runner kills a run half a minute after it was told, and the retry may be an hour away."""
+    patient: Task[..., Any] = Task(step, name="RETIRING_FORUMS", retries=2, retry_delay_seconds=3600)
+    told, stops = Told(), [True, False]
+    made = StepRun(patient, await Around.here(), 0, [], lambda event: told.events.append(dict(event)))
+    body = raising(Transient("LMS", "POST /x", 503), Interrupted("the run was told to stop"))
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(Interrupted):
+            await made.of(body, lambda error: isinstance(error, Transient) and stops.pop(0))
+
+    assert (told.states, stops) == (["Running", "AwaitingRetry", "Retrying", "Interrupted"], [])
 
 
 @pytest.mark.anyio

@@ -6,9 +6,11 @@ of them. What the server hears is the same, and so is every page, graph and auto
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +39,8 @@ IsRepeated = Callable[[RetirementError], bool]
 
 #: An event says which one it follows unless that is longer ago; the server looks no farther back.
 TIGHT = timedelta(minutes=5)
+#: Seconds between two looks whether the next try would still be made.
+LOOK_SECONDS = 1.0
 #: What the server has by other names, or works out by itself.
 _NOT_TOLD = {
     *("id", "created", "updated", "flow_run_id", "state_id", "state_type", "state_name", "state"),
@@ -128,7 +132,7 @@ class StepRun:
             left -= 1
             self._logger.info("%s: %s; tried again in %g seconds", name_of(type(error)), error, delay.total_seconds())
             self._go_on(AwaitingRetry(scheduled_time=datetime.now(UTC) + delay))
-            await asyncio.sleep(delay.total_seconds())
+            await _wait(delay.total_seconds(), partial(is_repeated, error))
             self._go_on(Retrying())
 
     def _go_on(self, state: State[Any]) -> None:
@@ -174,6 +178,16 @@ class StepRun:
                 },
             }
         )
+
+
+async def _wait(seconds: float, is_due: Callable[[], bool]) -> None:
+    """Waits so long for the next try, or until none is due: a run that is told to stop has half a minute."""
+    end = time.monotonic() + seconds
+    while is_due():
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        await asyncio.sleep(min(left, LOOK_SECONDS))
 
 
 def _content(state: State[Any]) -> dict[str, Any]:
