@@ -7,6 +7,7 @@ ledger.
 """
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,14 @@ from prefect.states import Crashed
 from retirement.flows.kit.names import JOBS, TAG
 from retirement.flows.kit.records import of_queue_run
 
-#: A run without a lease is taken for dead only after so long.
+#: A run without a lease, or before a person has said whose it is, is taken for dead only after so long.
 UNLEASED = timedelta(hours=6)
 #: What the state of a run says that is taken for dead.
 MESSAGE = "no sign of life: the process of this run is gone"
 _OPEN = [StateType.RUNNING, StateType.PENDING]
+
+#: The name of a learner's run, which has the user id where a form was asked for it as well.
+_NAME = re.compile(r"learner-(\d+)")
 
 IsAlive = Callable[[int], Awaitable[bool] | bool]
 
@@ -73,7 +77,8 @@ class _Runs:
         """Ends the dead runs of learners; the learner's user id by the id of the run."""
         running = await _all(self.client, "retire-learner", _open_ones(), self.page)
         dead = [run for run in running if not await self._shows_life(run)]
-        return {run.id: int(run.parameters["user_id"]) for run in dead if await _end(self.client, run)}
+        ended = [run for run in dead if await _end(self.client, run)]
+        return {run.id: user_id for run in ended if (user_id := _user_id(run)) is not None}
 
     async def end_queues(self, buried: Container[UUID]) -> None:
         """Ends the runs of a queue that have no living run of a learner below them."""
@@ -95,7 +100,10 @@ class _Runs:
 
     async def _shows_life(self, run: FlowRun) -> bool:
         """Whether the run of a learner has changed lately, or a process has its learner."""
-        return _recent(run, self.before) or await _lives(run, self.is_alive)
+        user_id = _user_id(run)
+        if user_id is None:
+            return _recent(run, self.before - UNLEASED)
+        return _recent(run, self.before) or await _lives(run, user_id, self.is_alive)
 
 
 def _now() -> datetime:
@@ -125,10 +133,17 @@ def _recent(run: FlowRun, before: datetime) -> bool:
     return run.updated is None or run.updated > before
 
 
-async def _lives(run: FlowRun, is_alive: IsAlive) -> bool:
+def _user_id(run: FlowRun) -> int | None:
+    """The learner of a run; None as long as its form asks which one is meant."""
+    named = _NAME.fullmatch(run.name)
+    found = str(run.parameters.get("user_id") or (named[1] if named else ""))
+    return int(found) if found.isdecimal() else None
+
+
+async def _lives(run: FlowRun, user_id: int, is_alive: IsAlive) -> bool:
     if run.state is None or run.state.is_final():
         return False
-    answer = is_alive(int(run.parameters["user_id"]))
+    answer = is_alive(user_id)
     return await answer if inspect.isawaitable(answer) else answer
 
 
