@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_CLIENT_CSRF_SUPPORT_ENABLED,
-    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
-    temporary_settings,
-)
 
 from retirement.config import Configuration
 from retirement.errors import BusyElsewhere, ConfigError
@@ -26,6 +16,7 @@ from retirement.reports.month import Month, read_month
 from tests.flows.post import SECRET, Box, hook, mail
 from tests.ledger.desk import Desk
 
+from .answering import answering
 from .doubles import Died
 from .test_intake import configuration
 from .test_month import desk, spring
@@ -120,43 +111,13 @@ async def test_a_month_that_goes_on_is_another_page(desk: Desk, tmp_path: Path) 
     assert len(letters.messages) == 2
 
 
-class Empty(BaseHTTPRequestHandler):
-    """A Prefect server that has no block."""
-
-    def do_GET(self) -> None:
-        """Answers that there is no such thing."""
-        self.send_response(404)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-
-@contextmanager
-def without_blocks(*, answers: bool) -> Iterator[None]:
-    """Prefect's client has the address of a server that has no block, or of none at all."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        settings = {
-            PREFECT_API_URL: f"http://127.0.0.1:{server.server_port if answers else 9}/api",
-            PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
-            PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
-        }
-        with temporary_settings(settings):
-            yield
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("answers", [True, False], ids=["no such block", "no server"])
+@pytest.mark.parametrize("status", [404, 500], ids=["no such block", "a server that fails"])
 async def test_a_channel_that_cannot_be_used_keeps_no_other_one_from_the_page(
-    desk: Desk, tmp_path: Path, answers: bool
+    desk: Desk, tmp_path: Path, status: int
 ) -> None:
     """Its letter was not sent, so no later one says that it may have come."""
     month = await march(desk)
-    with mail() as letters, without_blocks(answers=answers):
+    with mail() as letters, answering(lambda *_: status):
         oncall = {"name": "oncall", "block": "slack-webhook/nowhere", "on": ["digest"]}
         channels = [oncall, {"name": "dpo", "url": letters.url, "on": ["digest"]}]
         chosen = configuration(tmp_path, notifications=channels)

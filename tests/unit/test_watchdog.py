@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from retirement.errors import EngineLost
 from retirement.flows.kit.watchdog import LOOKS_BEFORE_RESTART, EngineLog, Seen, Watchdog
+from retirement.flows.kit.watchdog import seen as seen_at
+
+from .answering import answering
 
 NOW = datetime(2026, 3, 1, 4, 0, 30, tzinfo=UTC)
 SOON, JUST, LONG_AGO = NOW + timedelta(hours=1), NOW - timedelta(seconds=30), NOW - timedelta(minutes=5)
@@ -168,3 +172,22 @@ def test_errors_of_the_engine_are_said_once_each_and_counted(tmp_path: Path) -> 
     assert log.news() == ["engine: half a line", "engine: prefect.server.scheduler - run 7 failed (10 times)"]
     assert log.news() == []
     assert EngineLog(tmp_path / "none.log").news() == []
+
+
+@pytest.mark.anyio
+async def test_our_schedules_are_found_on_a_server_with_more_flows_than_it_lists_at_a_time() -> None:
+    """One of the operators' own, with flows of others."""
+    ids = [str(number) for number in range(300)]
+    planned = [{"active": True, "schedule": {"cron": "0 4 * * *"}}]
+    ours = {"id": "d", "flow_id": ids[-1], "name": "queue", "paused": False, "schedules": planned}
+
+    def prefect(path: str, body: Any) -> Any:
+        if path == "/flows/filter":
+            wanted = body.get("flows", {}).get("id", {}).get("any_", ids)
+            return [{"id": each, "name": f"flow-{each}"} for each in wanted][:200]
+        return [ours] if path == "/deployments/filter" else []
+
+    with answering(prefect) as url:
+        (found,) = await seen_at(url, NOW)
+
+    assert (found.name, found.schedule) == ("flow-299/queue", "0 4 * * * UTC")
