@@ -4,6 +4,7 @@ Runs of learners are made in this process, as subflows of the queue run (docs/de
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from retirement.flows.kit.artifacts import MOST_ROWS, page_of, show_findings, sh
 from retirement.flows.kit.certificates import keep_up
 from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
+from retirement.flows.kit.health import in_short
 from retirement.flows.kit.logs import Noted
 from retirement.flows.kit.loss import unless_lost, until_it_answers
 from retirement.flows.kit.parameters import CoolOffDays, Limit
@@ -57,6 +59,8 @@ from retirement.wire.pace import Paces
 
 #: Seconds between two updates of the progress artifact.
 PROGRESS_EVERY = 2.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -289,7 +293,14 @@ async def _retire_one(tasks: QueueTasks, user_id: int, run: QueueRun) -> Report:
 
 
 async def _show_progress(run: QueueRun) -> None:
-    """Keeps the progress artifact of the run up to date until it is cancelled."""
+    """Keeps the progress artifact of the run up to date until it is cancelled, or Prefect's server does not take it."""
+    try:
+        await _update_progress(run)
+    except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises; no run ends for its progress bar
+        log.warning("Prefect's server does not take the progress of the run: %s", in_short(error))
+
+
+async def _update_progress(run: QueueRun) -> None:
     artifact = await acreate_progress_artifact(0.0, key="retirement-progress", description=reports.summary([]))
     shown, tally = 0, reports.Tally()
     while True:

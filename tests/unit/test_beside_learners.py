@@ -1,4 +1,4 @@
-"""The place of the learners in the graph of their queue run, where Prefect's server does not make it."""
+"""What a queue run shows beside its learners, their place in its graph and its progress, where that is not taken."""
 
 import json
 from uuid import uuid4
@@ -15,7 +15,9 @@ from prefect.settings import (
 from retirement.config import RetrySettings
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.flows.retire_learner import _place
+from retirement.flows.retire_queue import QueueRun, _show_progress
 
+from .answering import answering
 from .batches import batch_of
 from .doubles import World, shipped
 
@@ -49,3 +51,11 @@ async def test_a_place_that_was_not_made_keeps_no_queue_run_from_its_table(world
             await tasks.leave(client)
 
     assert asked[-1] == f"/api/task_runs/{made}/set_state"
+
+
+async def test_a_progress_bar_that_is_not_taken_ends_no_queue_run(caplog: pytest.LogCaptureFixture) -> None:
+    """The run waits for its end; a line says why it is not shown."""
+    with answering(lambda *_: 500):
+        await _show_progress(QueueRun())
+
+    assert "does not take the progress of the run" in caplog.text
