@@ -22,11 +22,9 @@ async def _run_step(world: World, operation: str, learner: dict[str, Any]) -> No
     elif operation == "retire_learner":
         body = {"lms_user_id": user_id, "original_username": name}
         answer = await world.call("POST", "/api/v1/retire_user", service="license_manager", json=body)
-    elif operation == "retirement_retire_proctoring_data":
-        answer = await world.call("POST", f"/api/edx_proctoring/v1/retire_user/{user_id}/")
     else:
         method, app, path = ROUTES[operation]
-        answer = await world.call(method, path, service=app, json={"username": name})
+        answer = await world.call(method, path.format(user_id=user_id), service=app, json={"username": name})
     absent = answer.status_code == 404 and not answer.content
     assert answer.is_success or absent, (operation, answer.status_code, answer.text)
 

@@ -25,7 +25,8 @@ OPERATIONS = {
     **{name: part_of(name) for name, (_, app, _) in ROUTES.items() if app == "lms"},
     "retirement_retire_proctoring_backend_data": "/edx_proctoring/v1/retire_backend_user/",
 }
-GUARDED = [name for name in OPERATIONS if "proctoring" not in name]
+#: Those that the LMS does for a learner whose row says so, and not for whoever has the user id.
+GUARDED = [name for name in OPERATIONS if name in ROUTES and "{user_id}" not in ROUTES[name][2]]
 
 
 async def prepared(world: World, state: str = WORKING, forum: str = "legacy", **changes: Any) -> tuple[Site, Learner]:
