@@ -39,6 +39,7 @@ COMMANDS = (
     *sorted({f"retirement.cli.{each.module}" for each in cli.COMMANDS}),
     "retirement.connectors.openedx",
     "httpcore",
+    "retirement.wire.network",
     "anyio._backends._asyncio",
     "psycopg",
 )

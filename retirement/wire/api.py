@@ -25,11 +25,10 @@ from retirement.wire.patience import Bounds, Patience, current_patience, current
 from retirement.wire.proxies import transport
 from retirement.wire.reply import Judge, Reply, classify, translate
 from retirement.wire.success import Success
-from retirement.wire.turns import in_turns
 
 # httpx logs the whole URL of every request at INFO, and usernames are part of some.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-logging.getLogger("httpcore").setLevel(logging.WARNING)
+for _library in ("httpx", "httpcore", "aiohttp"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 #: How requests are signed; made by `auth`.
 Auth = httpx.Auth
@@ -135,7 +134,7 @@ class Request:
 
 def pool(url: str, at_once: int) -> Pool:
     """The connections to one service, enough for that many learners at the same time. Raises `ConfigError`."""
-    return httpx.AsyncClient(base_url=url, transport=in_turns(at_once * 2, partial(transport, url)))
+    return httpx.AsyncClient(base_url=url, transport=transport(url, at_once * 2))
 
 
 class Api:

@@ -2,15 +2,13 @@
 
 The limits of the HTTP library are for each read and begin anew with each byte; a body that is packed can be a
 thousand times what came over the wire. So the time is counted from the request to the last byte, and the size
-after decoding, while it is decoded. No cookie is kept or sent, and no answer is taken that
-was there before its request: each call stands alone.
+after decoding, while it is decoded. No cookie is kept or sent: each call stands alone.
 """
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import httpx
 
@@ -69,7 +67,6 @@ class Exchange:
         limit = asyncio.timeout(bounds.whole)
         try:
             async with limit:
-                request.extensions["trace"] = _Order()
                 # `auth`: the request is signed already.
                 response = await self._client.send(request, auth=httpx.Auth(), stream=True, follow_redirects=False)
                 try:
@@ -101,27 +98,6 @@ class Exchange:
                     await asyncio.sleep(0)
         unpacked.require_whole()
         return body.whole()
-
-
-class _Order:
-    """Sees to it that an answer comes after its request; told by the HTTP library how far an exchange is.
-
-    A server that answers twice leaves its second answer in the buffer of the connection, where the library takes it
-    for the answer to the next request, which may be another learner's. What is read from a network takes a turn of
-    the event loop at least, and what lay in the buffer takes none.
-    """
-
-    def __init__(self) -> None:
-        self._took_a_turn = False
-
-    async def __call__(self, event: str, _facts: Mapping[str, Any]) -> None:
-        if event == "http11.send_request_body.complete":
-            asyncio.get_running_loop().call_soon(self._turn)
-        elif event == "http11.receive_response_headers.complete" and not self._took_a_turn:
-            raise httpx.RemoteProtocolError("an answer was there before its request")
-
-    def _turn(self) -> None:
-        self._took_a_turn = True
 
 
 class _Body:

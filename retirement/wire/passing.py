@@ -15,8 +15,7 @@ import tenacity
 
 from retirement.errors import EngineLost
 from retirement.wire.certificates import certificates
-from retirement.wire.patience import MEGABYTE
-from retirement.wire.turns import IDLE_SECONDS
+from retirement.wire.patience import IDLE_SECONDS, MEGABYTE
 
 #: Seconds without a byte, and seconds of an answer as a whole.
 SILENT_SECONDS, WHOLE_SECONDS = 60.0, 300.0

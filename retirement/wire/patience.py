@@ -18,6 +18,9 @@ Check = Callable[[], None]
 
 
 MEGABYTE = 1024 * 1024
+#: Seconds after which an idle connection is ours to close. Servers close it after 2 (gunicorn) or 5 (uvicorn, Node);
+#: a request that meets that moment gets no answer, and where it may not be repeated the learner waits for a read-back.
+IDLE_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)

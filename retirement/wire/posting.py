@@ -33,7 +33,7 @@ def post_lines(name: str, url: str, lines: bytes, seconds: float = SECONDS) -> N
 async def _posted(url: str, lines: bytes, seconds: float) -> int:
     async with (
         asyncio.timeout(seconds),
-        httpx.AsyncClient(transport=transport(url, httpx.Limits()), timeout=seconds, trust_env=False) as client,
+        httpx.AsyncClient(transport=transport(url, 1), timeout=seconds, trust_env=False) as client,
         client.stream("POST", url, content=lines, headers={"Content-Type": "text/plain; charset=us-ascii"}) as answer,
     ):
         return answer.status_code

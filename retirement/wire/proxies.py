@@ -48,10 +48,13 @@ def proxy_for(url: str, environ: Mapping[str, str] = os.environ) -> Proxy | None
     return _named(variable, environ[variable].strip()) if variable else None
 
 
-def transport(url: str, limits: httpx.Limits, environ: Mapping[str, str] = os.environ) -> httpx.AsyncHTTPTransport:
-    """The connections to a base URL, through the proxy that is due. Raises `ConfigError`."""
+def transport(url: str, most: int, environ: Mapping[str, str] = os.environ) -> httpx.AsyncBaseTransport:
+    """At most so many connections to a base URL, through the proxy that is due. Raises `ConfigError`."""
     proxy = proxy_for(url, environ)
-    return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy.url if proxy else None, verify=certificates())
+    # Here, since what sends nothing needs no network.
+    from retirement.wire.network import Network
+
+    return Network(most, certificates(), proxy.url if proxy else None)
 
 
 def _goes_straight(target: httpx.URL, environ: Mapping[str, str]) -> bool:
@@ -74,8 +77,8 @@ def _named(variable: str, value: str) -> Proxy:
     proxy = _parsed(value if "://" in value else f"http://{value}")
     if proxy is None:
         raise ConfigError(f"{variable} is no proxy; write it as http://HOST:PORT, or take the variable away")
-    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
-        why = "is a SOCKS proxy, which takes `pip install 'httpx[socks]'`; install it, or name an http proxy"
+    if proxy.url.scheme.startswith("socks") and find_spec("aiohttp_socks") is None:
+        why = "is a SOCKS proxy, which takes `pip install aiohttp-socks`; install it, or name an http proxy"
         raise ConfigError(f"{variable} {why}")
     return Proxy(variable, proxy)
 

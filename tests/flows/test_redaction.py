@@ -138,7 +138,7 @@ def test_neither_our_lines_nor_those_of_httpx_reach_prefect_with_a_learner(
         **locks.variables(engine),
         "PREFECT_LOGGING_LEVEL": "DEBUG",
         "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "httpx,httpcore",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "httpx,httpcore,aiohttp",
         "PYTHONPATH": ".",
     }
     done = subprocess.run(

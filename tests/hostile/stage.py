@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import tempfile
 import traceback
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
@@ -29,6 +30,7 @@ from retirement.sandbox.residue import residue
 from retirement.sandbox.world import schema
 from retirement.site import Site
 from retirement.wire.api import Pool
+from retirement.wire.network import Network
 from tests.contract.stage import EVERYTHING, LATER, NOTHING, listening
 from tests.hostile.loop import JumpingLoop
 from tests.hostile.proxy import Asked, Proxy, Trouble
@@ -116,7 +118,8 @@ class Street(World):
     def pool_of(self, url: str) -> Pool:
         """Real connections; no certificate is looked at here, and to read those of the world takes a while."""
         if url not in self._pools:
-            self._pools[url] = httpx.AsyncClient(base_url=url, transport=httpx.AsyncHTTPTransport(verify=False))
+            trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            self._pools[url] = httpx.AsyncClient(base_url=url, transport=Network(100, trusted))
         return self._pools[url]
 
     async def close(self) -> None:

@@ -37,6 +37,8 @@ FLOORS = {
 MOST_ROOMS = 25
 #: Every package of others that the product imports, and who may.
 OWNERS = {
+    "aiohttp": ("retirement.wire.network", "retirement.wire.failures"),
+    "aiohttp_socks": ("retirement.wire.network",),
     "alembic": ("retirement.ledger",),
     "apprise": ("retirement.flows.kit.channels",),
     "asyncssh": ("retirement.partners.sinks.sftp",),
@@ -63,6 +65,7 @@ OWNERS = {
     "pydantic": ("retirement",),
     "pydantic_core": ("retirement.config", "retirement.flows.kit.parameters"),
     "pysequoia": ("retirement.partners.sinks.openpgp",),
+    "python_socks": ("retirement.wire.network",),
     "rich": ("retirement.cli",),
     "sqlalchemy": (
         "retirement.ledger",
@@ -77,6 +80,7 @@ OWNERS = {
     "uvloop": ("retirement.cli", "retirement.sandbox"),
     "uvicorn": ("retirement.api.listening", "retirement.flows.kit.locked_server", "retirement.sandbox"),
     "websockets": ("retirement.api.prefect_sockets",),
+    "yarl": ("retirement.wire.network",),
     "yaml": ("retirement.config", "retirement.cli"),
 }
 #: The package itself holds the version and nothing else.

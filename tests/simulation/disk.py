@@ -18,7 +18,7 @@ _FULL: ContextVar[bool] = ContextVar("full", default=False)
 _connections: list[Any] = []
 #: Loggers that are opened wide. Those of httpx stay as our code sets them: at INFO it logs whole addresses.
 _WIDE = ("retirement", "flows", "tenacity", "asyncio", "alembic")
-_LOGGERS = (*_WIDE, "httpx", "httpcore")
+_LOGGERS = (*_WIDE, "httpx", "httpcore", "aiohttp")
 #: What belongs to a SQLite file, by the ends of the names.
 _FILES = ("", "-wal", "-shm")
 

@@ -119,7 +119,7 @@ def _login(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: A
     return AuthResult(success=data.password == b"hunter2", handled=False)
 
 
-def _certificate(folder: Path) -> Path:
+def self_signed(folder: Path) -> Path:
     """A file with a key and a certificate for this machine, by nobody."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -142,7 +142,7 @@ def _certificate(folder: Path) -> Path:
 async def mail_server(folder: Path) -> AsyncIterator[Mailbox]:
     """The server, on a port of its own, with a certificate that is in no machine's store."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(_certificate(folder))
+    context.load_cert_chain(self_signed(folder))
     box = Mailbox(folder)
 
     def smtp() -> SMTP:

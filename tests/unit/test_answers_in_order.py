@@ -8,10 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from retirement.errors import Transient
 from retirement.wire.api import Api, Retry, pool
-
-from .doubles import Naps
 
 pytestmark = pytest.mark.anyio
 
@@ -52,23 +49,21 @@ async def serving(answer: bytes, too_much: bytes, retry: Retry) -> AsyncIterator
 
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_what_is_said_too_much_answers_no_other_request(answer: str) -> None:
-    """The request is repeated, on another connection."""
-    async with serving(ANSWERS[answer], TOO_MUCH, Retry(sleep=Naps())) as (api, connections):
+    """The next request takes another connection."""
+    async with serving(ANSWERS[answer], TOO_MUCH, Retry(attempts=1)) as (api, connections):
         for _ in range(3):
             assert (await api.get("/x/")).data == (None if answer == "nothing" else ["right"])
 
     assert len(connections) == 2
 
 
-async def test_a_request_that_must_not_be_repeated_is_in_doubt() -> None:
-    """It was sent, and perhaps done."""
-    async with serving(ANSWERS["nothing"], TOO_MUCH, Retry(sleep=Naps())) as (api, _):
+async def test_a_request_that_must_not_be_repeated_is_not_sent_where_an_answer_waits() -> None:
+    """It is sent once, on another connection, and nothing is in doubt."""
+    async with serving(ANSWERS["a length"], TOO_MUCH, Retry(attempts=1)) as (api, connections):
         await api.get("/x/")
-        with pytest.raises(Transient) as caught:
-            await api.post("/y/", once=True)
-        assert (await api.get("/x/")).status == 204
+        assert (await api.post("/y/", once=True)).data == ["right"]
 
-    assert caught.value.in_doubt
+    assert connections == [1, 1]
 
 
 async def test_one_connection_serves_all_requests_that_are_answered_once() -> None:
