@@ -44,7 +44,7 @@ async def serve(
         # A run may go on when this process and the server were killed, and would ask who has the port then.
         os.environ["RETIREMENT_ENGINE_PORT"] = str(engine.port) if engine.is_ours else ""
         # Prefect reads its settings at import, and they are known since the server is up.
-        from retirement.flows.deployments import HERE, Schedules, serve_all
+        from retirement.flows.deployments import HERE, serve_all
         from retirement.flows.kit import troubles
 
         for line in [*_addresses(engine, at_the_door), *lines(chosen), *await _pauses(chosen)]:
@@ -52,7 +52,7 @@ async def serve(
         with one_line_each(sys.stdout, sys.stderr), suppress(asyncio.CancelledError):  # which is how it ends
             await _put_automations(chosen, engine)
             await serve_all(
-                Schedules.of(chosen.schedules),
+                chosen.schedules,
                 console.print,
                 Watchdog(
                     lambda now: seen(engine.api_url, now, only=HERE),

@@ -46,24 +46,6 @@ FORMER = ("archive/archive-here",)
 
 
 @dataclass(frozen=True, slots=True)
-class Schedules:
-    """When each flow runs by itself; None: only on request."""
-
-    queue: Timed | None
-    reconcile: Timed | None
-    verify: Timed | None
-    cleanup: Timed | None
-    expire_reports: Timed | None = None
-    expire_texts: Timed | None = None
-    digest: Timed | None = None
-
-    @classmethod
-    def of(cls, timed: Mapping[str, Timed]) -> "Schedules":
-        """From the schedules that a configuration has, by key."""
-        return cls(**{name.replace("-", "_"): timed.get(key) for name, key in SCHEDULED.items()})
-
-
-@dataclass(frozen=True, slots=True)
 class Offer:
     """One deployment. `cron` is the schedule of `prefect.yaml`, in UTC; `serve` takes the configuration's."""
 
@@ -134,8 +116,10 @@ async def _pause_former() -> None:
                 await client.pause_deployment((await client.read_deployment_by_name(name)).id)
 
 
-async def serve_all(schedules: Schedules, tell: Callable[[str], None], watchdog: Watchdog) -> None:
+async def serve_all(schedules: Mapping[str, Timed], tell: Callable[[str], None], watchdog: Watchdog) -> None:
     """Serves all deployments until it is cancelled; `tell` is given a line when they are ready.
+
+    `schedules` are those of the configuration, by their keys.
 
     Their names differ from those in prefect.yaml, whose runs belong to a work pool. A cancellation tells the
     runs to stop and waits until they have put their learners away; one that takes longer than the thirty
@@ -180,13 +164,17 @@ async def _served(
 
 
 async def _offer_all(
-    client: PrefectClient, runner: Runner, kept: KeptSchedules, schedules: Schedules, tell: Callable[[str], None]
+    client: PrefectClient,
+    runner: Runner,
+    kept: KeptSchedules,
+    schedules: Mapping[str, Timed],
+    tell: Callable[[str], None],
 ) -> dict[str, UUID]:
     """Writes each deployment; their ids by full name."""
     served = {}
     for offer in OFFERS:
         name = f"{offer.flow.name}/{offer.name}{HERE}"
-        chosen = await kept.choose(name, getattr(schedules, offer.name.replace("-", "_"), None))
+        chosen = await kept.choose(name, schedules.get(SCHEDULED.get(offer.name, "")))
         if chosen.by_hand:
             tell(f"{offer.name}: {chosen.by_hand} in Prefect, and stays so")
         options: dict[str, Any] = {"description": offer.description, "tags": offer.tags, "paused": chosen.paused}

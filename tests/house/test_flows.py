@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retirement import flows
+from retirement.config import SCHEDULED
 from retirement.flows.deployments import OFFERS
 from retirement.flows.kit import names
 from tests.flows.every import FLOWS
@@ -37,6 +38,14 @@ def test_the_operator_reads_of_every_deployment() -> None:
 
     rows = re.findall(r"^\| `([\w-]+)` \|", table.partition("\n\n")[0], flags=re.MULTILINE)
     assert sorted(rows) == sorted(offer.name for offer in OFFERS)
+
+
+def test_every_schedule_is_of_a_deployment_and_can_be_paused() -> None:
+    """A key without its deployment would start no run, and a flow that does not look would not stay paused."""
+    looked = re.findall(r"unless_paused\(\"([\w-]+)\"", "".join(path.read_text(encoding="utf-8") for path in SOURCES))
+
+    assert sorted(looked) == sorted(SCHEDULED)
+    assert set(SCHEDULED) <= {offer.name for offer in OFFERS}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
