@@ -109,6 +109,7 @@ class Consequence:
     passes: bool = False  #: it passes by itself, so the steps of other services go on meanwhile
     is_repeated: bool = False  #: the task of the step is run again, minutes later
     trips_breaker: bool = False  #: it counts towards the breaker of the service
+    fails_step: bool = True  #: the ledger has it as a failure of the step that met it
 
     @property
     def weight(self) -> int:
@@ -151,7 +152,7 @@ class ConfigError(RetirementError):
 class Interrupted(RetirementError):
     """The run stops, since it was told to or for what another learner met; what had begun is ended or given back."""
 
-    consequence = replace(_NO_START, state="Stopped", is_failure=False)
+    consequence = replace(_NO_START, state="Stopped", is_failure=False, fails_step=False)
 
 
 class GuardStopped(RetirementError):
@@ -226,7 +227,7 @@ class Unproved(StateConflict):
 class Kept(RetirementError):
     """A hold that was placed while the run went on; `service` None: it keeps the learner wholly."""
 
-    consequence = Consequence(RowAfter.GIVEN_BACK, RunAfter.GOES_ON, Ending.HELD)
+    consequence = Consequence(RowAfter.GIVEN_BACK, RunAfter.GOES_ON, Ending.HELD, fails_step=False)
 
     def __init__(self, text: str, service: str | None = None) -> None:
         super().__init__(text, service)
@@ -240,13 +241,13 @@ class Kept(RetirementError):
 class LeaseLost(RetirementError):
     """Our right to work on the learner, or to run the queue, has expired or was taken over."""
 
-    consequence = _NOT_OURS
+    consequence = replace(_NOT_OURS, fails_step=False)
 
 
 class LedgerError(RetirementError):
     """The ledger cannot be read or written; without evidence no service is called."""
 
-    consequence = Consequence(RowAfter.STAYS, RunAfter.STOPS, Ending.STRANDED, ExitCode.MISCONFIGURED)
+    consequence = Consequence(RowAfter.STAYS, RunAfter.STOPS, Ending.STRANDED, ExitCode.MISCONFIGURED, fails_step=False)
 
 
 class EngineLost(RetirementError):
@@ -331,7 +332,7 @@ class Busy(Transient):
 class BreakerOpen(Transient):
     """The service is known to be down, so nothing was sent; `reason` says since when."""
 
-    consequence = replace(Transient.consequence, is_repeated=False, trips_breaker=False)
+    consequence = replace(Transient.consequence, is_repeated=False, trips_breaker=False, fails_step=False)
 
 
 class Misconfigured(ServiceError):

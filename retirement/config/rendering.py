@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, SecretStr
@@ -18,6 +18,7 @@ from retirement.config.references import escaped, is_reference
 from retirement.config.settings import (
     Configuration,
     DatabaseSettings,
+    GeneralSettings,
 )
 from retirement.pipeline import Pipeline
 
@@ -29,7 +30,11 @@ LEDGER_PASSWORD = "${RETIREMENT_LEDGER_PASSWORD}"  # noqa: S105  # the name of a
 DOOR_SECRET = "${RETIREMENT_DOOR_SECRET}"  # noqa: S105  # the name of a variable, no secret
 
 #: Left out, a key means its default, and null is not the default of these.
-_NULL_MEANS_OFF = ("reconcile_schedule", "verify_schedule", "engine_retention_days")
+_NULL_MEANS_OFF = frozenset(
+    name
+    for name, field in GeneralSettings.model_fields.items()
+    if field.default is not None and type(None) in get_args(field.annotation)
+)
 
 #: What names of variables do not have.
 _NO_NAME = re.compile(r"[^A-Za-z0-9_]")

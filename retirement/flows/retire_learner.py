@@ -100,7 +100,7 @@ async def _retire(tasks: QueueTasks, learner: Learner) -> State[Any]:
         await (show_new(site.ledger, user_id) if report.has_erased else show_certificates(site.ledger, [user_id]))
     if report.ending is Ending.ERRORED:
         await show_help(report)
-    return _final_state(report)
+    return final_state(report)
 
 
 async def run_learner(
@@ -143,7 +143,8 @@ async def retire_by_id(user_id: int) -> tuple[Report | None, str, RetirementErro
 _place: Task[..., Any] = Task(retire_learner.fn, name="retire-learner")
 
 
-def _final_state(report: Report) -> State[Any]:
+def final_state(report: Report) -> State[Any]:
+    """The final state of a learner's flow run, by its ending."""
     name = report.ending.state
     if report.ending is Ending.RETIRED:
         return Completed(name=name, message=report.reason or None)

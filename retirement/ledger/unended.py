@@ -20,7 +20,7 @@ from retirement.pipeline import ABORTED, COMPLETE, PENDING
 #: Endings after which the learner keeps the account.
 TAKEN_BACK = (Ending.RESCINDED.value, "cancelled")
 #: Endings after which there is nothing left to do; learners who are `unproved` are asked about by themselves.
-_OVER = (Ending.RETIRED.value, Ending.UNPROVED.value, *TAKEN_BACK)
+OVER = (Ending.RETIRED.value, Ending.UNPROVED.value, *TAKEN_BACK)
 #: What a run may have noted of its row at the end, where the row is not waiting any more.
 _AWAY = (ABORTED, COMPLETE, "gone")
 #: An attempt that proves its step.
@@ -100,7 +100,7 @@ def _open() -> list[ColumnElement[bool]]:
     state, ending = LearnerRecord.state, LearnerRecord.ending
     # A request that was taken back, or a row that was set to ABORTED, when steps had ended: half erased.
     half = and_(ending.in_(TAKEN_BACK), _has_attempt(mine, *_PROVED))
-    waits = and_(ending.not_in(_OVER), or_(state.is_(None), state.not_in(_AWAY)))
+    waits = and_(ending.not_in(OVER), or_(state.is_(None), state.not_in(_AWAY)))
     has_begun = or_(and_(state.is_not(None), state != PENDING), _has_attempt(mine))
     return [~exists().where(same), LearnerRecord.retired_at.is_(None), or_(ending.is_(None), waits, half), has_begun]
 

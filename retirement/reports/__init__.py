@@ -21,7 +21,7 @@ DONE, SOME_FAILED, MISCONFIGURED = ExitCode.DONE, ExitCode.SOME_FAILED, ExitCode
 #: The column of the link to a learner's run, which alone is Markdown.
 LINK = "run"
 #: Endings that need no operator.
-_FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
+FINE = (Ending.RETIRED, Ending.RESCINDED, Ending.HELD)
 
 
 def table(reports: Iterable[Report], pages: Mapping[int, str], most: int | None = None) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def table(reports: Iterable[Report], pages: Mapping[int, str], most: int | None 
 
 def urgent_first(reports: Iterable[Report]) -> list[Report]:
     """Those who need an operator first, then by user id."""
-    return sorted(reports, key=lambda report: (report.ending in _FINE, report.user_id))
+    return sorted(reports, key=lambda report: (report.ending in FINE, report.user_id))
 
 
 def steps(report: Report) -> str:
@@ -105,7 +105,7 @@ def document(report: Report) -> dict[str, Any]:
 
 def exit_code(reports: Iterable[Report]) -> int:
     """0 when each learner is retired, held or took the request back; 1 when one failed, is parked or elsewhere."""
-    return DONE if all(report.ending in _FINE for report in reports) else SOME_FAILED
+    return DONE if all(report.ending in FINE for report in reports) else SOME_FAILED
 
 
 def finding(found: Finding) -> dict[str, Any]:

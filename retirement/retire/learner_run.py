@@ -13,9 +13,7 @@ from retirement.errors import (
     Busy,
     Defect,
     Ending,
-    Interrupted,
     Kept,
-    LeaseLost,
     LedgerError,
     NotFound,
     Refused,
@@ -120,10 +118,9 @@ class LearnerRun:
             self._tried.add(step.name)
             await self._row.enter(step)
             erasure = await self._call(step)
-        except (LeaseLost, LedgerError, BreakerOpen, Kept, Interrupted):
-            raise
         except RetirementError as error:
-            await lease.fail(step.name, error.service or step.service, error)
+            if error.consequence.fails_step:
+                await lease.fail(step.name, error.service or step.service, error)
             raise
         given = self._given(step, erasure)
         await lease.prove(step.name, erasure.outcome.value, given)

@@ -8,9 +8,10 @@ import pytest
 import yaml
 from pydantic import Field, SecretStr
 
-from retirement.config import Configuration, as_own_dialect, describe, load
+from retirement.config import Configuration, DoorSettings, as_own_dialect, describe, load
 from retirement.config.dialects.own import KEYS
-from retirement.config.settings import GeneralSettings
+from retirement.config.ledger import LedgerSettings
+from retirement.config.settings import GeneralSettings, LmsSettings
 from retirement.connectors import Connector, Identity, Outcome, ServiceSettings, operation, registry
 from retirement.learner import Learner
 
@@ -115,6 +116,26 @@ def test_after_is_written_where_it_differs_from_the_line(desk: Desk) -> None:
     rows = describe(desk.load(LMS + pipeline(ENROLLMENTS, free)))["pipeline"]
 
     assert [row.get("after") for row in rows] == [None, []]
+
+
+def test_lms_ledger_and_door_have_one_secret_each() -> None:
+    """`as_own_dialect` writes one reference for each; a second secret would get that of the first."""
+    kinds = {"lms": LmsSettings, "ledger": LedgerSettings, "door": DoorSettings}
+    secrets = {
+        section: [name for name, field in kind.model_fields.items() if "SecretStr" in str(field.annotation)]
+        for section, kind in kinds.items()
+    }
+
+    assert secrets == {"lms": ["client_secret"], "ledger": ["url"], "door": ["client_secret"]}
+
+
+def test_what_null_switches_off_is_written_as_null(desk: Desk) -> None:
+    """Left out, `config import` would switch it on again."""
+    configuration = desk.load(OWN + "reconcile_schedule: null\nverify_schedule: null\nengine_retention_days: null\n")
+
+    again = desk.load(as_own_dialect(configuration))
+
+    assert (again.reconcile_schedule, again.verify_schedule, again.engine_retention_days) == (None, None, None)
 
 
 def test_a_converted_secret_is_a_reference_of_the_callers_choice(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from docs import generate
 from retirement import config
 from retirement.connectors import registry
-from retirement.errors import Ending, ExitCode, RetirementError
+from retirement.errors import Ending, ExitCode, RetirementError, RunAfter, SamePerson
 
 from .source import ROOT, headings, links, markdown, typed
 
@@ -82,6 +82,17 @@ def test_the_operator_reads_of_no_error_that_is_gone() -> None:
     rows = re.findall(r"^\| `(\w+)`", _errors_of_the_guide(), flags=re.MULTILINE)
 
     assert sorted(rows) == sorted(kind.__name__ for kind in generate.error_classes())
+
+
+def test_the_operator_reads_of_every_error_that_ends_a_queue_run() -> None:
+    """Under the name of the final state; a second yes of one person is refused where it is said, and ends no run."""
+    kinds = [each for each in generate.error_classes() if each.consequence.run is not RunAfter.GOES_ON]
+    table = OPERATING.read_text(encoding="utf-8").partition("What became of a queue run\n")[2].partition("\n## ")[0]
+    told = {
+        name for row in re.findall(r"^\|([^|]*)\|", table, flags=re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+
+    assert {each.consequence.state or each.__name__ for each in kinds} - told == {SamePerson.__name__}
 
 
 def _errors_of_the_guide() -> str:

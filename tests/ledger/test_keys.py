@@ -10,16 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import LargeBinary
 
 from retirement.errors import BusyElsewhere, ConfigError, LedgerError
 from retirement.ledger import KEY_ROTATED, Ledger, LedgerLocation, migrate, opened, rotate_key, tables, verify
 from retirement.ledger.location import open_to_others
+from retirement.ledger.tables.row import Row
 
 from .desk import KEY, Clock, Desk, begin, claims_of, live_through
 from .test_recorded import restored
 
 EMAIL = "canarymail17@canary.example"
 SECOND_EMAIL = "canarymail18@canary.example"
+
+
+def test_what_is_sealed_under_the_key_is_known_to_the_rotation_of_the_key() -> None:
+    """All that stands in bytes is; `sealed_claims` gives it to the look whether a key opens it."""
+    tables_ = Row.metadata.sorted_tables
+    sealed = [
+        f"{table.name}.{each.name}" for table in tables_ for each in table.c if isinstance(each.type, LargeBinary)
+    ]
+
+    assert sealed == ["parcel_key.key", "partner_claim.sealed"], "sealed_claims of retirement/ledger/keys.py"
 
 
 @dataclass

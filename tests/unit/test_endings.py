@@ -8,13 +8,16 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect.client.schemas.objects import StateType
 
 from retirement.connectors import Connector, Outcome, ServiceSettings, operation
 from retirement.errors import Ending
+from retirement.flows.retire_learner import final_state
 from retirement.learner import Learner
+from retirement.ledger.unended import OVER
 from retirement.pipeline import Pipeline, Step
 from retirement.pipeline.endings import Report
-from retirement.reports import document, exit_code, summary, table
+from retirement.reports import FINE, document, exit_code, summary, table
 from retirement.retire.engine import Perform
 from retirement.retire.learner_run import LearnerRun
 from retirement.site import Site
@@ -25,6 +28,29 @@ from .doubles import EMAIL, NAME, USERNAME, Forward, World, holder, names_nobody
 pytestmark = pytest.mark.anyio
 
 LINE = shipped("default")
+#: Of each ending: whether it needs no operator (`FINE`), whether nothing is left to do by what the ledger knows
+#: (`OVER`), and the kind of the final state of the flow run of the learner (`final_state`).
+PLACES = {
+    Ending.RETIRED: (True, True, StateType.COMPLETED),
+    Ending.ERRORED: (False, False, StateType.FAILED),
+    Ending.PARKED: (False, False, StateType.CANCELLED),
+    Ending.HELD: (True, False, StateType.CANCELLED),
+    Ending.BUSY_ELSEWHERE: (False, False, StateType.CANCELLED),
+    Ending.RESCINDED: (True, True, StateType.CANCELLED),
+    Ending.STOPPED: (False, False, StateType.CANCELLED),
+    Ending.UNPROVED: (False, True, StateType.FAILED),
+    Ending.STRANDED: (False, False, StateType.FAILED),
+}
+
+
+def test_every_ending_has_its_place_in_reports_ledger_and_prefect() -> None:
+    """A new one would need an operator, be open for ever and end as cancelled, whatever it means."""
+    found = {
+        each: (each in FINE, each.value in OVER, final_state(Report(17, each, "a reason", (), 1.0)).type)
+        for each in Ending
+    }
+
+    assert found == PLACES, "FINE of retirement/reports, OVER of retirement/ledger/unended.py, final_state"
 
 
 async def run(world: World, *faults: dict[str, Any], **changes: Any) -> Report:

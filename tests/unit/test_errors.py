@@ -179,6 +179,13 @@ def test_what_an_error_does_to_a_learner_agrees_with_itself(error: RetirementErr
     assert after.passes >= after.is_repeated >= after.trips_breaker
 
 
+def test_what_is_no_failure_of_a_service_is_entered_as_none() -> None:
+    """The run was stopped, a hold was placed, evidence or lease are gone, or nothing was sent."""
+    spared = {type(error) for error in EXAMPLES if not error.consequence.fails_step}
+
+    assert spared == {Interrupted, Kept, LeaseLost, LedgerError, BreakerOpen}
+
+
 def test_an_error_that_forbids_to_move_the_row_weighs_most() -> None:
     """Then one that does not pass by itself, then one that does."""
     weights = [kind.consequence.weight for kind in (LeaseLost, LedgerError, Refused, Transient)]
