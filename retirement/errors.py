@@ -34,6 +34,7 @@ an attribute of its name as well, by which `privacy.redacted` makes the error ag
 
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from pathlib import PurePath
@@ -110,6 +111,7 @@ class Consequence:
     is_repeated: bool = False  #: the task of the step is run again, minutes later
     trips_breaker: bool = False  #: it counts towards the breaker of the service
     fails_step: bool = True  #: the ledger has it as a failure of the step that met it
+    leaves_doubt: bool = False  #: the service may have done the work of the step that met it all the same
 
     @property
     def weight(self) -> int:
@@ -172,6 +174,8 @@ class SamePerson(GuardStopped):
 class Defect(RetirementError):
     """Our own code or a connector broke; the text says where and never what the exception said."""
 
+    consequence = replace(_ERRORED, leaves_doubt=True)
+
     @classmethod
     def at(cls, error: BaseException) -> Self:
         """The defect behind an exception of another library, whose text may name the learner."""
@@ -186,6 +190,14 @@ def name_of(kind: type) -> str:
     One that is made while the program runs may be named after what was in the answer of a service.
     """
     return next(each.__name__ for each in kind.__mro__ if _is_written(each))
+
+
+def names_where(
+    fits: Callable[[type[RetirementError]], bool], kind: type[RetirementError] = RetirementError
+) -> frozenset[str]:
+    """The names under which the ledger has errors of those classes that fit, among a class and all made of it."""
+    below = (names_where(fits, each) for each in kind.__subclasses__())
+    return frozenset({kind.__name__} if fits(kind) else ()).union(*below)
 
 
 def _is_written(kind: type) -> bool:
@@ -291,6 +303,7 @@ class Transient(ServiceError):
         passes=True,
         is_repeated=True,
         trips_breaker=True,
+        leaves_doubt=True,
     )
 
     def __init__(
@@ -326,13 +339,15 @@ class RateLimited(Transient):
 class Busy(Transient):
     """The service works and cannot take this learner yet, since another one is in the way."""
 
-    consequence = replace(Transient.consequence, trips_breaker=False)
+    consequence = replace(Transient.consequence, trips_breaker=False, leaves_doubt=False)
 
 
 class BreakerOpen(Transient):
     """The service is known to be down, so nothing was sent; `reason` says since when."""
 
-    consequence = replace(Transient.consequence, is_repeated=False, trips_breaker=False, fails_step=False)
+    consequence = replace(
+        Transient.consequence, is_repeated=False, trips_breaker=False, fails_step=False, leaves_doubt=False
+    )
 
 
 class Misconfigured(ServiceError):

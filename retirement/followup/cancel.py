@@ -1,14 +1,11 @@
 """Takes back the request of a learner whose retirement has not begun."""
 
-from retirement.errors import Defect, RateLimited, RetirementError, StateConflict, Transient
+from retirement.errors import RetirementError, StateConflict, names_where
 from retirement.learner import Learner
 from retirement.ledger import LearnerRecord
 from retirement.pipeline import PENDING
 from retirement.site import Site
 from retirement.site.watch import locate
-
-#: With these an attempt may have failed although the service has done the work.
-MAY_HAVE_ERASED = (Transient, RateLimited, Defect)
 
 
 async def cancel(site: Site, user_id: int, by: str = "an operator") -> None:
@@ -47,5 +44,5 @@ async def _pending(site: Site, user_id: int) -> Learner:
 
 def _begun_steps(record: LearnerRecord | None) -> list[str]:
     """The steps whose service may have erased something: they were done, or begun, or failed in doubt."""
-    in_doubt = {None, *(kind.__name__ for kind in MAY_HAVE_ERASED)}
+    in_doubt = {None, *names_where(lambda kind: kind.consequence.leaves_doubt)}
     return sorted({each.step for each in (record.attempts if record else ()) if each.error in in_doubt})

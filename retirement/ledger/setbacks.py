@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from retirement.errors import Ending, Transient
+from retirement.errors import Ending, RateLimited, RetirementError, names_where
 from retirement.ledger.access import Access
 from retirement.ledger.events import Event, event_of
 from retirement.ledger.tables import Attempt, Entry, LearnerRecord
@@ -90,11 +90,16 @@ def _last(tx: Transaction, user_ids: Sequence[int]) -> dict[int, datetime]:
     return found
 
 
+def _counts(kind: type[RetirementError]) -> bool:
+    """Whether a night counts that ended so: a service that asks for a pause has no room, whatever learner comes."""
+    return kind.consequence.trips_breaker and not issubclass(kind, RateLimited)
+
+
 def _nights(tx: Transaction, user_id: int, retirement_id: int, service: str) -> list[datetime]:
     failures: dict[str, list[datetime]] = {}
+    counted_errors = names_where(_counts)
     for each in setbacks_of(tx, user_id, retirement_id):
-        # A service that asks for a pause has no room, whatever learner comes.
-        if each.step and each.service == service and each.error == Transient.__name__:
+        if each.step and each.service == service and each.error in counted_errors:
             failures.setdefault(each.step, []).append(each.at)
     counted = (_shared(at, _passes(tx, step, user_id, at[0] - A_NIGHT)) for step, at in failures.items())
     return max(counted, key=len, default=[])

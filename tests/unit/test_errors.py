@@ -35,6 +35,7 @@ from retirement.errors import (
     StateConflict,
     Transient,
     Unproved,
+    names_where,
 )
 from retirement.privacy import REDACTED
 from retirement.privacy.redaction import redacted
@@ -191,3 +192,11 @@ def test_an_error_that_forbids_to_move_the_row_weighs_most() -> None:
     weights = [kind.consequence.weight for kind in (LeaseLost, LedgerError, Refused, Transient)]
 
     assert weights == [2, 2, 1, 0]
+
+
+def test_a_step_is_in_doubt_after_what_a_lost_answer_or_a_defect_leaves() -> None:
+    """A service that says that it is busy has done nothing, and one behind an open breaker was not asked."""
+    ours = {type(each).__name__ for each in EXAMPLES}
+
+    assert ours & names_where(lambda kind: kind.consequence.leaves_doubt) == {"Transient", "RateLimited", "Defect"}
+    assert ours & names_where(lambda kind: kind.consequence.trips_breaker) == {"Transient", "RateLimited"}
