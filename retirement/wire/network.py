@@ -5,6 +5,7 @@ its last answer: a server that answers twice has said that to another request, p
 """
 
 import asyncio
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -28,6 +29,8 @@ LONGEST_LINE = 64 * 1024
 #: Bytes of a body that the system takes at once; for more of them the service has to read meanwhile.
 _AT_ONCE = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
+#: The name of a header (RFC 9110, 5.6.2).
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TOO_EARLY = "an answer was there before its request"
 
 
@@ -81,25 +84,33 @@ class Network(httpx.AsyncBaseTransport):
 
     async def _answer(self, request: httpx.Request, seconds: Mapping[str, float | None]) -> "_Response":
         session = self._session = self._session or self._opened()
-        address, headers, content = _address(request), _headers(request), await request.aread()
-        patience = _patience(bool(self._proxy), seconds.get("connect"), seconds.get("read"), seconds.get("write"))
+        content = await request.aread()
+        address, asked = _address(request), _Asked(_headers(request, content), seconds.get("write"))
+        times = _times(bool(self._proxy), seconds.get("connect"), seconds.get("read"))
         # Each turn that fails ends an idle connection, and there are no more of them.
         for _ in range(self._most + 1):
             try:
                 answer = await session.request(
                     request.method,
                     address,
-                    headers=headers,
                     # A large body in pieces, each when the one before it is on its way.
                     data=BytesIO(content) if len(content) > _AT_ONCE else content or None,
                     allow_redirects=False,
-                    **patience,
+                    timeout=times,
+                    # aiohttp repeats what it thinks may be repeated; not what ends with an exception of ours.
+                    middlewares=(partial(_meant, asked),),
                     **self._proxy,
                 )
             except _Stale:
                 continue
-            assert isinstance(answer, _Response)  # noqa: S101 - the session makes no others
-            return answer
+            except httpx.TransportError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what is none of these is raised again
+                meaning = meaning_of(error, is_sent=asked.has_begun)
+            else:
+                assert isinstance(answer, _Response)  # noqa: S101 - the session makes no others
+                return answer
+            raise meaning
         raise httpx.RemoteProtocolError(_TOO_EARLY)
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -164,13 +175,22 @@ def _through_socks(proxy: httpx.Proxy, given: Mapping[str, Any]) -> aiohttp.TCPC
 
 def _address(request: httpx.Request) -> URL:
     """The URL just as it is: what is encoded in a path is the name of a learner."""
-    url = URL(str(request.url), encoded=True)
+    try:
+        url = URL(str(request.url), encoded=True)
+    except ValueError:
+        raise httpx.LocalProtocolError("no address") from None
     if url.raw_path_qs.encode() != request.url.raw_path:
         raise httpx.LocalProtocolError("an address that would be sent as another one")
     return url
 
 
-def _headers(request: httpx.Request) -> list[tuple[str, str]]:
+def _headers(request: httpx.Request, content: bytes) -> list[tuple[str, str]]:
+    """Those of httpx, which have to name the body as it is sent: else what follows on it would be another request."""
+    is_framed = "transfer-encoding" not in request.headers
+    if not is_framed or request.headers.get("content-length", "0") != str(len(content)):
+        raise httpx.LocalProtocolError("a body of another length than its header says")
+    if not all(_NAME.fullmatch(name) for name, _ in request.headers.raw):
+        raise httpx.LocalProtocolError("a header that cannot be sent")
     try:
         return [(name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw]
     except UnicodeDecodeError:
@@ -178,20 +198,28 @@ def _headers(request: httpx.Request) -> list[tuple[str, str]]:
 
 
 @lru_cache
-def _patience(through_proxy: bool, connect: float | None, read: float | None, write: float | None) -> Mapping[str, Any]:
+def _times(through_proxy: bool, connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
     """The times of a request: for one address with TLS, for all until there is a connection, and so on."""
     whole = connect + read if through_proxy and connect and read else connect
-    times = aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=read)
-    # aiohttp repeats what it thinks may be repeated; not what ends with an exception of ours.
-    return {"timeout": times, "middlewares": (partial(_meant, write),)}
+    return aiohttp.ClientTimeout(total=None, connect=whole, sock_connect=connect, sock_read=read)
+
+
+class _Asked:
+    """What aiohttp is not told of a request: headers as they are, and seconds for a body that takes time."""
+
+    #: Whether aiohttp took the request, so that an exception says something of a connection.
+    has_begun = False
+
+    def __init__(self, headers: list[tuple[str, str]], write_seconds: float | None) -> None:
+        self.headers, self.write_seconds = headers, write_seconds
 
 
 class _Line(ResponseHandler):
-    """A connection. It remembers whether it has answered before, and whether it broke."""
+    """A connection. It remembers whether it has answered before."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self.is_asked = self.has_answered = self.is_broken = False
+        self.is_asked = self.has_answered = False
         #: What has to live as long as the connection.
         self.writer: object = None
 
@@ -210,9 +238,13 @@ class _Line(ResponseHandler):
             body.set_exception(aiohttp.ClientPayloadError())
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Called by the event loop."""
-        self.is_broken = isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError)
+        """Called by the event loop. A body that only the end of the connection ends is not whole where it broke."""
+        body = self._payload if self._payload is not None and not self._payload.is_eof() else None
         super().connection_lost(exc)
+        # Many servers end TLS without saying so.
+        is_broken = exc is not None and not isinstance(exc, ssl.SSLEOFError)
+        if is_broken and body is not None and body.exception() is None:
+            body.set_exception(aiohttp.ClientOSError())
 
     def rest(self) -> None:
         """Its answer is whole, and nothing else is due."""
@@ -223,7 +255,7 @@ class _Line(ResponseHandler):
 
         What the system has of it counts where an answer has been read before; a new one may talk of TLS first.
         """
-        if self.should_close or self.transport is None:
+        if self.should_close or self.transport is None or self.transport.is_closing():
             raise _Stale if self.has_answered else httpx.RemoteProtocolError(_TOO_EARLY)
         if self.has_answered:
             waiting = poll()
@@ -242,15 +274,9 @@ class _Request(aiohttp.ClientRequest):
     is_sent = False
     #: What ended it while it was written, before all others.
     failure: Exception | None = None
-    #: Seconds for a body that the system does not take at once.
-    write_seconds: float | None = None
+    asked: _Asked
     line: _Line
     _transport: asyncio.Transport | None = None
-
-    def update_headers(self, headers: Any) -> None:
-        """Notes those of httpx, which are sent as they are."""
-        self._given = headers
-        super().update_headers(headers)
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Writes the request, or sees to it; raises `_Stale` for a connection that is of no use."""
@@ -259,7 +285,9 @@ class _Request(aiohttp.ClientRequest):
         line.require_silence()
         line.is_asked = True
         self.line, self._transport = line, line.transport
-        self.is_sent, self.headers = True, self._given
+        self.is_sent = True
+        self.headers.clear()
+        self.headers.extend(self.asked.headers)
         try:
             return await super().send(conn)
         except ValueError:
@@ -270,7 +298,7 @@ class _Request(aiohttp.ClientRequest):
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
         """Writes head and body, on Python 3.11 a turn of the loop later; what broke, the wait for the answer says."""
-        seconds = self.write_seconds if content_length and content_length > _AT_ONCE else None
+        seconds = self.asked.write_seconds if content_length and content_length > _AT_ONCE else None
         try:
             self.line.require_silence()
             async with asyncio.timeout(seconds):
@@ -291,11 +319,11 @@ class _Request(aiohttp.ClientRequest):
 
 
 async def _meant(
-    write_seconds: float | None, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    asked: _Asked, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Says what went wrong in httpx' words; raised outside of its block, so that no other exception hangs on it."""
     assert isinstance(request, _Request)  # noqa: S101 - the session makes no others
-    request.write_seconds = write_seconds
+    request.asked, asked.has_begun = asked, True
     try:
         answer = await handler(request)
     except (_Stale, httpx.TransportError):
@@ -321,21 +349,10 @@ class _Response(aiohttp.ClientResponse):
         """Waits for the head."""
         line = connection.protocol
         assert isinstance(line, _Line)  # noqa: S101 - the connector makes no others
-        self._line = line
         await super().start(connection)
         line.has_answered = True
         self.content.on_eof(line.rest)
         return self
-
-    def require_whole(self) -> None:
-        """Raises where nothing but the end of the connection ended the body, and the connection broke.
-
-        The other two ways to end a body are looked at while it is read.
-        """
-        named = "Content-Length" in self.headers or "chunked" in self.headers.get("Transfer-Encoding", "").lower()
-        has_body = self.method != "HEAD" and self.status not in (204, 304)
-        if has_body and not named and self._line.is_broken:
-            raise httpx.ReadError("broken before the answer was whole")
 
 
 class _Body(httpx.AsyncByteStream):
@@ -348,7 +365,8 @@ class _Body(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self._piece():
             yield piece
-        self._answer.require_whole()
+        if self._answer.content.exception() is not None:  # with the end, which woke the reader before
+            raise httpx.ReadError("broken before the answer was whole")
 
     async def _piece(self) -> bytes:
         try:

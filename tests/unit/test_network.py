@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -46,6 +47,7 @@ LOST: dict[str, tuple[bytes, End, type[httpx.TransportError]]] = {
     "chunks cut": (OK + b'Transfer-Encoding: chunked\r\n\r\n9\r\n["right"]\r\n', close, httpx.RemoteProtocolError),
     "chunk bad": (OK + b'Transfer-Encoding: chunked\r\n\r\nzz\r\n["right"]\r\n', stay, httpx.RemoteProtocolError),
     "no end, reset": (OK + b'\r\n["right"]', reset, httpx.ReadError),
+    "no end, coded, reset": (OK + b'Transfer-Encoding: x-chunked\r\n\r\n["right"]', reset, httpx.ReadError),
 }
 
 
@@ -261,3 +263,25 @@ async def test_a_certificate_is_of_this_host_and_of_an_authority_that_is_trusted
 
     assert (type(error), str(error)) == (httpx.ConnectError, "CERTIFICATE_VERIFY_FAILED")
     assert len(service.heads) == 2 * answered
+
+
+def garble(writer: asyncio.StreamWriter) -> None:
+    """Bytes that no holder of the key has written, and the end."""
+    os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_an_answer_that_ends_in_garbled_tls_is_not_whole(version: ssl.TLSVersion, tmp_path: Path) -> None:
+    """Where nothing but the end of the connection says how long it is."""
+    file = self_signed(tmp_path)
+    shown = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    shown.load_cert_chain(file)
+    shown.maximum_version = version
+    service = Service((OK + b'\r\n["right"]', garble))
+    async with service.open(tls=shown):
+        url = service.url.replace("127.0.0.1", "localhost") + PATH
+        async with httpx.AsyncClient(transport=Network(1, ssl.create_default_context(cafile=file))) as client:
+            error = await failed(client.delete(url))
+
+    assert type(error) is httpx.ReadError

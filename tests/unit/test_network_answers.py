@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote
 
@@ -48,7 +48,9 @@ async def test_what_is_sent_is_what_was_built(method: str) -> None:
         for name in NAMES:
             content = name.encode() if method in ("POST", "PUT", "PATCH") else None
             url = f"/x/{quote(name, safe='')}/"
-            request = client.build_request(method, url, params=[("q", name), ("q", "")], content=content)
+            headers = [("X-A", "1"), ("Expect", "100-continue"), ("x-a", "2"), ("X-B", ""), ("X-A", "1")]
+            query = [("q", name), ("q", "")]
+            request = client.build_request(method, url, params=query, content=content, headers=headers)
             await client.send(request)
             lines = [b"%s %s HTTP/1.1" % (method.encode(), request.url.raw_path)]
             lines += [b": ".join(header) for header in request.headers.raw if header[0] != b"Cookie"]
@@ -77,6 +79,50 @@ async def test_a_header_that_would_begin_another_one_is_not_sent(method: str, va
         await asyncio.sleep(0)
 
     assert (type(error), service.heads) == (httpx.LocalProtocolError, [])
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    yield b"canary"
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        ([], pieces),
+        ([("Transfer-Encoding", "chunked")], b"canary"),
+        ([("Content-Length", "3")], b"canary"),
+        ([("Content-Length", "9")], b"canary"),
+        ([("Content-Length", "6"), ("Content-Length", "6")], b"canary"),
+        ([("X: y", "canary")], b""),
+        ([("", "canary")], b""),
+    ],
+)
+async def test_a_request_whose_end_its_headers_do_not_say_is_not_sent(
+    headers: list[tuple[str, str]], content: bytes | Callable[[], AsyncIterator[bytes]]
+) -> None:
+    """What follows on it would be read as another request, or waited for."""
+    service = Service((WHOLE, stay))
+    async with service.open() as client:
+        body = content if isinstance(content, bytes) else content()
+        error = await failed(client.post("/x/", headers=headers, content=body))
+
+    assert (type(error), service.heads) == (httpx.LocalProtocolError, [])
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "kind"),
+    [
+        ("GET", "ftp://mail.example/canary", httpx.UnsupportedProtocol),
+        ("GET", "http://mail.example:99999/canary", httpx.LocalProtocolError),
+        ("GET\r\ncanary", "http://mail.example/", httpx.LocalProtocolError),
+    ],
+)
+async def test_what_the_library_does_not_take_is_said_as_all_else(
+    method: str, url: str, kind: type[httpx.TransportError]
+) -> None:
+    """Without the address, which the library's exceptions have."""
+    async with pool("http://mail.example", 1) as client:
+        assert type(await failed(client.request(method, url))) is kind
 
 
 ANSWERS: dict[str, tuple[bytes, int, bytes]] = {
