@@ -1,7 +1,6 @@
 """What takes notifications in tests: a mail server, and an HTTP server for Apprise's `json://`."""
 
 import json
-import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
+from tests.in_thread import in_thread
 from tests.ports import free_port
 
 #: Stands in the URL of each channel, and may stand nowhere else.
@@ -79,12 +79,7 @@ def hook(status: int = 200) -> Iterator[Box]:
         def log_message(self, *_: Any) -> None:
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Catcher) as server:
-        box = Box(f"json://oncall:{SECRET}@127.0.0.1:{server.server_port}/hook")
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield box
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Catcher)
+    box = Box(f"json://oncall:{SECRET}@127.0.0.1:{server.server_port}/hook")
+    with in_thread(server):
+        yield box

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from retirement.flows.kit import lock
 from retirement.flows.kit.starting import DEPLOYMENT
 from tests import databases, patient
 from tests.api.desk import ADMIN, CLIENT, FIRST, LMS_AUDIENCE, LMS_KEY, STRANGER, bearer, claims, learner_token
+from tests.in_thread import in_thread
 from tests.patient import PATIENCE
 from tests.ports import free_port
 
@@ -55,13 +55,10 @@ def issuer() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
-        address = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    address = f"http://127.0.0.1:{server.server_port}"
+    with in_thread(server):
         yield address
-        server.shutdown()
-        thread.join()
 
 
 @dataclass(frozen=True)

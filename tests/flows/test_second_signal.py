@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.conftest import WITH_SIGNALS, without_ours
+from tests.in_thread import in_thread
 from tests.ledgers import place_file
 from tests.patient import PATIENCE, until
 
@@ -58,12 +58,11 @@ class Stuck(BaseHTTPRequestHandler):
 @contextmanager
 def stuck_server() -> Iterator[int]:
     """The port of a server that never finishes an answer."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Stuck) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stuck)
+    server.daemon_threads = True
+    server.block_on_close = False
+    with in_thread(server):
+        yield server.server_port
 
 
 @contextmanager

@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ import pytest
 
 from retirement.flows.kit.environment import foreign, of_a_child, without_proxy
 from tests.flows.conftest import Answer, the_server, without_ours
+from tests.in_thread import in_thread
 from tests.patient import PATIENCE, until
 from tests.ports import free_port
 
@@ -172,10 +172,9 @@ class Foreign(BaseHTTPRequestHandler):
 
 @contextmanager
 def foreign_server(handler: type[BaseHTTPRequestHandler] = Foreign) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    with in_thread(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(

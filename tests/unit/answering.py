@@ -1,7 +1,6 @@
 """Prefect's API as a test wants it: what is answered to each request, at an address of this machine."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,8 @@ from prefect.settings import (
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     temporary_settings,
 )
+
+from tests.in_thread import in_thread
 
 
 @contextmanager
@@ -42,16 +43,12 @@ def answering(answer: Callable[[str, Any], Any]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/api"
-        settings = {
-            PREFECT_API_URL: url,
-            PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
-            PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
-        }
-        with temporary_settings(settings):
-            yield url
-        server.shutdown()
-        thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    url = f"http://127.0.0.1:{server.server_port}/api"
+    settings = {
+        PREFECT_API_URL: url,
+        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
+        PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+    }
+    with in_thread(server), temporary_settings(settings):
+        yield url

@@ -1,7 +1,6 @@
 """What Prefect's server is told of steps: in order, in batches, and once more where the server was away."""
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from prefect.settings import (
 
 from retirement.flows.kit import outbox as kit
 from retirement.flows.kit.outbox import Event, Outbox
+from tests.in_thread import in_thread
 from tests.patient import PATIENCE
 
 #: An answer: it takes the batch, and may be another server than the one before.
@@ -260,19 +260,15 @@ class Answers(BaseHTTPRequestHandler):
 def listening(*codes: int) -> Iterator[type[Answers]]:
     """A server that answers with these codes first; Prefect's client has its address and a password."""
     handler: type[Answers] = type("Handler", (Answers,), {"seen": [], "codes": list(codes)})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        settings = {
-            PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/gateway/api",
-            PREFECT_API_AUTH_STRING: "admin:zoe",
-            PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
-            PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True,
-        }
-        with temporary_settings(settings):
-            yield handler
-        server.shutdown()
-        thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    settings = {
+        PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/gateway/api",
+        PREFECT_API_AUTH_STRING: "admin:zoe",
+        PREFECT_CLIENT_CSRF_SUPPORT_ENABLED: False,
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True,
+    }
+    with in_thread(server), temporary_settings(settings):
+        yield handler
 
 
 def test_the_server_is_asked_once_at_its_address_with_its_password() -> None:
