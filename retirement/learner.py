@@ -5,11 +5,13 @@ else. Source: contract of `retirement_status`, section 4.3.
 """
 
 import re
+import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -32,7 +34,14 @@ def _text(value: object) -> object:
     return value
 
 
-_Time = Annotated[AwareDatetime, BeforeValidator(_text)]
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("no time of this calendar") from None
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_text), AfterValidator(_in_utc)]
 
 
 class _Wire(BaseModel):
@@ -109,17 +118,19 @@ class Learner:
             wire = _Row.model_validate(row)
         except ValidationError as error:
             raise UnreadableRow(_places(error)) from None
+        # What rows have in common is in memory once: a run holds as many rows as learners wait.
+        username, current = wire.original_username, wire.user.username
         return cls(
             user_id=wire.user.id,
             retirement_id=wire.id,
-            username=wire.original_username,
+            username=username,
             email=wire.original_email,
             name=wire.original_name,
             retired_username=wire.retired_username,
             retired_email=wire.retired_email,
-            current_username=wire.user.username,
-            state=wire.current_state.state_name,
-            last_state=wire.last_state.state_name,
+            current_username=username if current == username else current,
+            state=sys.intern(wire.current_state.state_name),
+            last_state=sys.intern(wire.last_state.state_name),
             requested_at=wire.created,
             changed_at=wire.modified,
         )

@@ -47,8 +47,8 @@ from retirement.ledger import EVERYTHING, Area, Holder, Ledger, opened
 from retirement.process import acting
 from retirement.site import ledger_location, tokens_of
 from retirement.site import opened as opened_site
-from retirement.wire.api import pool
 from retirement.wire.passing import Passing
+from retirement.wire.pool import pool
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from retirement.api.keys import Fetch
 from retirement.config import DoorSettings
 from retirement.errors import ConfigError
-from retirement.wire.api import Api, Pool, Retry
+from retirement.wire.api import Api, Retry
 from retirement.wire.patience import Patience
+from retirement.wire.pool import Pool
 from retirement.wire.reply import Reply
 from retirement.wire.urls import problem_of
 

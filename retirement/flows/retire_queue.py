@@ -137,10 +137,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             await _mend(site, batch.stop, run, unfinished)
             await _take_up(site, batch.stop, run)
             run.out_of_reach = await breaches(site, batch, unfinished)
-            intake, taken = await _taken_in(site, batch, configuration, run, days, most)
-            run.reports += [Report(user_id, Ending.HELD, why, (), 0.0) for user_id, why in intake.held.items()]
-            run.batch = len(taken)
-            batch.learners = {learner.user_id: learner for learner in taken}
+            batch.learners = await _taken_in(site, batch, configuration, run, days, most)
             run.tasks = QueueTasks(site, batch, configuration.retry, attempt=_own_run().run_count)
             await _retire_all(run.tasks, configuration, run, lease)
             if not batch.stop:
@@ -206,8 +203,18 @@ async def _take_up(site: Site, stop: Stop, run: QueueRun) -> None:
 
 async def _taken_in(
     site: Site, batch: Batch, configuration: Configuration, run: QueueRun, days: int, most: int
+) -> dict[int, Learner]:
+    """The learners of this run by user id; nothing else keeps their rows. Those whom a hold keeps have their report."""
+    intake, taken = await _agreed(site, batch, configuration, run, days, most)
+    run.reports += [Report(user_id, Ending.HELD, why, (), 0.0) for user_id, why in intake.held.items()]
+    run.batch = len(taken)
+    return {learner.user_id: learner for learner in taken}
+
+
+async def _agreed(
+    site: Site, batch: Batch, configuration: Configuration, run: QueueRun, days: int, most: int
 ) -> tuple[Intake, list[Learner]]:
-    """Who waits, and the learners of this run: where a guard trips, those of a person's yes."""
+    """Who waits, and whom the run takes: where a guard trips, those of a person's yes."""
     intake = await take_in(site, batch, configuration, days)
     run.depth, run.unreadable = intake.depth, list(intake.unreadable)
     get_run_logger().info("%d learners wait; this run takes at most %d", intake.depth, most)
@@ -251,13 +258,13 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
             stop.set(lost)
             return False
         report = await _retire_one(tasks, user_id, run)
-        run.reports.append(report)
+        _through(tasks, run, report)
         get_run_logger().info("learner %d: %s %s", user_id, report.ending.value, report.reason)
         return True
 
     lanes = _lanes(configuration, tasks.site.paces, run.batch)
     try:
-        await finish_or_stop(lanes.take(tasks.batch.learners, work), stop)
+        await finish_or_stop(lanes.take(list(tasks.batch.learners), work), stop)
     finally:
         progress.cancel()
         with suppress(asyncio.CancelledError):
@@ -271,6 +278,12 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
     await show_table("retirement-queue", rows, reports.summary(run.reports), of=len(run.reports))
     await show_services(await ledger.breakers.down())
     await tag_run(run.reports, tasks.site.pipeline)
+
+
+def _through(tasks: QueueTasks, run: QueueRun, report: Report) -> None:
+    """Keeps the report of a learner, and not the row any more."""
+    run.reports.append(report)
+    tasks.batch.let_go(report.user_id)
 
 
 def _lanes(configuration: Configuration, paces: Paces | None, learners: int) -> Lanes:

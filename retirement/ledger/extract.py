@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from retirement.errors import LedgerError, RetirementError
 from retirement.ledger import chain
@@ -39,6 +39,10 @@ _SHARED = (
     "claim.written",
     "claim.delivered",
 )
+
+#: Retirements that ended retired: whose, and why, where a hold kept something.
+_RETIRED = select(LearnerRecord.user_id, LearnerRecord.reason).where(LearnerRecord.retired_at.is_not(None))
+_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +186,10 @@ def _changed(connection: Connection, seq: int) -> set[int]:
     over = _over(connection, seq, at)
     about |= {each.user_id for each in over if each.user_id is not None}
     numbers |= {each.id for each in over}
-    # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each.
-    retired = rows_of(connection, LearnerRecord, LearnerRecord.retired_at.is_not(None))
-    return {each.user_id for each in retired if each.user_id in about or _is_held(each.reason, numbers)}
+    # A ledger has learners by the thousand, of which few were touched: the database need not be asked for each. Nor is
+    # more of each in memory than is looked at.
+    retired = connection.execute(_RETIRED).partitions(_AT_ONCE)
+    return {user_id for part in retired for user_id, reason in part if user_id in about or _is_held(reason, numbers)}
 
 
 def _touched(connection: Connection, seq: int) -> tuple[set[int], set[int], str]:

@@ -5,6 +5,7 @@ Reads the LMS and the ledger and changes nothing.
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -103,11 +104,13 @@ async def take_in(site: Site, batch: Batch, configuration: Configuration, cool_o
 
 async def _listed(site: Site, batch: Batch, cool_off_days: int) -> _Queue:
     listing = await site.lms.rows.queue(site.pipeline.queue_states, 0)
-    past = await site.lms.rows.queue(site.pipeline.queue_states, cool_off_days)
+    ready = set[int]()
+    async with aclosing(site.lms.rows.pages(site.pipeline.queue_states, cool_off_days)) as past:
+        async for page in past:
+            ready.update(each.user_id for each in page.learners)
     if site.deadlines.by_country:
         batch.countries |= await site.lms.accounts.countries(listing.learners)
     due = {each.user_id: batch.due_at(each) for each in listing.learners}
-    ready = {each.user_id for each in past.learners}
     waiting = [each for each in deadlines.by_slack(listing.learners, due) if each.user_id in ready]
     return _Queue(listing.learners, waiting, due, listing.unreadable)
 

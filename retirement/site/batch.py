@@ -51,6 +51,13 @@ class Batch:
     #: Countries by user id, as the LMS shows them, where deadlines depend on them.
     countries: dict[int, str] = field(default_factory=dict)
     _failures: dict[tuple[object, ...], set[int]] = field(default_factory=dict)
+    #: Learners whose row was let go.
+    _through: int = 0
+
+    def let_go(self, user_id: int) -> None:
+        """Forgets the row of a learner who is through: rows of a long queue are most of what a run has in memory."""
+        if self.learners.pop(user_id, None):
+            self._through += 1
 
     async def learner(self, user_id: int) -> Learner | None:
         """The learner of that LMS user id, None where the LMS has no retirement of them."""
@@ -72,7 +79,7 @@ class Batch:
         elif run is RunAfter.STOPS_IF_SHARED:
             met_by = self._failures.setdefault(error.shared_by, set())
             met_by.add(user_id)
-            if len(met_by) >= min(2, len(self.learners) or 1):
+            if len(met_by) >= min(2, len(self.learners) + self._through or 1):
                 self.stop.set(error)
 
     def ensure_allowed(self, check: Callable[[], None]) -> None:

@@ -18,10 +18,11 @@ from retirement.lms import Lms
 from retirement.process import home
 from retirement.site.deadlines import Deadlines
 from retirement.site.site import Site
-from retirement.wire.api import Api, Pool, Retry, pool
+from retirement.wire.api import Api, Retry
 from retirement.wire.auth import TokenSource, lms_tokens
 from retirement.wire.limits import Gate, Limits, SharedGate, Turn, shared_turns
 from retirement.wire.pace import Paces
+from retirement.wire.pool import Pool, pool
 from retirement.wire.posting import post_lines
 from retirement.wire.wiring import Wiring
 

@@ -22,7 +22,7 @@ from retirement.process import waiting
 from retirement.wire.exchange import ENCODINGS, Each, Exchange
 from retirement.wire.limits import Gate, Limits
 from retirement.wire.patience import Bounds, Patience, current_patience, current_permission
-from retirement.wire.proxies import transport
+from retirement.wire.pool import Pool
 from retirement.wire.reply import Judge, Reply, classify, translate
 from retirement.wire.success import Success
 
@@ -32,8 +32,6 @@ for _library in ("httpx", "httpcore", "aiohttp"):
 
 #: How requests are signed; made by `auth`.
 Auth = httpx.Auth
-#: Connections to one host.
-Pool = httpx.AsyncClient
 
 #: Statuses at which a token is renewed once. Proctoring answers 403 where others answer 401.
 UNAUTHORIZED = frozenset({401})
@@ -132,18 +130,13 @@ class Request:
         return f"{self.method} {self.path}"
 
 
-def pool(url: str, at_once: int) -> Pool:
-    """The connections to one service, enough for that many learners at the same time. Raises `ConfigError`."""
-    return httpx.AsyncClient(base_url=url, transport=transport(url, at_once * 2))
-
-
 class Api:
     """One service: its connection pool, its credentials, its limits and its share of patience."""
 
     def __init__(
         self,
         service: str,
-        client: Pool,
+        pool: Pool,
         *,
         auth: Auth | None = None,
         retry: Retry | None = None,
@@ -151,7 +144,7 @@ class Api:
     ) -> None:
         self.service = service
         self.retry = retry or Retry()
-        self._client = client
+        self._pool = pool
         self._auth = auth
         self._successes: Mapping[str, Success] = {}
         self._gate = gate or Gate(Limits(), sleep=self.retry.sleep)
@@ -159,11 +152,11 @@ class Api:
     @property
     def host(self) -> str:
         """The host that requests go to."""
-        return self._client.base_url.host
+        return self._pool.base_url.host
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        await self._pool.aclose()
 
     def expecting(self, successes: Mapping[str, Success]) -> Self:
         """The same service, where these requests, by method and path template, have to be answered so."""
@@ -220,18 +213,20 @@ class Api:
 
     def _built(self, request: Request, bounds: Bounds) -> httpx.Request:
         try:
-            built = self._client.build_request(
+            built = self._pool.request(
                 request.method,
-                self._url(request),
-                params=list(request.params) or None,
+                self._path(request),
+                params=request.params,
                 json=request.json,
-                data=request.form,
+                form=request.form,
                 content=request.content,
                 timeout=bounds.timeout,
                 headers={"Accept": "application/json", "Accept-Encoding": ENCODINGS, **request.headers},
             )
         except UnicodeEncodeError:
             raise self.refused(request.name, "a value holds half a character, which cannot be sent") from None
+        except httpx.InvalidURL:
+            raise self.misconfigured(request.name, "the address is no URL") from None
         built.extensions["renew_on"] = request.renew_on
         return built
 
@@ -251,19 +246,17 @@ class Api:
             return None
         return reply.refused(f"it proves nothing: {success} is due")
 
-    def _url(self, request: Request) -> httpx.URL:
+    def _path(self, request: Request) -> str:
         quoted = {key: quote(str(value), safe="") for key, value in request.values.items()}
         if any(value.strip(".") == "" for value in quoted.values()):
             # `.` and `..` would be read as folders and lead to another route.
             raise self.refused(request.name, "a value cannot stand in a path")
-        return httpx.URL(str(self._client.base_url).rstrip("/") + request.path.format_map(quoted))
+        return request.path.format_map(quoted)
 
     async def _exchange(self, name: str, request: httpx.Request, bounds: Bounds, each: Each | None) -> Reply:
         try:
-            return await Exchange(self.service, self._client, self._auth).reply(name, request, bounds, each)
+            return await Exchange(self.service, self._pool, self._auth).reply(name, request, bounds, each)
         except httpx.HTTPError as error:
             raise translate(self.service, name, error) from None
-        except httpx.InvalidURL:
-            raise Misconfigured(self.service, name, None, "the address is no URL") from None
         except UnicodeEncodeError:
             raise Misconfigured(self.service, name, None, "a credential cannot stand in a header") from None

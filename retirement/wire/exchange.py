@@ -8,13 +8,13 @@ after decoding, while it is decoded. No cookie is kept or sent: each call stands
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator
-from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
 from retirement.errors import Transient
 from retirement.wire.elements import Elements, Keep, begins_list
 from retirement.wire.patience import MEGABYTE, Bounds
+from retirement.wire.pool import Pool
 from retirement.wire.reply import Body, Reply, is_json, read
 
 #: What the answers may be packed with: `_Unpacked` can stop in the middle of these.
@@ -37,11 +37,9 @@ class Exchange:
     then.
     """
 
-    def __init__(self, service: str, client: httpx.AsyncClient, auth: httpx.Auth | None) -> None:
-        self._service, self._client = service, client
+    def __init__(self, service: str, pool: Pool, auth: httpx.Auth | None) -> None:
+        self._service, self._pool = service, pool
         self._auth = auth or httpx.Auth()
-        # A session beside the token is a state that two learners would share.
-        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
 
     async def reply(self, name: str, request: httpx.Request, bounds: Bounds, each: Each | None = None) -> Reply:
         """The answer to a request that errors call `name`; sent a second time where its signer wants that.
@@ -67,8 +65,7 @@ class Exchange:
         limit = asyncio.timeout(bounds.whole)
         try:
             async with limit:
-                # `auth`: the request is signed already.
-                response = await self._client.send(request, auth=httpx.Auth(), stream=True, follow_redirects=False)
+                response = await self._pool.send(request)
                 try:
                     return response, await self._body(name, response, bounds.largest, each)
                 finally:

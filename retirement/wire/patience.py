@@ -11,8 +11,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
 
-import httpx
-
 #: Raises when the run that makes a call has lost the right to it.
 Check = Callable[[], None]
 
@@ -32,9 +30,9 @@ class Bounds:
     largest: int = 8 * MEGABYTE
 
     @property
-    def timeout(self) -> httpx.Timeout:
-        """The limits of each read, write and connection."""
-        return httpx.Timeout(self.read, connect=5)
+    def timeout(self) -> dict[str, float]:
+        """The limits of each read, write and connection, as a transport of httpx takes them."""
+        return {"connect": 5.0, "read": self.read, "write": self.read, "pool": self.read}
 
 
 class Patience(Enum):

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Mapping
 
-from retirement.wire.api import Api, Auth, Pool, Retry
+from retirement.wire.api import Api, Auth, Retry
 from retirement.wire.auth import TokenAuth, TokenSource
 from retirement.wire.limits import Gate, Limits
+from retirement.wire.pool import Pool
 
 
 class Wiring:

@@ -12,6 +12,7 @@ from retirement.connectors import Erasure, Outcome, Verdict
 from retirement.errors import Misconfigured, Refused, RetirementError
 from retirement.learner import Learner
 from retirement.wire.api import Api, Retry
+from retirement.wire.pool import Pool
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ANA = Learner(17, 7, "ana", "ana@mail.example", "Ana", "retired_a", "retired_a@x", "ana", "PENDING", "", NOW, NOW)
@@ -40,7 +41,7 @@ class Library:
 def connector(library: Library, key: str = "key") -> LibraryCards:
     """The connector as a run makes it, with a connection that leads to the library in memory."""
     settings = LibraryCardsSettings(url="https://library.example", api_key=key)
-    client = httpx.AsyncClient(base_url=settings.url, transport=httpx.MockTransport(library))
+    client = Pool(settings.url, httpx.MockTransport(library))
     auth = LibraryCards.sign_in("LIBRARY_CARDS", settings, None)  # type: ignore[arg-type]  # it needs no wiring
     return LibraryCards(settings, Api("LIBRARY_CARDS", client, auth=auth, retry=Retry(attempts=1)))
 

@@ -14,7 +14,8 @@ from prefect.states import Completed, Running
 from retirement.connectors.manual import Manual, ManualSettings
 from retirement.flows.kit.manual import TAG, Evidence, OpenTask, answers, open_tasks, settle, tasks_of
 from retirement.ledger import Receipt
-from retirement.wire.api import Api, pool
+from retirement.wire.api import Api
+from retirement.wire.pool import pool
 from tests import locks, patient
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import httpx
 from sqlalchemy import and_, select
 
 from retirement.connectors import Connector, registry
@@ -29,8 +28,8 @@ from retirement.sandbox.pipelines import configuration, states
 from retirement.sandbox.residue import residue
 from retirement.sandbox.world import schema
 from retirement.site import Site
-from retirement.wire.api import Pool
 from retirement.wire.network import Network
+from retirement.wire.pool import Pool
 from tests.contract.stage import EVERYTHING, LATER, NOTHING, listening
 from tests.hostile.loop import JumpingLoop
 from tests.hostile.proxy import Asked, Proxy, Trouble
@@ -119,7 +118,7 @@ class Street(World):
         """Real connections; no certificate is looked at here, and to read those of the world takes a while."""
         if url not in self._pools:
             trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            self._pools[url] = httpx.AsyncClient(base_url=url, transport=Network(100, trusted))
+            self._pools[url] = Pool(url, Network(100, trusted))
         return self._pools[url]
 
     async def close(self) -> None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import SecretStr
 
 from retirement.connectors import Connector, ServiceSettings
@@ -36,6 +35,7 @@ from retirement.site import Batch, Site
 from retirement.site.watch import watch
 from retirement.wire.api import Api, Retry
 from retirement.wire.auth import lms_tokens
+from retirement.wire.pool import Pool
 from retirement.wire.wiring import Wiring
 
 from .virtual import Inline, Life, VirtualLoop
@@ -99,10 +99,7 @@ class Office:
             holder=f"holder-{life.name}",
         ) as ledger:
             retry = Retry(attempts=plan.attempts)
-            pools = {
-                app: httpx.AsyncClient(base_url=f"http://{app}.sandbox", transport=Transport(self.wire, app))
-                for _, app in SERVICES.values()
-            }
+            pools = {app: Pool(f"http://{app}.sandbox", Transport(self.wire, app)) for _, app in SERVICES.values()}
             worker = CLIENTS["worker"]
             secret = SecretStr(worker.client_secret)
             lms = Api("LMS", pools["lms"], retry=retry)

@@ -34,8 +34,9 @@ from retirement.privacy import contains_name
 from retirement.sandbox import Sandbox, pipelines
 from retirement.sandbox.world import schema
 from retirement.site import Site
-from retirement.wire.api import Api, Pool, Retry
+from retirement.wire.api import Api, Retry
 from retirement.wire.auth import TokenSource, lms_tokens
+from retirement.wire.pool import Pool
 from retirement.wire.wiring import Wiring
 
 from .batches import retire
@@ -118,12 +119,12 @@ class Script:
             raise answer
         return httpx.Response(answer.status_code, headers=answer.headers, content=answer.content)
 
-    def client(self, base_url: str = "https://svc.example") -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=base_url, transport=httpx.MockTransport(self))
+    def pool(self, base_url: str = "https://svc.example") -> Pool:
+        return Pool(base_url, httpx.MockTransport(self))
 
     def api(self, naps: Naps | None = None, **options: Any) -> Api:
         retry = options.pop("retry", None) or Retry(sleep=naps or Naps())
-        return Api("SVC", self.client(), retry=retry, **options)
+        return Api("SVC", self.pool(), retry=retry, **options)
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -271,14 +272,13 @@ class World:
         """What connectors talk through, to `http://APP.sandbox`, and the worker's tokens."""
         client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps, clock=clock)
         secret = SecretStr(client["client_secret"])
-        tokens = lms_tokens(Api("LMS", self.clients["lms"], retry=retry), client["client_id"], secret)
+        tokens = lms_tokens(Api("LMS", self.pool_of("http://lms.sandbox"), retry=retry), client["client_id"], secret)
         return Wiring(self.pool_of, tokens, retry=retry, clock=clock), tokens
 
     def pool_of(self, url: str) -> Pool:
         """The connections to a base URL of this platform."""
         base = httpx.URL(url)
-        app = self.clients[base.host.removesuffix(".sandbox")]
-        return app if base.path in ("", "/") else httpx.AsyncClient(base_url=url, transport=app._transport)
+        return Pool(base, self.clients[base.host.removesuffix(".sandbox")]._transport)
 
     async def learner(self, site: Site, username: str) -> Learner:
         found = await site.lms.rows.find(self.user_ids[username])

@@ -20,7 +20,7 @@ from retirement.partners.sinks.drive import drive_sink
 from retirement.sandbox import Sandbox
 from retirement.sandbox.vendors import drive
 from retirement.sandbox.vendors.drive_sign_in import account_key
-from retirement.wire.api import Pool
+from retirement.wire.pool import Pool
 
 from .dying import Mortal
 
@@ -92,7 +92,7 @@ class OnDrive:
         return DriveSettings(**drive.settings(URL, str(self.folder / "key.json")) | {"allow_insecure": True} | changes)
 
     def pool(self, url: str, _at_once: int = 2) -> Pool:
-        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(self._answered))
+        return Pool(url, httpx.MockTransport(self._answered))
 
     def destination(self, mortal: Mortal | None, **changes: Any) -> Destination:
         self.mortal = mortal

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import httpx
 import pytest
 
-from retirement.wire.api import pool
+from retirement.wire.proxies import transport
 from tests.patient import PATIENCE
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -72,8 +72,7 @@ class Service:
         """Its port, and a client of it."""
         server = await asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=tls)
         self.url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = pool(self.url, most)
-        client.timeout = httpx.Timeout(PATIENCE)
+        client = client_of(self.url, most)
         try:
             yield client
         finally:
@@ -81,6 +80,11 @@ class Service:
             server.close()
             for writer in self.writers:
                 writer.transport.abort()
+
+
+def client_of(url: str, most: int) -> httpx.AsyncClient:
+    """A client of httpx over our connections, enough for so many learners."""
+    return httpx.AsyncClient(base_url=url, transport=transport(url, most * 2), timeout=PATIENCE)
 
 
 async def failed(work: Awaitable[object]) -> httpx.TransportError:

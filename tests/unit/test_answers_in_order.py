@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from retirement.wire.api import Api, Retry, pool
+from retirement.wire.api import Api, Retry
+from retirement.wire.pool import pool
 
 pytestmark = pytest.mark.anyio
 

@@ -14,8 +14,9 @@ from retirement.connectors import BatchSettings, Connector, Erasure, Outcome, op
 from retirement.connectors.kit.batching import Batches
 from retirement.errors import Defect, LeaseLost, Misconfigured, Refused, RetirementError, Transient
 from retirement.learner import Learner
-from retirement.wire.api import Api, pool
+from retirement.wire.api import Api
 from retirement.wire.patience import permitted
+from retirement.wire.pool import pool
 
 from .doubles import Naps
 

@@ -13,13 +13,15 @@ from prefect.settings import (
 )
 
 from retirement.config import RetrySettings
+from retirement.errors import Ending, Misconfigured
 from retirement.flows.kit.tasks import QueueTasks
 from retirement.flows.retire_learner import _place
-from retirement.flows.retire_queue import QueueRun, _show_progress
+from retirement.flows.retire_queue import QueueRun, _show_progress, _through
+from retirement.pipeline.endings import Report
 
 from .answering import answering
 from .batches import batch_of
-from .doubles import World, shipped
+from .doubles import World, holder, shipped
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +53,23 @@ async def test_a_place_that_was_not_made_keeps_no_queue_run_from_its_table(world
             await tasks.leave(client)
 
     assert asked[-1] == f"/api/task_runs/{made}/set_state"
+
+
+async def test_a_queue_run_keeps_the_report_of_a_learner_and_not_the_row(world: World) -> None:
+    """Of ten thousand who wait the rows would be most of its memory."""
+    line = shipped("default")
+    world.seed(holder(), holder("bo"), states=line.lms_states)
+    site = world.site(line)
+    batch, run = site.batch(), QueueRun()
+    batch.learners = {each.user_id: each for each in (await site.lms.rows.queue(line.queue_states, 0)).learners}
+    first, second = batch.learners
+
+    _through(QueueTasks(site, batch, RetrySettings()), run, Report(first, Ending.RETIRED, "", (), 0.0))
+
+    assert (list(batch.learners), [each.user_id for each in run.reports]) == ([second], [first])
+    # What the last of them alone meets is no reason to stop the run, as it would be where one learner is all there is.
+    batch.note_failure(Misconfigured("LMS", "POST /x", 403, "no permission"), second)
+    assert not batch.stop
 
 
 async def test_a_progress_bar_that_is_not_taken_ends_no_queue_run(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,9 +17,10 @@ from pydantic import SecretStr
 
 from retirement.errors import Misconfigured, Transient
 from retirement.lms import Lms
-from retirement.wire.api import Api, Retry, pool
+from retirement.wire.api import Api, Retry
 from retirement.wire.auth import TokenAuth, lms_tokens
 from retirement.wire.patience import MEGABYTE, Patience
+from retirement.wire.pool import Pool, pool
 from tests.simulation.virtual import VirtualLoop
 
 from .doubles import Naps, Script
@@ -57,7 +58,7 @@ class Drip:
 
     def __init__(self, path: str, *, status: int = 200, silent: bool = False) -> None:
         self.path, self.status, self.silent = path, status, silent
-        client = httpx.AsyncClient(base_url="https://lms.example", transport=httpx.MockTransport(self))
+        client = Pool("https://lms.example", httpx.MockTransport(self))
         retry = Retry(attempts=1)  # its own patience goes by the clock of the machine
         self.plain = Api("LMS", client, retry=retry)
         self.api = Api("LMS", client, retry=retry, auth=TokenAuth(lms_tokens(self.plain, "w", SecretStr("s"))))
@@ -114,7 +115,7 @@ def test_a_slow_answer_within_its_time_is_taken() -> None:
     async def service(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "application/json"}, stream=Slow())
 
-    client = httpx.AsyncClient(base_url="https://svc.example", transport=httpx.MockTransport(service))
+    client = Pool("https://svc.example", httpx.MockTransport(service))
     ended, seconds = run(Api("SVC", client).get("/x/", patience=Patience.LOOKUP))
 
     assert getattr(ended, "data", None) == ["edX"]
@@ -289,7 +290,7 @@ async def test_no_cookie_of_a_token_endpoint_or_a_refusal_is_kept() -> None:
             return httpx.Response(200, json=grant, headers=named)
         return httpx.Response(401, json={"detail": "stale"}, headers=named)
 
-    client = httpx.AsyncClient(base_url="https://lms.example", transport=httpx.MockTransport(platform))
+    client = Pool("https://lms.example", httpx.MockTransport(platform))
     plain = Api("LMS", client)
     api = Api("LMS", client, auth=TokenAuth(lms_tokens(plain, "w", SecretStr("s"))))
 

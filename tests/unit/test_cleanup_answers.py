@@ -17,6 +17,7 @@ from retirement.ledger import CLEANUP_ASKED, CLEANUP_CLEARED, CleanupIntent, Lea
 from retirement.lms import Lms
 from retirement.site import Site
 from retirement.wire.api import Api, Retry
+from retirement.wire.pool import pool
 
 from .batches import batch_of
 from .cleaning import (
@@ -295,7 +296,7 @@ async def test_an_open_receipt_needs_a_word_of_its_own(world: World) -> None:
 async def test_what_another_lms_was_asked_is_not_settled_here(world: World) -> None:
     """Two sites, or one and its rehearsal, with one ledger."""
     site = await unanswered(world)
-    other = Lms(Api("LMS", httpx.AsyncClient(base_url="http://other.example"), retry=Retry()), PIPELINE.lms_states)
+    other = Lms(Api("LMS", pool("http://other.example", 1), retry=Retry()), PIPELINE.lms_states)
 
     assert len(await site.ledger.cleanups.unanswered(site.lms.host)) == 1
     assert await site.ledger.cleanups.unanswered(other.host) == {}

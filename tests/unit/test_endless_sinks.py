@@ -25,7 +25,7 @@ from retirement.partners.sinks.sftp import SftpFolder
 from retirement.site import bucket as of_buckets
 from retirement.site import stores
 from retirement.site.bucket import Bucket
-from retirement.wire.api import Pool
+from retirement.wire.pool import Pool
 
 from .archives import settings as archive_settings
 from .archives import store_of
@@ -161,7 +161,7 @@ async def test_a_drive_whose_pages_never_end_is_cut_off(tmp_path: Path, monkeypa
         return httpx.Response(200, json={"files": [], "nextPageToken": str(len(asked))})
 
     def pool(url: str, _at_once: int) -> Pool:
-        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(endless))
+        return Pool(url, httpx.MockTransport(endless))
 
     sink = drive_sink(drive.settings(), pool)
     with pytest.raises(Refused, match="the pages of the answer have no end"):

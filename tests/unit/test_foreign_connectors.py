@@ -18,7 +18,8 @@ from retirement.connectors import Connector, Erasure, Identity, Outcome, Service
 from retirement.errors import Defect, Misconfigured, RateLimited, Refused, RetirementError, ServiceError
 from retirement.learner import Learner
 from retirement.privacy import REDACTED, RedactingFilter, mentions, redact
-from retirement.wire.api import Api, pool
+from retirement.wire.api import Api
+from retirement.wire.pool import pool
 
 from .test_privacy import NOBODY
 

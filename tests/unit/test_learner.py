@@ -40,6 +40,14 @@ def _unreadable(value: object) -> UnreadableRow:
     return caught.value
 
 
+def test_a_time_is_in_utc_whatever_its_offset() -> None:
+    """And one that is no time there cannot be read."""
+    assert Learner.from_row(_changed("created", "2026-01-31T14:00:00+02:00")).requested_at.isoformat() == (
+        "2026-01-31T12:00:00+00:00"
+    )
+    assert "created" in str(_unreadable(_changed("created", "0001-01-01T00:00:00+14:00")))
+
+
 def test_the_contracts_example_is_read() -> None:
     """Every attribute comes from the place that the contract gives it."""
     expected = Learner(

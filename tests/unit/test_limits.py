@@ -9,6 +9,7 @@ import pytest
 
 from retirement.wire.api import Api, Retry
 from retirement.wire.limits import Gate, Limits, Rate
+from retirement.wire.pool import Pool
 
 from .doubles import Clock, Naps, Script
 
@@ -72,7 +73,7 @@ async def test_so_many_at_a_time_and_no_more() -> None:
         under_way -= 1
         return httpx.Response(204)
 
-    client = httpx.AsyncClient(base_url="https://svc.example", transport=httpx.MockTransport(service))
+    client = Pool("https://svc.example", httpx.MockTransport(service))
     api = Api("SVC", client, retry=Retry(sleep=Naps()), gate=Gate(Limits(at_once=3)))
     await asyncio.gather(*(api.post("/x") for _ in range(12)))
 

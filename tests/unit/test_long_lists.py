@@ -22,6 +22,7 @@ from retirement.wire import elements
 from retirement.wire.api import Api, Retry
 from retirement.wire.elements import Elements
 from retirement.wire.patience import MEGABYTE
+from retirement.wire.pool import Pool
 from retirement.wire.success import a_list
 
 pytestmark = pytest.mark.anyio
@@ -88,7 +89,7 @@ def service(answer: Callable[[int], httpx.Response], *, attempts: int = 2) -> Ap
     async def nap(_seconds: float) -> None:
         return None
 
-    client = httpx.AsyncClient(base_url="https://svc.example", transport=httpx.MockTransport(answered))
+    client = Pool("https://svc.example", httpx.MockTransport(answered))
     retry = Retry(attempts=attempts, sleep=nap)
     return Api("SVC", client, retry=retry).expecting({"GET /x/": a_list()})
 

@@ -13,13 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from retirement.wire.api import pool
 from retirement.wire.certificates import certificates
 from retirement.wire.network import Network
 from tests.patient import PATIENCE
 
 from .mailboxes import self_signed
-from .services_on_sockets import OK, PATH, WHOLE, End, Service, close, failed, reset, stay
+from .services_on_sockets import OK, PATH, WHOLE, End, Service, client_of, close, failed, reset, stay
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +112,7 @@ async def test_what_ends_before_a_byte_of_the_request_was_not_sent(way: str) -> 
     """An address, and a server without TLS."""
     said, end, kind = NEVER[way]
     seconds = httpx.Timeout(PATIENCE, connect=0.1 if way == "silent" else PATIENCE)
-    async with talking(said, end) as port, pool(f"https://127.0.0.1:{port}", 1) as client:
+    async with talking(said, end) as port, client_of(f"https://127.0.0.1:{port}", 1) as client:
         error = await failed(client.delete(PATH, timeout=seconds))
 
     assert type(error) is kind
@@ -122,7 +121,7 @@ async def test_what_ends_before_a_byte_of_the_request_was_not_sent(way: str) -> 
 @pytest.mark.parametrize("host", ["127.0.0.1", "canary.invalid"])
 async def test_a_host_that_is_not_there_was_sent_nothing(host: str) -> None:
     """Refused, or a name that nothing knows."""
-    async with pool(f"http://{host}:{refusing()}", 1) as client:
+    async with client_of(f"http://{host}:{refusing()}", 1) as client:
         error = await failed(client.delete(PATH))
 
     assert type(error) is httpx.ConnectError

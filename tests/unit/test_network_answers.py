@@ -13,11 +13,12 @@ import pytest
 
 from retirement.errors import Transient
 from retirement.wire import network
-from retirement.wire.api import Api, Retry, pool
+from retirement.wire.api import Api, Retry
 from retirement.wire.patience import MEGABYTE
+from retirement.wire.pool import pool
 from tests.patient import PATIENCE
 
-from .services_on_sockets import OK, PATH, WHOLE, Service, close, failed, stay
+from .services_on_sockets import OK, PATH, WHOLE, Service, client_of, close, failed, stay
 
 pytestmark = pytest.mark.anyio
 
@@ -121,7 +122,7 @@ async def test_what_the_library_does_not_take_is_said_as_all_else(
     method: str, url: str, kind: type[httpx.TransportError]
 ) -> None:
     """Without the address, which the library's exceptions have."""
-    async with pool("http://mail.example", 1) as client:
+    async with client_of("http://mail.example", 1) as client:
         assert type(await failed(client.request(method, url))) is kind
 
 
@@ -255,7 +256,7 @@ async def listening(said: bytes) -> AsyncIterator[httpx.AsyncClient]:
     left = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024)
     try:
-        async with pool(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1) as client:
+        async with client_of(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1) as client:
             yield client
     finally:
         left.set()
@@ -384,11 +385,11 @@ def test_each_loop_has_a_client_of_its_own() -> None:
 async def test_a_lost_answer_is_in_doubt_and_a_refused_connection_is_not() -> None:
     """As the errors of ours say it."""
     service = Service((b"", close))
-    async with service.open() as client:
+    async with service.open(), pool(service.url, 1) as connections:
         with pytest.raises(Transient) as lost:
-            await Api("SVC", client, retry=Retry(attempts=1)).delete("/x/")
-    async with pool(service.url, 1) as client:
+            await Api("SVC", connections, retry=Retry(attempts=1)).delete("/x/")
+    async with pool(service.url, 1) as connections:
         with pytest.raises(Transient) as refused:
-            await Api("SVC", client, retry=Retry(attempts=1)).delete("/x/")
+            await Api("SVC", connections, retry=Retry(attempts=1)).delete("/x/")
 
     assert (lost.value.in_doubt, refused.value.in_doubt) == (True, False)

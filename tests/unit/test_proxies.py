@@ -11,7 +11,8 @@ import pytest
 from retirement.connectors import ServiceSettings
 from retirement.errors import ConfigError, Transient
 from retirement.site.doctor import proxies
-from retirement.wire.api import Api, Retry, pool
+from retirement.wire.api import Api, Retry
+from retirement.wire.pool import pool
 from retirement.wire.proxies import VARIABLES, proxy_for
 
 LMS = "https://lms.example/prefix"

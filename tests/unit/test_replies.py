@@ -56,7 +56,7 @@ async def test_a_look_up_finds_nothing_where_the_service_says_so() -> None:
         await api.find("/things")
     assert await api.find("/things") is not None
     limits = {each.extensions["timeout"]["read"] for each in script.requests}
-    assert limits == {Patience.LOOKUP.value.timeout.read}
+    assert limits == {Patience.LOOKUP.value.timeout["read"]}
 
 
 ROWS = (

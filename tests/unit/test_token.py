@@ -20,6 +20,7 @@ from retirement.learner import Learner
 from retirement.lms import Lms
 from retirement.wire.api import Api, Retry
 from retirement.wire.auth import TokenAuth, lms_tokens
+from retirement.wire.pool import Pool
 
 from .doubles import Clock, Naps
 
@@ -42,7 +43,7 @@ class Platform:
         self.good: set[str] = set()
         self.instead: httpx.Response | None = None
         self.naps, self.clock = Naps(), Clock()
-        client = httpx.AsyncClient(base_url="https://lms.example", transport=httpx.MockTransport(self))
+        client = Pool("https://lms.example", httpx.MockTransport(self))
         retry = Retry(sleep=self.naps)
         self.lms = Api("LMS", client, retry=retry)
         now = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)

@@ -20,8 +20,9 @@ from sqlalchemy import Engine, create_engine, make_url, text
 from retirement.connectors.sql import GenericSql, GenericSqlSettings
 from retirement.errors import RetirementError
 from retirement.learner import Learner
-from retirement.wire.api import Api, Retry, pool
+from retirement.wire.api import Api, Retry
 from retirement.wire.auth import lms_tokens
+from retirement.wire.pool import pool
 from retirement.wire.wiring import Wiring
 from tests.ledger.conftest import administered, postgresql
 from tests.unit.test_privacy import NOBODY

@@ -21,9 +21,10 @@ from retirement.connectors.kit.outcomes import Erasure, Outcome, Verdict
 from retirement.errors import ConfigError, Defect, NotFound, RetirementError
 from retirement.learner import Learner
 from retirement.privacy import id_mentions, known, naming_others, redacted
-from retirement.wire.api import Api, Auth, pool
+from retirement.wire.api import Api, Auth
 from retirement.wire.limits import Limits
 from retirement.wire.patience import Patience, patient
+from retirement.wire.pool import pool
 from retirement.wire.reply import Reply
 from retirement.wire.success import Success
 from retirement.wire.wiring import Wiring

@@ -23,8 +23,9 @@ from retirement.partners.mapping import comparable
 from retirement.partners.sinks.kit import Allowed, Sink
 from retirement.site import stores
 from retirement.wire import urls
-from retirement.wire.api import Api, Pool, Retry, pool
+from retirement.wire.api import Api, Retry
 from retirement.wire.auth import TokenAuth, TokenSource
+from retirement.wire.pool import Pool, pool
 from retirement.wire.reply import Reply
 from retirement.wire.success import an_object, nothing
 
