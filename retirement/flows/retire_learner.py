@@ -86,14 +86,15 @@ async def _unknown(site: Site, user_id: int | None) -> State[Any]:
 async def _retire(tasks: QueueTasks, learner: Learner) -> State[Any]:
     site, batch, user_id = tasks.site, tasks.batch, learner.user_id
     # Before anything is begun: it asks Prefect's server.
-    runner = partial(tasks.runner, around=await Around.here())
+    around = await Around.here()
     tasks.under_way.add(user_id)
     try:
         with known(learner):
-            work = retire(site, batch, learner, runner)
+            work = retire(site, batch, learner, partial(tasks.runner, around=around))
             report = tasks.reports[user_id] = await finish_or_stop(work, batch.stop)
     finally:
         tasks.under_way.discard(user_id)
+        around.log()
     await tag_run([report], site.pipeline)
     if report.ending is Ending.RETIRED:
         # One that is new needs no question to Prefect's server whether it has the like.

@@ -25,6 +25,7 @@ from retirement.config import Configuration, load
 from retirement.errors import EngineLost
 from retirement.ledger import Act, Ledger, opened
 from retirement.site import Site, ledger_location
+from retirement.wire.pool import Pool
 from tests.config.desk import ENVIRON, OWN
 from tests.ledgers import place_file
 from tests.unit.doubles import Calendar, World, holder, shipped
@@ -120,9 +121,9 @@ class Provider:
             return httpx.Response(200 if self.tokens else 400, json=self.tokens or {"error": "invalid_grant"})
         return httpx.Response(200, json={"keys": [*self.more_keys, *(each.public for each in self.keys)]})
 
-    def pool(self, url: str) -> httpx.AsyncClient:
+    def pool(self, url: str) -> Pool:
         """Connections to it."""
-        return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(self))
+        return Pool(url, httpx.MockTransport(self))
 
 
 def claims(subject: str = ADMIN, **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 from retirement.errors import ConfigError
 from retirement.sandbox.world.tokens import AUDIENCE, ISSUER, learner_token, public_keys
+from retirement.wire.pool import Pool
 from tests.unit.doubles import holder, shipped
 
 from .desk import URL, Desk, bearer
@@ -33,12 +34,12 @@ class Lms:
         assert self.desk.world is not None
         return httpx.ASGITransport(self.desk.world.sandbox.apps["lms"])
 
-    def pool(self, url: str) -> httpx.AsyncClient:
+    def pool(self, url: str) -> Pool:
         """Connections to it."""
         assert url.startswith(LMS)
         if self.answer is not None:
-            return httpx.AsyncClient(base_url=url, transport=httpx.MockTransport(self._told))
-        return httpx.AsyncClient(base_url=url, transport=self.transport)
+            return Pool(url, httpx.MockTransport(self._told))
+        return Pool(url, self.transport)
 
     def _told(self, _: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=self.answer)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 #: The module that our Prefect server is started as.
-_SERVER = "retirement.flows.kit.locked_server"
+SERVER = "retirement.flows.kit.locked_server"
 #: A part that shares memory among its processes, which grows until its cache is full (128 MB, unless told
 #: otherwise): what a process has of its own, and what they share as far as one of them has used it.
 POSTGRESQL, SHARED = "PostgreSQL", "shared by PostgreSQL"
@@ -54,7 +54,7 @@ class Parts:
             with suppress(psutil.Error):
                 self._note("flow", self._command)
                 for child in self._command.children():
-                    self._note("server" if _SERVER in child.cmdline() else "start", child)
+                    self._note("server" if SERVER in child.cmdline() else "start", child)
             # Its own folder is what tells this database from others of the machine; for root it is a link.
             names = {str(self._database), str(self._database.resolve())}
             for process in psutil.process_iter(["cmdline"]):

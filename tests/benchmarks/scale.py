@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 from sqlalchemy import make_url
 
+from retirement.pipeline import Moves
 from tests.benchmarks import listings
 from tests.benchmarks.throughput import all_complete, ours, sandbox
 
@@ -45,12 +46,12 @@ def size_of(folder: Path) -> int:
     return sum(each.stat().st_size for each in folder.resolve().rglob("*") if each.is_file())
 
 
-def run(learners: int, at_once: int) -> Run:
+def run(learners: int, at_once: int, moves: Moves) -> Run:
     """Retires so many learners, and raises `SystemExit` where one is not retired or one record is lost."""
     with tempfile.TemporaryDirectory(prefix="retirement-scale-") as folder:
         home, config = Path(folder), Path(folder) / "retirement.yaml"
         os.environ["RETIREMENT_HOME"] = folder
-        with sandbox(learners, 0.0, config, at_once) as where:
+        with sandbox(learners, 0.0, config, at_once, moves) as where:
             a_minute, _, used = ours(config, learners)
             all_complete(where, learners)
         url = make_url(yaml.safe_load(config.read_text(encoding="utf-8"))["ledger"]["url"])
@@ -99,15 +100,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", type=int, nargs="*", default=[100, 1_000, 10_000], help="learners of each run")
     parser.add_argument("--at-once", type=int, default=20, help="learners at the same time")
+    parser.add_argument("--moves", type=Moves, choices=list(Moves), default=Moves.EACH, help="lms.moves")
     parser.add_argument("--listings", type=int, nargs="+", default=[], help="rows of the LMS instead: see listings.py")
     options = parser.parse_args()
     if options.listings:
         listings.main(options.listings)
         return
     print("what one more learner costs, and how often that of the line before; no record was lost", flush=True)
-    runs = [run(1, options.at_once)]
+    runs = [run(1, options.at_once, options.moves)]
     for size in sorted(options.sizes):
-        runs.append(run(size, options.at_once))
+        runs.append(run(size, options.at_once, options.moves))
         heading, *_, last = lines(runs)
         print(last if runs[2:] else f"{heading}\n{last}", flush=True)
 

@@ -4,9 +4,13 @@
 (b) `retirement retire-queue`, Prefect's records included, with its server; and once more with `lms.moves: merged`;
 (c) the floor: the same requests with bare asynchronous httpx and nothing else.
 
+The time of (b) is that of the whole run, with its imports, its first look at the services and the wait for the last
+records: some seconds however many learners there are, and so there are 500.
+
 The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
 a learner costs in CPU time, which a busy machine bends less. `BENCH_ARGS=jobs` measures other jobs, see jobs.py;
-`BENCH_ARGS=start` what our locks add to a first start, see start.py.
+`BENCH_ARGS=start` what our locks add to a first start, see start.py; `BENCH_ARGS=where` whose code the CPU time of (b)
+is, by a profiler, see where.py.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,7 @@ from tests.benchmarks.parts import Parts
 from tests.benchmarks.sequential_driver import request_of, urls_of
 
 RETIREMENT = [sys.executable, "-m", "retirement"]
+#: Learners at the same time, with (b) as with (c): at 100 ms their number is what decides.
 AT_ONCE = 50
 #: What the reference scripts take for a learner with 9 steps of 4 services, and how much of it are imports: CPU
 #: seconds of a process for each learner on two cores, as issue 13 has them.
@@ -133,7 +138,19 @@ async def floor(config: Path, where: dict[str, Any], learners: int) -> float:
         return learners / (time.perf_counter() - began) * 60
 
 
-def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> None:
+def _start(folder: Path) -> dict[str, float]:
+    """CPU seconds by part of a run of one learner: what the start takes, however many there are.
+
+    It is the second one: the first makes the database of Prefect's server, which the others find.
+    """
+    config = folder / "retirement.yaml"
+    for _ in range(2):
+        with sandbox(1, 0.0, config, 1):
+            used = ours(config, 1)[2].seconds()
+    return used
+
+
+def measure(latency_ms: float, options: argparse.Namespace, folder: Path, start: Mapping[str, float]) -> None:
     config = folder / "retirement.yaml"
     with sandbox(options.sequential, latency_ms, config, options.at_once) as where:
         before = _children()
@@ -160,19 +177,27 @@ def measure(latency_ms: float, options: argparse.Namespace, folder: Path) -> Non
         flush=True,
     )
     print(
-        f"{'CPU-s':>10} {of_process:>12.3f} {sum(parts.values()) / options.learners:>12.3f} {of_floor:>12.3f}"
-        f"   (b): {_by_part(parts, options.learners)}; with the start of all, over {options.learners} learners",
+        f"{'CPU-s':>10} {of_process:>12.3f} {_one_more(parts, start, options.learners):>12.3f} {of_floor:>12.3f}"
+        f"   {_by_part(parts, start, options.learners)}",
         flush=True,
     )
     print(
         f"{'merged':>10} {'':>12} {merged:>12.1f} {'':>12} {merged / a:>9.1f} x {c / merged:>9.1f} x"
-        f"   {sum(merged_parts.values()) / options.learners:.3f} CPU-s: {_by_part(merged_parts, options.learners)}",
+        f"   {_one_more(merged_parts, start, options.learners):.3f} CPU-s: "
+        f"{_by_part(merged_parts, start, options.learners)}",
         flush=True,
     )
 
 
-def _by_part(parts: dict[str, float], learners: int) -> str:
-    return ", ".join(f"{part} {seconds / learners:.3f}" for part, seconds in sorted(parts.items()))
+def _one_more(parts: Mapping[str, float], start: Mapping[str, float], learners: int) -> float:
+    """CPU seconds of a learner, without the start."""
+    return (sum(parts.values()) - sum(start.values())) / (learners - 1)
+
+
+def _by_part(parts: Mapping[str, float], start: Mapping[str, float], learners: int) -> str:
+    each = {part: (seconds - start.get(part, 0.0)) / (learners - 1) for part, seconds in sorted(parts.items())}
+    with_start = sum(parts.values()) / learners
+    return ", ".join(f"{part} {seconds:.3f}" for part, seconds in each.items()) + f"; with the start {with_start:.3f}"
 
 
 def _children() -> float:
@@ -192,11 +217,15 @@ def seeding(learners: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "what", nargs="?", choices=["queue", "jobs", "start"], default="queue", help="others: see jobs.py, start.py"
+        "what",
+        nargs="?",
+        choices=["queue", "where", "jobs", "start"],
+        default="queue",
+        help="others: see where.py, jobs.py, start.py",
     )
-    parser.add_argument("--learners", type=int, default=None, help="for (b) and (c): 200; the most of jobs: 10000")
+    parser.add_argument("--learners", type=int, default=None, help="for (b) and (c): 500; the most of jobs: 10000")
     parser.add_argument("--sequential", type=int, default=20, help="for (a)")
-    parser.add_argument("--at-once", type=int, default=20, help="learners at the same time in (b)")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="learners at the same time in (b)")
     parser.add_argument("--latency-ms", type=float, nargs="+", default=[0.0, 100.0])
     parser.add_argument("--rounds", type=int, default=3, help="starts of each kind that `start` measures")
     options = parser.parse_args()
@@ -207,15 +236,22 @@ def main() -> None:
     if options.what == "start":
         start.main(options.rounds)
         return
-    options.learners = options.learners or 200
+    options.learners = options.learners or 500
+    if options.what == "where":
+        # Here, since it takes the run from this module.
+        from tests.benchmarks import where
+
+        where.main(options.learners, options.at_once)
+        return
     with tempfile.TemporaryDirectory(prefix="retirement-bench-") as folder:
         os.environ["RETIREMENT_HOME"] = folder
         headings = ("latency", "(a) process", "(b) ours", "(c) floor", "b : a", "c : b")
         widths = (10, 12, 12, 12, 11, 11)
         print("learners per minute")
         print(" ".join(f"{heading:>{width}}" for heading, width in zip(headings, widths, strict=True)))
+        of_start = _start(Path(folder))
         for latency_ms in options.latency_ms:
-            measure(latency_ms, options, Path(folder))
+            measure(latency_ms, options, Path(folder), of_start)
     print(
         f"the reference scripts: {REFERENCE} CPU-s a learner, {REFERENCE_IMPORTS} of it imports (issue 13, two cores)"
     )

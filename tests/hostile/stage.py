@@ -110,9 +110,14 @@ class Street(World):
         """Opens the ports, and points clients and settings at them."""
         await self.proxy.open()
         urls = self.proxy.urls
-        self.clients = {"lms": self.pool_of(urls["lms"])}
+        self._lms_url = urls["lms"]
         self._sections = configuration("all", urls, self.sandbox.clients["worker"])["services"]
         self._sections |= {"LMS": {"url": urls["lms"]}}
+
+    @property
+    def lms_pool(self) -> Pool:
+        """The connections to its port."""
+        return self.pool_of(self._lms_url)
 
     def pool_of(self, url: str) -> Pool:
         """Real connections; no certificate is looked at here, and to read those of the world takes a while."""

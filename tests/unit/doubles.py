@@ -272,8 +272,13 @@ class World:
         """What connectors talk through, to `http://APP.sandbox`, and the worker's tokens."""
         client, retry = self.sandbox.clients["worker"], Retry(sleep=self.naps, clock=clock)
         secret = SecretStr(client["client_secret"])
-        tokens = lms_tokens(Api("LMS", self.pool_of("http://lms.sandbox"), retry=retry), client["client_id"], secret)
+        tokens = lms_tokens(Api("LMS", self.lms_pool, retry=retry), client["client_id"], secret)
         return Wiring(self.pool_of, tokens, retry=retry, clock=clock), tokens
+
+    @property
+    def lms_pool(self) -> Pool:
+        """The connections to the LMS of this platform."""
+        return self.pool_of("http://lms.sandbox")
 
     def pool_of(self, url: str) -> Pool:
         """The connections to a base URL of this platform."""

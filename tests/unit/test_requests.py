@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retirement.errors import Misconfigured, Refused
+from retirement.wire.api import Api
 from retirement.wire.patience import Patience
 from retirement.wire.reply import Reply
 
@@ -41,8 +42,7 @@ AWKWARD = [
 
 async def sent(value: object, base_url: str = "https://svc.example", path: str = PATH) -> httpx.Request:
     script = Script(httpx.Response(204))
-    api = script.api()
-    api._client = script.client(base_url)
+    api = Api("SVC", script.pool(base_url))
     await api.get(path, values={"username": value})
     return script.requests[0]
 
@@ -109,7 +109,6 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
     """A client that follows turns POST into GET, or sends the token to another host."""
     script = Script(httpx.Response(status, headers={"location": "https://elsewhere.example/"}))
     api = script.api()
-    api._client.follow_redirects = True
 
     with pytest.raises(Misconfigured) as caught:
         await api.post("/x/", json={"username": USERNAME})

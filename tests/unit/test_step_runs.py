@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -207,6 +209,26 @@ async def test_a_step_ends_in_the_name_of_its_error(
     assert told.task_run["end_time"] == told.events[-1]["occurred"].replace("+00:00", "Z")
     assert "Finished in state" in caplog.text
     assert "canary" not in str(told.events) + caplog.text
+
+
+@pytest.mark.anyio
+async def test_completed_steps_are_one_entry_of_the_log_and_one_that_fails_has_its_own_at_once(
+    run: FlowRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prefect's server works as long for an entry as for a state of a step."""
+    around = await Around.here()
+    ends = [raising(), raising(), raising(Refused("LMS", "POST /x", 409))]
+    with caplog.at_level(logging.INFO):
+        for number, body in enumerate(ends):
+            made = StepRun(TASK, around, number, [], lambda event: None)
+            with suppress(Refused):
+                await made.of(body, lambda _: False)
+        logged = [each.getMessage() for each in caplog.records]
+        around.log()
+
+    assert logged == ["Finished in state Refused('LMS: POST /x answered 409', type=FAILED)"]
+    entry = caplog.records[-1].getMessage()
+    assert re.fullmatch(r"(\d\d:\d\d:\d\d UTC RETIRING_FORUMS: Erased\n?){2}", entry), entry
 
 
 @pytest.mark.anyio

@@ -29,6 +29,28 @@ FOREIGN = (
 #: Nothing about a site's runs goes to a third party, beside any server.
 PRIVACY_SETTINGS = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
+#: How our Prefect server works, where that is not as it comes.
+SERVER_SETTINGS = {
+    # Prefect's own batches lose records in a long burst of task runs; these keep all of them.
+    # A step that ends within the second is written once, and not twice.
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    # The feed of events is written in few large batches, its cheapest form; an operator reads it seconds later.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "10",
+    # A connection to PostgreSQL for each of the 16 requests that Prefect's client sends at a time. Of Prefect's five
+    # those beyond are closed after each use; a new one is a new process that knows no statement yet.
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "16",
+    # A connection is used with some 35 statements. What else it keeps are inserts of many rows that never come again,
+    # up to a hundred of them, on both sides: the server grew by 100 MB in ten minutes.
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "40",
+    # `/` is the UI whose pages our links and tests open. The newer one below /v2 signs a browser out that leaves one of
+    # its pages while the credential is being checked.
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",
+}
+
 #: Set to a reason it permits a server of one's own whose address is http:// and another machine. It is a variable since
 #: the address is one as well, and the server may be asked for secrets while the configuration is read.
 ALLOW_INSECURE = "RETIREMENT_ENGINE_ALLOW_INSECURE"

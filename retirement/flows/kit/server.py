@@ -28,6 +28,7 @@ from retirement.errors import ConfigError
 from retirement.flows.kit import held_port, lock, postgres, users
 from retirement.flows.kit.environment import (
     PRIVACY_SETTINGS,
+    SERVER_SETTINGS,
     changed,
     foreign,
     of_a_child,
@@ -36,21 +37,6 @@ from retirement.flows.kit.environment import (
 )
 from retirement.flows.kit.health import is_up, require_server
 from retirement.process import home, last_acts, waiting
-
-SERVER_SETTINGS = {
-    # Prefect's own batches lose records in a long burst of task runs; these keep all of them.
-    # A step that ends within the second is written once, and not twice.
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # The feed of events is written in few large batches, its cheapest form; an operator reads it seconds later.
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "10",
-    # `/` is the UI whose pages our links and tests open. The newer one below /v2 signs a browser out that leaves one of
-    # its pages while the credential is being checked.
-    "PREFECT_SERVER_UI_V2_ENABLED": "false",
-}
 
 #: Seconds until a server that does not answer is given up; the first start creates the database.
 START_SECONDS = 120.0

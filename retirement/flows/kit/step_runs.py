@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from prefect.events.related import (
     related_resources_from_run_context,
     tags_as_related_resources,
 )
-from prefect.logging.loggers import task_run_logger
+from prefect.logging.loggers import flow_run_logger, task_run_logger
 from prefect.states import AwaitingRetry, Completed, Failed, Retrying, Running
 
 from retirement.errors import RetirementError, as_ours, name_of
@@ -55,6 +55,7 @@ class Around:
     context: FlowRunContext
     run: FlowRun
     related: list[dict[str, str]]  #: the run, its flow, its deployment, its tags
+    completed: list[str] = field(default_factory=list)  #: when each step of it has completed, and as what
 
     @classmethod
     async def here(cls) -> "Around":
@@ -73,6 +74,11 @@ class Around:
             log.warning("Prefect's server does not say whose run this is: %s", in_short(error))
             related = [object_as_related_resource("flow-run", "flow-run", run), *tags_as_related_resources(run.tags)]
         return cls(context, run, [dict(each.root) for each in related])
+
+    def log(self) -> None:
+        """Logs what the completed steps came to, a line each in one entry: the server works as long for any entry."""
+        if self.completed:
+            flow_run_logger(self.run, self.context.flow).info("%s", "\n".join(self.completed))
 
 
 class StepRun:
@@ -111,8 +117,11 @@ class StepRun:
                     self._go_on(await crashed(error))
                 raise
             finally:
-                level = logging.INFO if self._state.is_completed() else logging.ERROR
-                self._logger.log(level, "Finished in state %s", self._state)
+                if self._state.is_completed():
+                    at, name = self._state.timestamp, self._run.name
+                    self._around.completed.append(f"{at:%H:%M:%S} UTC {name}: {self._state.name}")
+                else:
+                    self._logger.error("Finished in state %s", self._state)
 
     async def _tried(self, body: Body, is_repeated: IsRepeated) -> StepReport:
         policy = self._run.empirical_policy
