@@ -138,6 +138,7 @@ async def _run_queue(run: QueueRun, limit: int | None, cool_off_days: int | None
             await _take_up(site, batch.stop, run)
             run.out_of_reach = await breaches(site, batch, unfinished)
             batch.learners = await _taken_in(site, batch, configuration, run, days, most)
+            unfinished = unfinished.without(batch.learners)  # each of them gets a report
             run.tasks = QueueTasks(site, batch, configuration.retry, attempt=_own_run().run_count)
             await _retire_all(run.tasks, configuration, run, lease)
             if not batch.stop:

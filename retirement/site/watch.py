@@ -6,8 +6,8 @@ open is looked for besides: among the rows that have ended, and then one by one,
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from retirement.errors import Misconfigured, Refused, ServiceError
@@ -70,6 +70,10 @@ class Watched:
     def row_of(self, user_id: int) -> Learner | None:
         """The row of a learner who is watched."""
         return next((each for each in self.learners if each.user_id == user_id), None)
+
+    def without(self, user_ids: Container[int]) -> "Watched":
+        """The same, without the rows of these learners."""
+        return replace(self, learners=tuple(each for each in self.learners if each.user_id not in user_ids))
 
     @property
     def standing(self) -> str:

@@ -1,7 +1,7 @@
 """The connections to one service, and requests as they go out on them.
 
 A request is sent once, as it is: no redirect is followed, no cookie kept, nothing signed. httpx' own client does all
-of that, and looks for it with each request: a tenth of what a learner costs our process (docs/decisions/0035).
+of that, and looks for it with each request: an eighth of what a learner costs our process (docs/decisions/0036).
 """
 
 from collections.abc import Mapping, Sequence

@@ -18,6 +18,7 @@ from retirement.flows.kit.tasks import QueueTasks
 from retirement.flows.retire_learner import _place
 from retirement.flows.retire_queue import QueueRun, _show_progress, _through
 from retirement.pipeline.endings import Report
+from retirement.site.watch import watch
 
 from .answering import answering
 from .batches import batch_of
@@ -70,6 +71,18 @@ async def test_a_queue_run_keeps_the_report_of_a_learner_and_not_the_row(world: 
     # What the last of them alone meets is no reason to stop the run, as it would be where one learner is all there is.
     batch.note_failure(Misconfigured("LMS", "POST /x", 403, "no permission"), second)
     assert not batch.stop
+
+
+async def test_what_was_seen_of_a_learner_who_was_taken_can_be_let_go(world: World) -> None:
+    """The first look keeps everyone who waits; of those who are taken nothing is left of it."""
+    line = shipped("default")
+    world.seed(holder(), holder("bo"), states=line.lms_states)
+    seen = await watch(world.site(line))
+    first, second = (each.user_id for each in seen.learners)
+
+    rest = seen.without({first: None})
+
+    assert ([each.user_id for each in rest.learners], rest.order) == ([second], seen.order)
 
 
 async def test_a_progress_bar_that_is_not_taken_ends_no_queue_run(caplog: pytest.LogCaptureFixture) -> None:
