@@ -24,7 +24,7 @@ from retirement.flows.kit.door import door
 from retirement.flows.kit.ending import ending
 from retirement.flows.kit.helping import WHAT_TO_DO, show_help
 from retirement.flows.kit.loss import unless_lost
-from retirement.flows.kit.names import TAG
+from retirement.flows.kit.names import OF_LEARNER
 from retirement.flows.kit.parameters import AskFirst, BeforeCoolOff, Reason, UserId
 from retirement.flows.kit.records import wait_for_records
 from retirement.flows.kit.secret_blocks import secret_block
@@ -116,7 +116,7 @@ async def run_learner(
         flow_version=retire_learner.version,
         name=f"learner-{user_id}",
         parameters={"user_id": user_id},
-        tags=[TAG, "learner"],
+        tags=[*OF_LEARNER],
         parent_task_run_id=await tasks.place(client, _place, queue_run) if queue_run else None,
     )
     token = shared.set(tasks)

@@ -64,7 +64,7 @@ def admit(tx: Transaction, service: str, operation: str, patience: Patience) -> 
 
     One caller probes at a time, for as long as a lease lasts; then it is the next one's turn.
     """
-    row = tx.row(Breaker, service)
+    row = _breaker(tx, service)
     if row is None or row.state == CLOSED:
         return False
     if _waits(tx, row, patience):
@@ -72,6 +72,10 @@ def admit(tx: Transaction, service: str, operation: str, patience: Patience) -> 
     until = tx.now + timedelta(seconds=patience.lease_seconds)
     _enter(tx, "breaker.probing", row, replace(row, probe_until=until))
     return True
+
+
+def _breaker(tx: Transaction, service: str) -> Breaker | None:
+    return tx.once(Breaker, service, lambda: tx.row(Breaker, service))
 
 
 def _waits(tx: Transaction, row: Breaker, patience: Patience) -> bool:
@@ -88,7 +92,7 @@ def _is_ahead(tx: Transaction, time: datetime, longest: float) -> bool:
 
 def succeeded(tx: Transaction, service: str) -> None:
     """Forgets the failures of a service that has just worked."""
-    row = tx.row(Breaker, service)
+    row = _breaker(tx, service)
     if row and row.state == CLOSED and row.failed:
         _enter(tx, "breaker.reset", row, replace(row, failed=()))
 

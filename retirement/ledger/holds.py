@@ -135,7 +135,8 @@ def nothing_waits(hold_id: int) -> str:
 def active_holds(tx: Transaction) -> list[Hold]:
     """The holds that hold at the time of a transaction."""
     # Every day is read, so that one that was changed to no day ends the work, and is not a hold that is over.
-    return [hold for hold in tx.rows(Hold, _UNRELEASED) if tx.now.date() <= hold.until]
+    unreleased = tx.once(Hold, "unreleased", lambda: tx.rows(Hold, _UNRELEASED))
+    return [hold for hold in unreleased if tx.now.date() <= hold.until]
 
 
 def _in_force(tx: Transaction, hold_id: int) -> Hold:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from retirement.errors import BreakerOpen, Kept, LedgerError, RetirementError
+from retirement.errors import BreakerOpen, Kept, RetirementError
 from retirement.learner import Learner
 from retirement.ledger import breakers
 from retirement.ledger.access import Access
@@ -47,7 +47,7 @@ class LearnerLease:
         self._was_retired = began.was_retired
         self._access = access
         self._leases = leases
-        self._open: dict[str, int] = {}
+        self._open: dict[str, Attempt] = {}  #: the attempts that this run has begun, by their steps
         self._probing: dict[str, str | None] = {}
 
     def check(self) -> None:
@@ -62,7 +62,7 @@ class LearnerLease:
         `LeaseLost`; `LedgerError`.
         """
 
-        def intend(tx: Transaction) -> tuple[int, bool]:
+        def intend(tx: Transaction) -> tuple[Attempt, bool]:
             self._fence(tx)
             for hold in active_holds(tx):
                 if hold.user_id == self.user_id and hold.service in (None, service):
@@ -70,7 +70,7 @@ class LearnerLease:
             probe = breakers.admit(tx, service, operation, self._access.patience)
             row = self._attempt(tx, step, service, operation)
             self._enter(tx, "step.intended", New(row), step=step)
-            return row.id, probe
+            return row, probe
 
         self._open[step], probe = await self._access.write(intend)
         if probe:
@@ -240,17 +240,10 @@ class LearnerLease:
         reason: str | None = None,
     ) -> tuple[New | Changed, Attempt]:
         """The attempt of a step with its end: the one that this run began, else the last that an earlier one did."""
-        began = self._begun(tx, step) if step in self._open else self._last_open(tx, step)
+        began = self._open.get(step) or self._last_open(tx, step)
         row = replace(began or self._attempt(tx, step, "", ""), ended_at=tx.now)
         row = replace(row, outcome=outcome) if outcome else replace(row, error=error, reason=reason)
         return (Changed(row) if began else New(row)), row
-
-    def _begun(self, tx: Transaction, step: str) -> Attempt:
-        """The attempt that this run began."""
-        row = tx.row(Attempt, self._open[step])
-        if row is None:
-            raise LedgerError("a row of attempt is not there any more; `retirement ledger verify` says which")
-        return row
 
     def _last_open(self, tx: Transaction, step: str) -> Attempt | None:
         found = [row for row in self._attempts(tx) if row.step == step]

@@ -4,7 +4,7 @@ Whatever changes evidence goes through `Transaction.enter`, which writes the row
 the event; so the evidence tables are the replay of the chain, and `verify` can compare the two.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -20,6 +20,7 @@ from retirement.ledger.tables import Entry, Row, table_of
 from retirement.process import observed
 
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 #: Any number will do, as long as every process that appends to the chain takes the same.
 _CHAIN_LOCK = 0x5245544952454D
@@ -76,6 +77,7 @@ class Transaction:
         #: Whether something was deleted of which nothing may be left in SQLite's log.
         self.empties_log = False
         self._entries: list[dict[str, Any]] = []
+        self._answers: dict[type[Row], dict[Hashable, Any]] = {}  #: see `once`
 
     def is_believable(self, time: datetime, seconds: float) -> bool:
         """Whether a stored time that is at most so many seconds ahead when it is written can be right.
@@ -114,6 +116,17 @@ class Transaction:
         found = _read(self.connection, kind, _by_key(kind), dict(zip(names, key, strict=True)))
         return found[0] if found else None
 
+    def once(self, kind: type[Row], what: Hashable, read: Callable[[], T]) -> T:
+        """What `read` finds of the rows of a kind, which all pieces of work share until one of them changes such a row.
+
+        It is for what every step asks for and hardly any changes; `what` tells one such question from another.
+        """
+        answers = self._answers.setdefault(kind, {})
+        if what not in answers:
+            answers[what] = read()
+        found: T = answers[what]
+        return found
+
     def enter(self, kind: str, *changes: Change, user_id: int | None = None, facts: Mapping[str, Any]) -> int:
         """Writes an event and the rows that it changes; returns its number. An act gets what was observed of it.
 
@@ -141,6 +154,7 @@ class Transaction:
 
     def _store(self, change: Change, table: Table, values: dict[str, Any]) -> None:
         """Raises `LedgerError` where a row to change or delete is not there."""
+        self._answers.pop(type(change.row), None)
         if isinstance(change, New):
             self.connection.execute(_insert(table), values)
             return
@@ -166,6 +180,7 @@ class Transaction:
     def forget(self, mark: int) -> None:
         """Drops the events after a mark, whose rows were rolled back."""
         del self._entries[mark:]
+        self._answers.clear()
 
     def append(self) -> Head:
         """Chains the events of this transaction to those before, and stores them; returns the new head."""

@@ -29,19 +29,20 @@ _SHORTEST = 2
 _BEGIN, _END = r"(?:(?<![^\W_])|(?<=%[0-9a-f]{2})|(?<=\\[nrtbf]))", r"(?![^\W_])"
 
 _lock = threading.Lock()
-#: How many have remembered each name; two learners may share one.
+#: How often each learner is remembered: by the run, and by each of its steps meanwhile.
+_times: Counter[Learner] = Counter()
+#: How many of them have each name; two learners may share one.
 _holders: Counter[str] = Counter()
 #: The same by the first word of each, which is all that a line without learners is looked up for.
 _by_word: defaultdict[str, set[str]] = defaultdict(set)
 
 
-def _called(learner: Learner) -> tuple[str, ...]:
-    return (*names_of(learner, shortest=_SHORTEST), *made_of(learner))
-
-
 def remember(learner: Learner) -> None:
     """From here on no log line shows the learner's username, e-mail or name; undone by `forget`."""
     with _lock:
+        _times[learner] += 1
+        if _times[learner] > 1:
+            return
         for name in _called(learner):
             _holders[name] += 1
             _by_word[words_of(name)[0]].add(name)
@@ -50,6 +51,10 @@ def remember(learner: Learner) -> None:
 def forget(learner: Learner) -> None:
     """Drops what `remember` has kept, once the learner is not worked on any more."""
     with _lock:
+        _times[learner] -= 1
+        if _times[learner] > 0:
+            return
+        del _times[learner]
         for name in _called(learner):
             _holders[name] -= 1
             if _holders[name] > 0:
@@ -59,6 +64,10 @@ def forget(learner: Learner) -> None:
             _by_word[word].discard(name)
             if not _by_word[word]:
                 del _by_word[word]
+
+
+def _called(learner: Learner) -> tuple[str, ...]:
+    return (*names_of(learner, shortest=_SHORTEST), *made_of(learner))
 
 
 @contextmanager

@@ -8,9 +8,9 @@ The time of (b) is that of the whole run, with its imports, its first look at th
 records: some seconds however many learners there are, and so there are 500.
 
 The sandbox runs in a process of its own and shares the machine's cores with all of them. Below each line stands what
-a learner costs in CPU time, which a busy machine bends less. `BENCH_ARGS=jobs` measures other jobs, see jobs.py;
-`BENCH_ARGS=start` what our locks add to a first start, see start.py; `BENCH_ARGS=where` whose code the CPU time of (b)
-is, by a profiler, see where.py.
+a learner costs in CPU time, which a busy machine bends less. At the end, and by `BENCH_ARGS=where` alone, it says whose
+code the CPU time of (b) is, by a profiler, see where.py. `BENCH_ARGS=jobs` measures other jobs, see jobs.py;
+`BENCH_ARGS=start` what our locks add to a first start, see start.py.
 """
 
 import argparse
@@ -237,11 +237,11 @@ def main() -> None:
         start.main(options.rounds)
         return
     options.learners = options.learners or 500
-    if options.what == "where":
-        # Here, since it takes the run from this module.
-        from tests.benchmarks import where
+    # Here, since it takes the run from this module.
+    from tests.benchmarks import where
 
-        where.main(options.learners, options.at_once)
+    if options.what == "where":
+        where.report(options.learners, options.at_once)
         return
     with tempfile.TemporaryDirectory(prefix="retirement-bench-") as folder:
         os.environ["RETIREMENT_HOME"] = folder
@@ -256,6 +256,7 @@ def main() -> None:
         f"the reference scripts: {REFERENCE} CPU-s a learner, {REFERENCE_IMPORTS} of it imports (issue 13, two cores)"
     )
     print(f"the sandbox is filled with 1000 learners in {seeding(1000):.2f} s")
+    where.report(options.learners, options.at_once)
 
 
 if __name__ == "__main__":

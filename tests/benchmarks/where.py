@@ -1,4 +1,4 @@
-"""`make bench BENCH_ARGS=where`: where Python works in a queue run, by py-spy; whose code it is, a learner.
+"""The end of `make bench`, and `BENCH_ARGS=where`: where Python works in a queue run, by py-spy; whose code it is.
 
 A sample belongs to the innermost frame that is one of the places below: what a library does it does for its caller,
 but for SQLAlchemy and asyncpg in Prefect's server, which are half of it. Only moments in which a thread has the
@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -67,47 +68,73 @@ def shares(samples: str, places: Mapping[str, str]) -> dict[str, float]:
     return {part: count / found.total() for part, count in found.most_common()}
 
 
-def main(learners: int, at_once: int) -> None:
+def report(learners: int, at_once: int) -> None:
     """Prints the parts of both processes, in CPU milliseconds a learner, those of the start among them."""
-    spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    if spy is None:
-        raise SystemExit("py-spy is not here: pip install py-spy")
     with tempfile.TemporaryDirectory(prefix="retirement-where-") as folder:
         os.environ["RETIREMENT_HOME"] = folder
-        config, looks = Path(folder) / "retirement.yaml", dict[str, Path]()
+        config, look = Path(folder) / "retirement.yaml", Look(Path(folder))
         with sandbox(learners, 0.0, config, at_once):
-            looker = threading.Thread(target=_look, args=(spy, Path(folder), looks))
+            looker = threading.Thread(target=look.take)
             looker.start()
             a_minute, _, used = ours(config, learners)
             looker.join()
+        if look.trouble:
+            print(f"whose the CPU time is was not seen: {look.trouble}")
+            return
         seconds = used.seconds()
-        print(f"{learners} learners, {at_once} at once, {a_minute:.0f} a minute")
-        print("CPU milliseconds a learner, with the start of all:")
+        print(
+            f"where Python works, CPU milliseconds a learner with the start of all ({a_minute:.0f} learners a minute):"
+        )
         for process, places in (("flow", FLOW), ("server", OF_SERVER)):
             print(f"{process}: {seconds[process] / learners * 1e3:.0f}")
-            for part, share in shares(looks[process].read_text("utf-8"), places).items():
+            for part, share in shares(look.samples(process), places).items():
                 print(f"  {share * seconds[process] / learners * 1e3:5.1f}  {share:4.0%}  {part}")
 
 
-def _look(spy: str, folder: Path, looks: dict[str, Path]) -> None:
-    """Looks at our process and at the server of the run that begins in this process."""
-    pids: dict[str, int] = {}
-    while len(pids) < 2:
-        time.sleep(0.2)
-        for each in psutil.Process().children(recursive=True):
+class Look:
+    """A look at our process and at the server of the run that begins in this process; it takes a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.trouble = ""  #: what kept it from being taken
+        self._folder = folder
+
+    def samples(self, process: str) -> str:
+        """What was seen of a process, a line for each stack."""
+        return self._file(process).read_text("utf-8")
+
+    def take(self) -> None:
+        """Waits until both processes are there and past their start, and looks."""
+        spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+        if spy is None:
+            self.trouble = "py-spy is not here"
+            return
+        pids: dict[str, int] = {}
+        while len(pids) < 2:
+            pids = _processes()
+            time.sleep(0.2)  # they say nothing when they begin
+        time.sleep(AFTER)  # imports and the first look at the services are no learner's
+        options = ["--rate", str(RATE), "--duration", str(SECONDS), "--gil", "--format", "raw"]
+        commands = [
+            [spy, "record", "--pid", str(pid), *options, "--output", str(self._file(process))]
+            for process, pid in pids.items()
+        ]
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        for each in [subprocess.Popen(command, **pipes) for command in commands]:  # type: ignore[call-overload]
+            _, errors = each.communicate()
+            if each.returncode:
+                self.trouble = f"py-spy: {errors.strip()}"
+
+    def _file(self, process: str) -> Path:
+        return self._folder / f"{process}.samples"
+
+
+def _processes() -> dict[str, int]:
+    found = dict[str, int]()
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
             command = each.cmdline()
             if SERVER in command:
-                pids["server"] = each.pid
+                found["server"] = each.pid
             elif "retire-queue" in command:
-                pids["flow"] = each.pid
-    time.sleep(AFTER)
-    options = ["--rate", str(RATE), "--duration", str(SECONDS), "--gil", "--format", "raw"]
-    running = []
-    for process, pid in pids.items():
-        looks[process] = folder / f"{process}.samples"
-        command = [spy, "record", "--pid", str(pid), *options, "--output", str(looks[process])]
-        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
-    for each in running:
-        _, errors = each.communicate()
-        if each.returncode:
-            raise SystemExit(f"py-spy: {errors.strip()}")
+                found["flow"] = each.pid
+    return found

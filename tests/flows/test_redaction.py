@@ -109,6 +109,16 @@ def test_two_learners_may_share_a_name() -> None:
         forget(other)
 
 
+def test_a_learner_who_is_remembered_by_a_run_and_by_its_step_is_taken_out_until_both_are_through() -> None:
+    """The end of a step is not the end of the run."""
+    with known(CANARY):
+        with known(CANARY):
+            assert redact(CANARY.username) == REDACTED
+        assert redact(CANARY.username) == REDACTED
+
+    assert redact(CANARY.username) == CANARY.username
+
+
 def test_words_that_only_contain_a_name_stay() -> None:
     """A learner who is called Step would leave nothing to read otherwise."""
     with known(replace(CANARY, username="step", current_username="step", name="Step", email="step@example.com")):

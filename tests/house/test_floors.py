@@ -72,6 +72,7 @@ OWNERS = {
         "retirement.residue",
         "retirement.sandbox",
         "retirement.connectors.sql",
+        "retirement.flows.kit.server_database",
     ),
     "sqlglot": ("retirement.connectors.sql",),
     "tenacity": ("retirement.wire.api", "retirement.wire.passing", "retirement.ledger"),

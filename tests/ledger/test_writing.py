@@ -9,16 +9,21 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from datetime import timedelta
+from types import NoneType
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from retirement.errors import BreakerOpen, LedgerError, StateConflict
+from retirement.errors import BreakerOpen, Kept, LedgerError, StateConflict
 from retirement.ledger import Ledger, Transaction, opened, verify
+from retirement.ledger.holds import active_holds
+from retirement.ledger.tables import Hold
+from retirement.ledger.transaction import New
 from tests.patient import PATIENCE
 
-from .desk import AtOnce, Desk, begin, live_through
+from .desk import START, AtOnce, Desk, begin, live_through
 
 WRITER = """
 import asyncio, sys
@@ -82,6 +87,39 @@ def test_one_that_raises_is_rolled_back_alone(desk: Desk) -> None:
             await mix(ledger)
 
     asyncio.run(both())
+
+
+def test_a_piece_sees_what_one_before_it_in_the_same_transaction_has_changed(desk: Desk) -> None:
+    """A hold that was placed, a breaker that was opened and closed; and nothing of what was rolled back."""
+    until = START.date() + timedelta(days=9)
+
+    def undone(tx: Transaction) -> None:
+        hold = Hold(id=tx.next_id, user_id=17, org=None, service=None, basis="b", until=until, by="o", placed_at=tx.now)
+        tx.enter("hold.added", New(hold), user_id=17, facts={})
+        assert [each.user_id for each in active_holds(tx)] == [17]
+        raise StateConflict("no")
+
+    async def see() -> None:
+        async with desk.open() as ledger:
+            lease, other = await begin(ledger, 17), await begin(ledger, 18)
+            answers = await asyncio.gather(
+                lease.intend("MAIL", "BRAZE", "delete"),
+                ledger.access.write(undone),
+                lease.intend("FORUM", "LMS", "retire_forum"),
+                ledger.breakers.open("NOTES", reason="r", by="o"),
+                lease.intend("NOTES", "NOTES", "retire"),
+                ledger.breakers.close("NOTES", reason="r", by="o"),
+                lease.intend("NOTES", "NOTES", "retire"),
+                ledger.holds.add(user_id=17, org=None, service="SEGMENT", basis="b", until=until, by="o"),
+                lease.intend("SEGMENT", "SEGMENT", "delete"),
+                other.intend("SEGMENT", "SEGMENT", "delete"),
+                return_exceptions=True,
+            )
+            kinds = [type(each) for each in answers]
+            assert kinds == [bool, StateConflict, bool, NoneType, BreakerOpen, NoneType, bool, int, Kept, bool]
+            assert (await ledger.verify()).ok
+
+    asyncio.run(see())
 
 
 def test_it_works_without_a_thread(sqlite_desk: Desk) -> None:

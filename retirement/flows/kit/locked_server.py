@@ -38,6 +38,12 @@ def locked(credential: str) -> TrustedHostMiddleware:
     # Behind `collect_rarely`, which is for what this imports.
     from prefect.server.api.server import create_app
 
+    from retirement.flows.kit.place_of_many import keep_its_state
+    from retirement.flows.kit.server_database import prepare_once, send_plain_times
+
+    prepare_once()
+    send_plain_times()
+    keep_its_state()
     app: FastAPI = create_app(final=True)
 
     async def sign_in(request: Request) -> Response:

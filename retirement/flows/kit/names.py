@@ -31,6 +31,8 @@ JOBS = {
 }
 #: The tag of every deployment of ours.
 TAG = "retirement"
+#: The tags of each run of a learner, beside those that it gets at its end.
+OF_LEARNER = (TAG, "learner")
 
 _ERRORS = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, RetirementError)]
 #: Names of final states, Prefect's and ours. A test compares them with the states that the flows make.

@@ -11,7 +11,7 @@ from uuid import UUID
 from prefect import Flow, Task
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import TaskRun
-from prefect.states import Completed
+from prefect.states import Completed, Running
 
 from retirement.config import RetrySettings
 from retirement.errors import RetirementError
@@ -56,11 +56,11 @@ class QueueTasks:
     async def place(self, client: PrefectClient, task: Task[..., Any], queue_run: UUID) -> UUID:
         """The task run of the queue run below which the runs of all its learners are, made by the first of them.
 
-        Prefect draws each run below it as a node of the queue run's graph. Its own state is the last that any learner
-        has come to, until `leave`.
+        Prefect draws each run below it as a node of the queue run's graph. It is Running until `leave`; an operator's
+        own server gives it the last state that any learner has come to meanwhile.
         """
         if (place := self._made) is None:
-            made = client.create_task_run(task, queue_run, str(self.attempt), name=task.name)
+            made = client.create_task_run(task, queue_run, str(self.attempt), name=task.name, state=Running())
             place = self._place = asyncio.ensure_future(made)
         return (await asyncio.shield(place)).id
 

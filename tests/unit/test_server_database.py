@@ -1,0 +1,174 @@
+"""What our Prefect server sends to its database in another way: it writes what it would have written."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, DateTime, Integer, create_engine, event, func, select
+from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from retirement.flows.kit.server_database import prepare_once, send_plain_times
+from tests import databases
+
+
+class _Base(DeclarativeBase):
+    pass
+
+
+class _Record(_Base):
+    __tablename__ = "records"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    told: Mapped[Any] = mapped_column("told_by", JSON)
+    number: Mapped[int] = mapped_column(Integer, default=lambda: next(_numbers))
+
+
+_numbers = iter(range(1, 10_000))
+
+
+class _Prepared(Session):
+    pass
+
+
+prepare_once(_Prepared)
+
+
+@pytest.fixture
+def statements() -> Iterator[tuple[Session, list[tuple[str, bool]]]]:
+    """A session on an empty table, and the statements that it sends, each with whether it is sent for many rows."""
+    engine, sent = create_engine("sqlite://"), list[tuple[str, bool]]()
+    _Base.metadata.create_all(engine)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _(_connection: Any, _cursor: Any, statement: str, _values: Any, _context: Any, many: bool) -> None:
+        sent.append((statement, many))
+
+    with _Prepared(engine) as session:
+        yield session, sent
+    engine.dispose()
+
+
+def _told(session: Session) -> list[tuple[int, Any]]:
+    return [(each.id, each.told) for each in session.scalars(select(_Record).order_by(_Record.id))]
+
+
+def test_any_number_of_rows_is_inserted_by_the_same_statement(statements: Any) -> None:
+    """So it is compiled once, and prepared once by each connection."""
+    session, sent = statements
+
+    session.execute(insert(_Record).values([{"id": 1, "told": {"a": 1}}, {"id": 2, "told": None}]))
+    session.execute(insert(_Record).values([{"id": number, "told": []} for number in range(3, 9)]))
+
+    assert len({statement for statement, _ in sent}) == 1
+    assert [many for _, many in sent] == [True, True]
+    assert _told(session) == [(1, {"a": 1}), (2, None), *((number, []) for number in range(3, 9))]
+
+
+def test_each_row_has_a_default_of_its_own(statements: Any) -> None:
+    """As the ids of records, which Prefect's tables make themselves."""
+    session, _ = statements
+
+    session.execute(insert(_Record).values([{"id": 1, "told": 1}, {"id": 2, "told": 2}, {"id": 3, "told": 3}]))
+
+    assert len(set(session.scalars(select(_Record.number)))) == 3
+
+
+def test_a_row_that_is_there_already_stays_and_the_others_are_inserted(statements: Any) -> None:
+    """A state that is told of twice is written once."""
+    session, _ = statements
+    session.execute(insert(_Record).values([{"id": 2, "told": "first"}]))
+
+    again = [{"id": number, "told": "again"} for number in (1, 2, 3)]
+    session.execute(insert(_Record).values(again).on_conflict_do_nothing(index_elements=["id"]))
+
+    assert _told(session) == [(1, "again"), (2, "first"), (3, "again")]
+
+
+def test_an_insert_that_asks_for_its_rows_gets_them(statements: Any) -> None:
+    """Row by row there would be no answer."""
+    session, sent = statements
+
+    made = session.scalars(insert(_Record).values([{"id": 7, "told": 1}, {"id": 8, "told": 1}]).returning(_Record.id))
+
+    assert sorted(made) == [7, 8]
+    assert [many for _, many in sent] == [False]
+
+
+def test_an_expression_among_the_values_is_the_databases(statements: Any) -> None:
+    """It is no value that could be sent beside the statement."""
+    session, sent = statements
+
+    session.execute(insert(_Record).values([{"id": func.abs(-4), "told": 1}, {"id": func.abs(-5), "told": 1}]))
+
+    assert _told(session) == [(4, 1), (5, 1)]
+    assert not sent[0][1]
+
+
+def test_a_row_that_is_inserted_by_itself_is_as_before(statements: Any) -> None:
+    """As are rows that come beside the statement already."""
+    session, sent = statements
+
+    session.execute(insert(_Record).values(id=1, told=1))
+    session.execute(insert(_Record), [{"id": 2, "told": 1}, {"id": 3, "told": 1}])
+
+    assert [each for each, _ in _told(session)] == [1, 2, 3]
+    assert [many for _, many in sent][:2] == [False, True]
+
+
+class _OfALibrary(datetime):
+    """A time that cannot be subtracted from, as asyncpg does."""
+
+    def __sub__(self, _other: Any) -> Any:
+        raise AssertionError("subtracted")
+
+
+class _Timed(_Base):
+    __tablename__ = "timed"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+AT = _OfALibrary(2026, 11, 28, 22, 30, 1, 5, tzinfo=timezone(timedelta(hours=2)), fold=1)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server, by the driver that Prefect's server has."""
+    with databases.open_folder("server-postgresql-") as folder, databases.running(folder) as uri:
+        yield uri.replace("postgresql:", "postgresql+asyncpg:", 1)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("asks", [True, False], ids=["returning", "plain"])
+async def test_times_are_sent_as_those_of_python_are_and_stay_the_same(postgresql: str, rows: int, asks: bool) -> None:
+    """Of one execution, of many, and of many in one statement, which SQLAlchemy makes of rows that are asked for."""
+    engine = create_async_engine(postgresql)
+    send_plain_times(engine.sync_engine)
+    async with AsyncSession(engine) as session:
+        connection = await session.connection()
+        await connection.run_sync(_Base.metadata.create_all)
+
+        made = insert_into_postgresql(_Timed)
+        given = [{"id": number, "at": AT} for number in range(rows)]
+        await session.execute(made.returning(_Timed.id) if asks else made, given)
+        await session.execute(made.values(id=rows, at=AT))
+
+        assert (await session.scalars(select(_Timed.at))).all() == [datetime.fromisoformat(AT.isoformat())] * (rows + 1)
+    await engine.dispose()
+
+
+def test_values_by_name_and_none_at_all_are_sent_as_they_are() -> None:
+    """A statement in words may have either."""
+    engine = create_engine("sqlite://")
+    send_plain_times(engine)
+
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT :a", {"a": 1}).scalar() == 1
+        assert connection.exec_driver_sql("SELECT 2").scalar() == 2
+    engine.dispose()
