@@ -1,14 +1,16 @@
 """What our Prefect server sends to its database in another way: it writes what it would have written."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import JSON, DateTime, Integer, create_engine, event, func, select
 from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from retirement.flows.kit.server_database import prepare_once, send_plain_times
@@ -137,10 +139,26 @@ AT = _OfALibrary(2026, 11, 28, 22, 30, 1, 5, tzinfo=timezone(timedelta(hours=2))
 
 
 @pytest.fixture(scope="module")
-def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL server, by the driver that Prefect's server has."""
-    with databases.open_folder("server-postgresql-") as folder, databases.running(folder) as uri:
+def folder() -> Iterator[Path]:
+    """The folder of a PostgreSQL server of the engine's kind."""
+    with databases.open_folder("server-postgresql-") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def postgresql(folder: Path) -> Iterator[str]:
+    """The address of that server, by the driver that Prefect's server has."""
+    with databases.running(folder) as uri:
         yield uri.replace("postgresql:", "postgresql+asyncpg:", 1)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_async_engine(url)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 @pytest.mark.anyio
@@ -148,19 +166,42 @@ def postgresql() -> Iterator[str]:
 @pytest.mark.parametrize("asks", [True, False], ids=["returning", "plain"])
 async def test_times_are_sent_as_those_of_python_are_and_stay_the_same(postgresql: str, rows: int, asks: bool) -> None:
     """Of one execution, of many, and of many in one statement, which SQLAlchemy makes of rows that are asked for."""
-    engine = create_async_engine(postgresql)
-    send_plain_times(engine.sync_engine)
-    async with AsyncSession(engine) as session:
-        connection = await session.connection()
-        await connection.run_sync(_Base.metadata.create_all)
+    async with _connected(postgresql) as engine, AsyncSession(engine) as session:
+        send_plain_times(engine.sync_engine)
+        await (await session.connection()).run_sync(_Base.metadata.create_all)
 
         made = insert_into_postgresql(_Timed)
         given = [{"id": number, "at": AT} for number in range(rows)]
         await session.execute(made.returning(_Timed.id) if asks else made, given)
         await session.execute(made.values(id=rows, at=AT))
 
-        assert (await session.scalars(select(_Timed.at))).all() == [datetime.fromisoformat(AT.isoformat())] * (rows + 1)
-    await engine.dispose()
+        stored = (await session.scalars(select(_Timed.at))).all()
+    assert stored == [datetime.fromisoformat(AT.isoformat())] * (rows + 1)
+
+
+@pytest.mark.anyio
+async def test_any_number_of_rows_that_are_asked_for_is_one_statement_of_few(postgresql: str) -> None:
+    """PostgreSQL keeps each statement that it has prepared, and one of hundreds of rows is a megabyte."""
+    statements = set[str]()
+    async with _connected(postgresql) as engine, AsyncSession(engine, sync_session_class=_Prepared) as session:
+        await (await session.connection()).run_sync(_Base.metadata.create_all)
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: statements.add(told[2]))
+        made = insert_into_postgresql(_Timed).returning(_Timed.id).execution_options(dml_strategy="raw")
+        for rows in (25, 100, 800):
+            given = [{"id": 1000 * rows + row, "at": datetime(2026, 1, 1, tzinfo=UTC)} for row in range(rows)]
+            assert len((await session.scalars(made, given)).all()) == rows
+
+    assert len(statements) == 1
+
+
+@pytest.mark.anyio
+async def test_the_database_has_our_settings_and_keeps_them_once(postgresql: str, folder: Path) -> None:
+    """Also where it is started again, or found running."""
+    databases.address(folder)
+    async with _connected(postgresql) as engine, engine.connect() as connection:
+        assert (await connection.exec_driver_sql("SHOW default_statistics_target")).scalar() == "25"
+
+    assert (folder / "postgres" / "postgresql.conf").read_text("utf-8").count("retirement") == 1
 
 
 def test_values_by_name_and_none_at_all_are_sent_as_they_are() -> None:

@@ -12,6 +12,10 @@ from typing import Any
 from sqlalchemy import ClauseElement, Column, Connection, Engine, Insert, Result, event
 from sqlalchemy.orm import ORMExecuteState, Session
 
+#: Rows of one statement where the database gives something back of each: of hundreds at a time each number of them
+#: would be a statement of its own, of which PostgreSQL keeps a megabyte for each connection.
+ROWS_AT_ONCE = 25
+
 
 def prepare_once(sessions: type[Session] = Session) -> None:
     """From here on these sessions insert many rows by a statement that is compiled once."""
@@ -26,7 +30,12 @@ def send_plain_times(engines: Engine | type[Engine] = Engine) -> None:
 def _by_row(execution: ORMExecuteState) -> Result[Any] | None:
     """Runs an insert of many rows row by row, in one request; None where SQLAlchemy is to go on with it itself."""
     statement = execution.statement
-    if not isinstance(statement, Insert) or execution.parameters or statement._returning:
+    if not isinstance(statement, Insert):
+        return None
+    if execution.is_executemany:
+        execution.update_execution_options(insertmanyvalues_page_size=ROWS_AT_ONCE)
+        return None
+    if execution.parameters or statement._returning:
         return None
     rows = _rows_of(statement)
     if not rows:
