@@ -270,11 +270,11 @@ async def _retire_all(tasks: QueueTasks, configuration: Configuration, run: Queu
         progress.cancel()
         with suppress(asyncio.CancelledError):
             await progress
+    await tasks.leave(_client())
     if paces := tasks.site.paces:
         get_run_logger().info("at most %d learners at a time; requests at a time: %s", lanes.widest, paces)
     counts = Counter(report.ending.value for report in run.reports)
     await ledger.queue_runs.end(run.ledger_id, counts=dict(counts), seconds=tasks.site.clock() - run.began)
-    await tasks.leave(_client())
     rows = reports.table(run.reports, run.pages, MOST_ROWS)
     await show_table("retirement-queue", rows, reports.summary(run.reports), of=len(run.reports))
     await show_services(await ledger.breakers.down())

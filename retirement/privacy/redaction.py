@@ -40,12 +40,11 @@ _by_word: defaultdict[str, set[str]] = defaultdict(set)
 def remember(learner: Learner) -> None:
     """From here on no log line shows the learner's username, e-mail or name; undone by `forget`."""
     with _lock:
+        if not _times[learner]:
+            for name, word in _called(learner):
+                _holders[name] += 1
+                _by_word[word].add(name)
         _times[learner] += 1
-        if _times[learner] > 1:
-            return
-        for name in _called(learner):
-            _holders[name] += 1
-            _by_word[words_of(name)[0]].add(name)
 
 
 def forget(learner: Learner) -> None:
@@ -55,19 +54,19 @@ def forget(learner: Learner) -> None:
         if _times[learner] > 0:
             return
         del _times[learner]
-        for name in _called(learner):
+        for name, word in _called(learner):
             _holders[name] -= 1
             if _holders[name] > 0:
                 continue
             del _holders[name]
-            word = words_of(name)[0]
             _by_word[word].discard(name)
             if not _by_word[word]:
                 del _by_word[word]
 
 
-def _called(learner: Learner) -> tuple[str, ...]:
-    return (*names_of(learner, shortest=_SHORTEST), *made_of(learner))
+def _called(learner: Learner) -> list[tuple[str, str]]:
+    """What a learner is called, each with its first word."""
+    return [(name, words_of(name)[0]) for name in (*names_of(learner, shortest=_SHORTEST), *made_of(learner))]
 
 
 @contextmanager

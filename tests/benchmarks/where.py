@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -74,17 +73,16 @@ def report(learners: int, at_once: int) -> None:
         os.environ["RETIREMENT_HOME"] = folder
         config, look = Path(folder) / "retirement.yaml", Look(Path(folder))
         with sandbox(learners, 0.0, config, at_once):
-            looker = threading.Thread(target=look.take)
+            looker = threading.Thread(target=look.take, daemon=True)
             looker.start()
             a_minute, _, used = ours(config, learners)
+            look.over.set()
             looker.join()
         if look.trouble:
             print(f"whose the CPU time is was not seen: {look.trouble}")
             return
         seconds = used.seconds()
-        print(
-            f"where Python works, CPU milliseconds a learner with the start of all ({a_minute:.0f} learners a minute):"
-        )
+        print(f"where Python works, CPU ms a learner with the start of all ({a_minute:.0f} a minute while looked at):")
         for process, places in (("flow", FLOW), ("server", OF_SERVER)):
             print(f"{process}: {seconds[process] / learners * 1e3:.0f}")
             for part, share in shares(look.samples(process), places).items():
@@ -96,6 +94,7 @@ class Look:
 
     def __init__(self, folder: Path) -> None:
         self.trouble = ""  #: what kept it from being taken
+        self.over = threading.Event()  #: set once the run has ended
         self._folder = folder
 
     def samples(self, process: str) -> str:
@@ -109,10 +108,12 @@ class Look:
             self.trouble = "py-spy is not here"
             return
         pids: dict[str, int] = {}
-        while len(pids) < 2:
+        while len(pids) < 2 and not self.over.wait(0.2):
             pids = _processes()
-            time.sleep(0.2)  # they say nothing when they begin
-        time.sleep(AFTER)  # imports and the first look at the services are no learner's
+        # Imports and the first look at the services are no learner's.
+        if self.over.wait(AFTER):
+            self.trouble = "the run was over before it was looked at"
+            return
         options = ["--rate", str(RATE), "--duration", str(SECONDS), "--gil", "--format", "raw"]
         commands = [
             [spy, "record", "--pid", str(pid), *options, "--output", str(self._file(process))]

@@ -1,7 +1,6 @@
 """The task run above the runs of all learners of a queue run has the states that the queue run gives it alone."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,23 +36,40 @@ def test_it_runs_while_learners_are_retired_and_then_has_ended(
     assert states(engine, above(engine, answer.document["flow_run"])) == ["Running", "Ended"]
 
 
+LEARNERS = [*OF_LEARNER]
+
+
+def subflow(api: str, task_run: str, tags: list[str], *, deployed: bool) -> str:
+    """A flow run below a task run that is Running, made by itself or of a deployment."""
+    fields = {"tags": tags, "parent_task_run_id": task_run}
+    if not deployed:
+        return made(api, "below", **fields)
+    flow = patient.post(f"{api}/flows/", json={"name": "below"}).raise_for_status().json()["id"]
+    deployment = patient.post(f"{api}/deployments/", json={"name": "below", "flow_id": flow}).raise_for_status()
+    body = {"state": {"type": "RUNNING", "name": "Running"}, **fields}
+    found = patient.post(f"{api}/deployments/{deployment.json()['id']}/create_flow_run", json=body).raise_for_status()
+    return str(found.json()["id"])
+
+
 @pytest.mark.parametrize(
-    ("tags", "after"),
+    ("tags", "deployed", "end", "after"),
     [
-        ([*OF_LEARNER], ["Pending"]),
-        ([*OF_LEARNER, "outcome:retired"], ["Pending"]),
-        ([OF_LEARNER[0]], ["Pending", "Running", "Completed"]),
-        ([], ["Pending", "Running", "Completed"]),
+        (LEARNERS, False, "COMPLETED", ["Pending"]),
+        ([*LEARNERS, "outcome:retired"], False, "COMPLETED", ["Pending"]),
+        (LEARNERS, False, "CRASHED", ["Pending", "Crashed"]),
+        (LEARNERS, True, "COMPLETED", ["Pending", "Running", "Completed"]),
+        (LEARNERS[:1], False, "COMPLETED", ["Pending", "Running", "Completed"]),
+        ([], False, "COMPLETED", ["Pending", "Running", "Completed"]),
     ],
 )
 def test_the_task_run_above_any_other_subflow_follows_it_as_prefect_says(
-    engine: str, tags: list[str], after: list[str]
+    engine: str, tags: list[str], deployed: bool, end: str, after: list[str]
 ) -> None:
-    """Ours leaves out the runs of learners, also once they have an outcome, and no other run with our tag."""
+    """Ours leaves out the runs of learners, also once they have an outcome, and no other run with our tags."""
     task_run = place(engine, made(engine, "of-somebody"))
-    below = made(engine, "below", parent_task_run_id=task_run, tags=tags)
+    below = subflow(engine, task_run, tags, deployed=deployed)
 
-    ended: dict[str, Any] = {"state": {"type": "COMPLETED", "name": "Completed"}}
+    ended = {"state": {"type": end, "name": end.capitalize()}}
     patient.post(f"{engine}/flow_runs/{below}/set_state", json=ended).raise_for_status()
 
     assert states(engine, task_run) == after

@@ -59,7 +59,7 @@ def _told(session: Session) -> list[tuple[int, Any]]:
 
 
 def test_any_number_of_rows_is_inserted_by_the_same_statement(statements: Any) -> None:
-    """So it is compiled once, and prepared once by each connection."""
+    """So each connection prepares it once, and it has few values to be compiled."""
     session, sent = statements
 
     session.execute(insert(_Record).values([{"id": 1, "told": {"a": 1}}, {"id": 2, "told": None}]))

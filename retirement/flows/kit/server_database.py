@@ -1,9 +1,8 @@
 """What our Prefect server sends to its database in another way than it comes, at less cost.
 
-Prefect writes states of steps, logs and its feed as `INSERT … VALUES (…), (…), …`, a row for each record. Such a
-statement is another one for each number of rows: SQLAlchemy compiles it anew, a parameter for each value, and
-PostgreSQL parses and keeps it. Its times are of a library, whose subtraction takes a hundred lines; asyncpg subtracts
-an epoch of each.
+Prefect writes states of steps and logs as `INSERT … VALUES (…), (…), …`, a row for each record. Such a statement is
+another one for each number of rows: SQLAlchemy compiles all of it, a parameter for each value, and PostgreSQL parses
+and keeps it. Its times are of a library, whose subtraction takes a hundred lines; asyncpg subtracts an epoch of each.
 """
 
 from datetime import datetime
@@ -18,7 +17,7 @@ ROWS_AT_ONCE = 25
 
 
 def prepare_once(sessions: type[Session] = Session) -> None:
-    """From here on these sessions insert many rows by a statement that is compiled once."""
+    """From here on these sessions insert many rows by a statement of one, which each connection prepares once."""
     event.listen(sessions, "do_orm_execute", _by_row)
 
 
