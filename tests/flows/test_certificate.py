@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prefect.context import AsyncClientContext
 
 from retirement.cli.followed import LATER
-from retirement.ledger import opened
+from retirement.flows.kit.certificates import keep_up
+from retirement.ledger import LedgerLocation, opened
 from retirement.sandbox.planting.remains import PLANTED, RESPONSES
-from tests import patient
+from tests import locks, patient
 from tests.flows.conftest import Command, Flow, Platform, sandbox
 
 pytestmark = pytest.mark.dear(seconds=120)
@@ -75,6 +77,20 @@ def _certify(platform: Platform, folder: Path, retirement: Command) -> None:
     false = retirement("certificate", "--check", file, "--json", "--config", platform.config)
     changed = ["signature: the certificate is not what was signed", "held_nothing: this is not what the ledger says"]
     assert (false.code, false.document["wrong"]) == (1, changed)
+
+
+def test_runs_that_look_for_the_first_time_at_the_same_moment_all_come_to_an_end(tmp_path: Path, engine: str) -> None:
+    """Each finds that the server does not know how far was looked, and one of them is the first to say so."""
+
+    async def look() -> None:
+        place = LedgerLocation(f"sqlite:///{tmp_path}/ledger.db", key=bytes(range(32)))
+        # The client that a flow has for what it asks Prefect.
+        async with AsyncClientContext.get_or_create(), opened(place) as ledger:
+            await ledger.events.note("noted", {})
+            await asyncio.gather(*(keep_up(ledger) for _ in range(5)))
+
+    with locks.client(engine):
+        asyncio.run(look())
 
 
 def versions(api: str, user_id: int) -> list[str]:

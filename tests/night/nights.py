@@ -17,7 +17,7 @@ import httpx
 from prefect.server.schemas.schedules import CronSchedule
 
 from retirement.config.cron import timed
-from retirement.errors import ExitCode
+from retirement.errors import Defect, ExitCode
 from retirement.ledger import LearnerRecord, opened, verify
 from tests import patient
 from tests.flows.conftest import Platform
@@ -278,6 +278,7 @@ class Nights:
             wrong.append(f"{retired} of {self.length.learners} are retired")
         # Loss of the server or of its database is an error of its own, and no defect.
         wrong += [f"serve has ended with {code}" for code in self.service.ends if code != ExitCode.MISCONFIGURED]
+        wrong += [f"{each['name']}: {each['state']['message']}" for each in self.watch.in_state(Defect.__name__)]
         if self.service.tracebacks:
             wrong.append(f"serve has printed {self.service.tracebacks} tracebacks")
         status = self.command("status")

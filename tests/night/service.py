@@ -177,6 +177,10 @@ class Watch:
         found = [each for each in self.runs.values() if self.flow(each) == flow and each["state"]]
         return [each for each in found if each["state"]["type"] in types]
 
+    def in_state(self, name: str) -> list[dict[str, Any]]:
+        """The runs of any flow in a state of that name."""
+        return [each for each in self.runs.values() if each["state"] and each["state"]["name"] == name]
+
     def history(self, run: str) -> list[dict[str, Any]]:
         """The states of a run so far."""
         url = f"{self.api}/flow_run_states/"

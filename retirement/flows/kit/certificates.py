@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.variables import Variable
 
 from retirement.certificate import Certificate, certificate_of, markdown
@@ -52,7 +53,15 @@ async def keep_up(ledger: Ledger) -> None:
     seen = await Variable.aget(name, default=0)
     await show_changed(ledger, int(str(seen)))
     if seen != head.seq:
-        await Variable.aset(name, head.seq, overwrite=True)
+        await _keep(name, head.seq)
+
+
+async def _keep(name: str, seq: int) -> None:
+    try:
+        await Variable.aset(name, seq, overwrite=True)
+    except ObjectAlreadyExists:
+        # Another run has looked for the first time as well, and made it since; now there is one to change.
+        await Variable.aset(name, seq, overwrite=True)
 
 
 def _key(user_id: int) -> str:
