@@ -119,8 +119,11 @@ class Look:
             [spy, "record", "--pid", str(pid), *options, "--output", str(self._file(process))]
             for process, pid in pids.items()
         ]
-        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        for each in [subprocess.Popen(command, **pipes) for command in commands]:  # type: ignore[call-overload]
+        looks = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            for command in commands
+        ]
+        for each in looks:
             _, errors = each.communicate()
             if each.returncode:
                 self.trouble = f"py-spy: {errors.strip()}"

@@ -194,7 +194,7 @@ class Watch:
         while not (answer := reached()):
             assert time.monotonic() < deadline, f"not seen within {seconds:.0f} s: {what}"
             self.look()
-            time.sleep(LOOK_SECONDS)
+            time.sleep(LOOK_SECONDS)  # between two looks at a service that lives in real time
         return answer
 
     def for_seconds(self, seconds: float) -> None:

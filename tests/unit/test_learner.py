@@ -165,7 +165,7 @@ def test_an_unreadable_row_can_be_pickled_and_shows_nobody() -> None:
 
 def test_no_text_form_of_a_learner_shows_them(ana: Learner) -> None:
     """Whatever formats a learner gets the id and nothing else."""
-    forms = {repr(ana), str(ana), f"{ana}", f"{ana!r}", f"{ana!s}", "{}".format(ana), "%s" % ana, format(ana)}  # noqa: UP031, UP032
+    forms = {repr(ana), str(ana), f"{ana}", f"{ana!r}", f"{ana!s}", "{}".format(ana), "%s" % ana, format(ana)}  # noqa: UP031, UP032 - each way to write one
 
     assert {"<Learner 17>"} == forms
     assert names_nobody(f"{[ana]} { ({'learner': ana}) }")

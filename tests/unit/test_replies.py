@@ -84,7 +84,7 @@ def test_the_first_row_that_is_about_an_answer_is_its_error(answer: Reply, kind:
 @pytest.mark.parametrize("answer", [reply({}, 500, "html"), reply({}, 404), reply({})])
 def test_an_answer_that_no_row_is_about_is_left_to_the_general_table(answer: Reply) -> None:
     """The judge says nothing."""
-    assert meanings(*ROWS)(answer) is None  # type: ignore[func-returns-value]
+    assert meanings(*ROWS)(answer) is None  # type: ignore[func-returns-value]  # that it gives nothing is the point
 
 
 def test_the_worst_verdict_of_the_parts_counts() -> None:

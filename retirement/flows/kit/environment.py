@@ -43,7 +43,7 @@ SERVER_SETTINGS = {
     # A connection to PostgreSQL for each of the 16 requests that Prefect's client sends at a time. Of Prefect's five
     # those beyond are closed after each use; a new one is a new process that knows no statement yet.
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_SIZE": "16",
-    # What a connection has prepared stays on both sides, also inserts of many rows that never come again: with a
+    # What a connection has prepared stays on both sides, also one for so many rows that never comes again: with a
     # hundred statements each, 20 connections let the server grow by 100 MB in ten minutes.
     "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_PREPARED_STATEMENT_CACHE_SIZE": "40",
     # `/` is the UI whose pages our links and tests open. The newer one below /v2 signs a browser out that leaves one of
