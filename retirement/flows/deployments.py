@@ -25,6 +25,7 @@ from retirement.flows.expire_texts import expire_texts
 from retirement.flows.hold import hold
 from retirement.flows.kit.loss import loss_told
 from retirement.flows.kit.names import TAG
+from retirement.flows.kit.runner import ServingRunner
 from retirement.flows.kit.schedules import Schedules as KeptSchedules
 from retirement.flows.kit.watchdog import Watchdog
 from retirement.flows.partner_report import partner_report
@@ -129,7 +130,7 @@ async def serve_all(schedules: Mapping[str, Timed], tell: Callable[[str], None],
     kills the run. The ledger's leases do the job. Raises `EngineLost` where the server or its database is gone.
     """
     # It would pause them as well, and nobody could tell that from a pause by hand.
-    runner = Runner(pause_on_shutdown=False)
+    runner = ServingRunner(pause_on_shutdown=False)
     async with get_client() as client:
         with waiting("Prefect's server to take the deployments"):
             await _pause_former()
