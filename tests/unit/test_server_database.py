@@ -1,13 +1,27 @@
 """What our Prefect server sends to its database in another way: it writes what it would have written."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import JSON, DateTime, Integer, create_engine, event, func, select
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Integer,
+    UniqueConstraint,
+    Uuid,
+    create_engine,
+    event,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import insert as insert_into_postgresql
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -194,12 +208,119 @@ async def test_any_number_of_rows_that_are_asked_for_is_one_statement_of_few(pos
     assert len(statements) == 1
 
 
+class _Step(_Base):
+    __tablename__ = "steps"
+    __table_args__ = (UniqueConstraint("run", "key", "count"),)
+
+    id: Mapped[UUID] = mapped_column(Uuid(as_uuid=True), primary_key=True, default=uuid4)
+    run: Mapped[UUID | None] = mapped_column(Uuid(as_uuid=True))
+    key: Mapped[str]
+    count: Mapped[int]
+
+
+_together = tuple_(_Step.run, _Step.key, _Step.count)
+RUN = uuid4()
+#: A third of the steps has no run.
+STEPS = [{"id": uuid4(), "run": RUN if n % 3 else None, "key": f"step-{n}", "count": n} for n in range(3_000)]
+
+
+def _keys(numbers: Iterable[int]) -> list[tuple[Any, ...]]:
+    return [(STEPS[number]["run"], STEPS[number]["key"], number) for number in numbers]
+
+
+@asynccontextmanager
+async def _steps(url: str, sessions: type[Session]) -> AsyncIterator[tuple[AsyncSession, list[str]]]:
+    """A session on a database with the steps, and the statements that it sends."""
+    sent = list[str]()
+    async with _connected(url) as engine, AsyncSession(engine, sync_session_class=sessions) as session:
+        await (await session.connection()).run_sync(_Base.metadata.create_all)
+        await session.execute(insert_into_postgresql(_Step), STEPS)
+        await session.execute(text("ANALYZE steps"))
+        event.listen(engine.sync_engine, "before_cursor_execute", lambda *told: sent.append(told[2]))
+        yield session, sent
+
+
+ASKED = {
+    "by keys": lambda numbers: _together.in_(_keys(numbers)),
+    "by keys or keys": lambda numbers: or_(
+        _together.in_(_keys(numbers)),
+        tuple_(_Step.count, _Step.key).in_([(each + 5, f"step-{each + 5}") for each in numbers]),
+    ),
+    "by ids or keys": lambda numbers: or_(
+        _Step.id.in_([STEPS[number + 1_000]["id"] for number in numbers]), _together.in_(_keys(numbers))
+    ),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED.keys())
+async def test_any_number_of_keys_is_asked_for_by_the_same_statement(postgresql: str, asked: Any) -> None:
+    """With the answer of a session of SQLAlchemy's own, also of keys that are given twice or are in no row."""
+    numbers = [1, 1, 2, 3, 400, 999]
+    given = [asked(numbers[:each]) for each in range(1, len(numbers) + 1)]
+    found = list[Any]()
+    for sessions in (Session, _Prepared):
+        async with _steps(postgresql, sessions) as (session, sent):
+            rows = [(await session.execute(select(_Step.count, _Step.id).where(each))).all() for each in given]
+            found.append([sorted(map(tuple, each)) for each in rows])
+
+    assert found[0] == found[1]
+    assert all(found[1])
+    assert len(set(sent)) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["by keys", "by ids or keys"])
+@pytest.mark.parametrize("plan_of", ["custom", "generic"])
+async def test_steps_are_found_by_an_index_however_many_there_are(postgresql: str, kind: str, plan_of: str) -> None:
+    """A table of a year of runs is never read as a whole; after five times PostgreSQL may keep one plan for all."""
+    async with _steps(postgresql, _Prepared) as (session, sent):
+        await session.execute(select(_Step.id).where(ASKED[kind]([1, 2])))
+        await session.execute(text(f"SET LOCAL plan_cache_mode = force_{plan_of}_plan"))
+        values = [[STEPS[1]["id"]]] if sent[0].count("$") == 4 else []
+        values += [[RUN, RUN], ["step-1", "step-2"], [1, 2]]
+        raw = (await (await session.connection()).get_raw_connection()).driver_connection
+        plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {sent[0]}", *values))
+
+    assert "Seq Scan" not in plan, plan
+
+
+@pytest.mark.anyio
+async def test_another_question_is_asked_as_it_is(postgresql: str) -> None:
+    """Of a column that is no key, of a key and something else, of two tables, of no key at all."""
+    questions = [
+        (_Step.key.in_(["step-1", "step-2"]),),
+        (_together.in_(_keys([1, 2])), _Step.key == "step-2"),
+        (or_(_together.in_(_keys([1, 2])), _Step.key == "step-4"),),
+        (_together.in_([]),),
+        (_Step.id.in_([STEPS[1]["id"]]),),
+    ]
+    async with _steps(postgresql, _Prepared) as (session, sent):
+        found = [(await session.scalars(select(_Step.count).where(*each))).all() for each in questions]
+        of_two = select(_Step.count).join(_Timed, _Timed.id == _Step.count, isouter=True)
+        found.append((await session.scalars(of_two.where(or_(_together.in_(_keys([2])), _Timed.id.in_([1]))))).all())
+
+    assert [sorted(each) for each in found] == [[1, 2], [2], [1, 2, 4], [], [1], [2]]
+    assert not [each for each in sent if "unnest" in each or "ANY" in each]
+
+
+def test_another_database_is_asked_as_it_was() -> None:
+    """SQLite has no arrays."""
+    engine = create_engine("sqlite://")
+    _Base.metadata.create_all(engine)
+    with _Prepared(engine) as session:
+        session.execute(insert(_Step).values([STEPS[1], STEPS[2]]))
+
+        assert session.scalars(select(_Step.count).where(_together.in_(_keys([2, 3])))).all() == [2]
+    engine.dispose()
+
+
 @pytest.mark.anyio
 async def test_the_database_has_our_settings_and_keeps_them_once(postgresql: str, folder: Path) -> None:
     """Also where it is started again, or found running."""
     databases.address(folder)
     async with _connected(postgresql) as engine, engine.connect() as connection:
-        assert (await connection.exec_driver_sql("SHOW default_statistics_target")).scalar() == "25"
+        assert (await connection.exec_driver_sql("SHOW default_statistics_target")).scalar() == "10"
 
     assert (folder / "postgres" / "postgresql.conf").read_text("utf-8").count("retirement") == 1
 
