@@ -252,10 +252,10 @@ def suspended(ui: Ui) -> None:
     ui.confirm("Submit")
 
 
-@pytest.mark.parametrize("flow", EACH_FLOW)
+@pytest.mark.parametrize("flow", [each for each in EACH_FLOW if "expire-" not in str(each)])
 @pytest.mark.parametrize(("button", "click"), [("Cancel", cancelled), ("Suspend", suspended)])
 def test_a_run_that_goes_on_is_stopped(stage: Stage, flow: str, button: str, click: Callable[[Ui], None]) -> None:
-    """What it had begun is ended or given back, and the run says so itself."""
+    """What it had begun is ended or given back, and it says so; one that calls no service is over before a click."""
     stage.slow(on=True)
     run = stage.started(flow)
     stage.ui.open_run(run)

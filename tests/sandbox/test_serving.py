@@ -18,9 +18,9 @@ from tests.patient import PATIENCE
 pytestmark = pytest.mark.anyio
 
 
-def _free_range(count: int) -> int:
-    """The first of so many neighbouring ports that are free."""
-    for base in range(21000, 30000, count):
+def _free_range(count: int, first: int) -> int:
+    """The first of so many neighbouring ports that are free, from this one on: each test has ports of its own."""
+    for base in range(first, first + 4_000, count):
         taken: list[socket.socket] = []
         try:
             taken.extend(socket.create_server(("127.0.0.1", port)) for port in range(base, base + count))
@@ -40,7 +40,7 @@ PORTS = len(Sandbox().apps)
 
 async def test_ports_count_up_from_the_base_port() -> None:
     """An operator can write them into a configuration file beforehand."""
-    base = _free_range(PORTS)
+    base = _free_range(PORTS, 21_000)
 
     async with serving(Sandbox(), base) as urls:
         ports = [int(url.rpartition(":")[2]) for url in urls.values()]
@@ -50,7 +50,7 @@ async def test_ports_count_up_from_the_base_port() -> None:
 
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:
     """And none of the other ports stays bound."""
-    base = _free_range(PORTS)
+    base = _free_range(PORTS, 25_000)
     message = rf"^\[Errno \d+\] cannot listen on 127\.0\.0\.1:{base + 2}: .+$"
     with socket.create_server(("127.0.0.1", base + 2)), pytest.raises(OSError, match=message):
         async with serving(Sandbox(), base):
