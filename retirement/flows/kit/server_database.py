@@ -112,18 +112,14 @@ def _has_one_of_keys(asked: Any) -> bool:
     """Whether a condition is that a primary key, or some columns together, have one of the values that are given."""
     if not isinstance(asked, BinaryExpression) or asked.operator is not in_op:
         return False
-    columns = _columns(asked)
     if not isinstance(asked.right, BindParameter) or not asked.right.value:
         return False
-    return all(isinstance(each, Column) for each in columns) and (len(columns) > 1 or _is_primary(columns[0]))
+    columns = _columns(asked)
+    return all(isinstance(each, Column) for each in columns) and (len(columns) > 1 or columns[0].primary_key)
 
 
 def _columns(asked: BinaryExpression[Any]) -> list[Any]:
     return [*asked.left.clauses] if isinstance(asked.left, Tuple) else [asked.left]
-
-
-def _is_primary(column: Column[Any]) -> bool:
-    return [each.key for each in column.table.primary_key] == [column.key]
 
 
 def _in_arrays(asked: BinaryExpression[Any]) -> ColumnElement[bool]:
