@@ -51,8 +51,7 @@ def test_each_schedule_fires_and_its_run_completes(tmp_path: Path, environment: 
         variables = {**environment, "PREFECT_RUNNER_POLL_FREQUENCY": "1"}
         with subprocess.Popen(serve, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                # Read before `serve` is told to end: Prefect's runner then calls each run cancelled whose process is
-                # still there, also one that has completed a moment ago.
+                # Read before `serve` is told to end, which cancels the runs that are due next.
                 found = until(lambda: all_ended(engine, others))
             finally:
                 process.terminate()

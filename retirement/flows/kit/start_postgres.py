@@ -34,7 +34,7 @@ _PASS = 0o711
 _PATIENCE = 20.0
 
 #: What our database is told beside its own settings. Of each table it samples 300 times so many rows, now and then; of
-#: rows with JSON in them its own hundred are a process of 30 MB after 1,500 learners; 25 are one of 19 MB after 3,000.
+#: rows with JSON in them its own hundred are a process of 30 MB after 1,500 learners; 25 are one of 19 MB after 4,000.
 _SETTINGS = "\n# by the retirement program\ndefault_statistics_target = 10\n"
 
 
